@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "compute/image.h"
+
+#include "core/error.h"
+#include "core/id.h"
+#include "core/tag.h"
+#include "storage/volume.h"
+
+static const char sql_list[] =
+    "SELECT id, account_id, name, description, architecture, boot_mode, root_device_name,"
+    " imds_support, state, is_public, ena_support, " VIRGA_SQL_TIME("created") " FROM image"
+    " WHERE (account_id = $1 OR is_public) AND ($2::text[] IS NULL OR id = ANY ($2)) ORDER BY id";
+static const char sql_devices[] =
+    "SELECT d.device, d.snapshot_id, d.volume_type, d.size_gib, coalesce(d.iops, 0),"
+    " coalesce(d.throughput, 0), d.delete_on_termination FROM image_device d"
+    " JOIN image i ON i.id = d.image_id WHERE d.image_id = $1"
+    " ORDER BY d.device <> i.root_device_name, d.device";
+static const char sql_insert[] =
+    "INSERT INTO image (id, account_id, name, description, architecture, boot_mode,"
+    " root_device_name, imds_support, is_public, ena_support)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (account_id, name) DO NOTHING";
+static const char sql_insert_device[] =
+    "INSERT INTO image_device (image_id, device, snapshot_id, size_gib, volume_type, iops,"
+    " throughput, delete_on_termination) VALUES ($1, $2, $3, $4, $5, nullif($6::bigint, 0),"
+    " nullif($7::bigint, 0), $8)";
+static const char sql_delete[] = "DELETE FROM image WHERE id = $1 AND account_id = $2";
+
+static bool
+read_devices(VirgaTxn *txn, VirgaArena *arena, VirgaImage *image, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_devices, "s", image->id);
+
+    if (!rows)
+        return false;
+    image->device_count = (size_t) virga_rows_count(rows);
+    image->devices = virga_arena_new_array(arena, VirgaImageDevice, image->device_count);
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        image->devices[i] =
+            (VirgaImageDevice){ .device = virga_rows_dup(rows, arena, i, 0),
+                                .snapshot_id = virga_rows_dup(rows, arena, i, 1),
+                                .volume_type = virga_rows_dup(rows, arena, i, 2),
+                                .size_gib = virga_rows_int(rows, i, 3),
+                                .iops = virga_rows_int(rows, i, 4),
+                                .throughput = virga_rows_int(rows, i, 5),
+                                .delete_on_termination = virga_rows_bool(rows, i, 6) };
+    return true;
+}
+
+bool
+virga_image_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *const *ids,
+                 VirgaImage **ret, size_t *ret_count, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_list, "sa", account_id, ids);
+
+    if (!rows)
+        return false;
+    *ret_count = (size_t) virga_rows_count(rows);
+    *ret = virga_arena_new_array(arena, VirgaImage, *ret_count);
+    for (int i = 0; i < virga_rows_count(rows); i++) {
+        (*ret)[i] = (VirgaImage){ .id = virga_rows_dup(rows, arena, i, 0),
+                                  .account_id = virga_rows_dup(rows, arena, i, 1),
+                                  .name = virga_rows_dup(rows, arena, i, 2),
+                                  .description = virga_rows_dup(rows, arena, i, 3),
+                                  .architecture = virga_rows_dup(rows, arena, i, 4),
+                                  .boot_mode = virga_rows_dup(rows, arena, i, 5),
+                                  .root_device_name = virga_rows_dup(rows, arena, i, 6),
+                                  .imds_support = virga_rows_dup(rows, arena, i, 7),
+                                  .state = virga_rows_dup(rows, arena, i, 8),
+                                  .is_public = virga_rows_bool(rows, i, 9),
+                                  .ena_support = virga_rows_bool(rows, i, 10),
+                                  .created = virga_rows_time(rows, i, 11) };
+        if (!read_devices(txn, arena, &(*ret)[i], error))
+            return false;
+    }
+    return true;
+}
+
+VirgaImage *
+virga_image_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
+                GError **error)
+{
+    const char *ids[] = { id, NULL };
+    VirgaImage *image;
+    size_t count;
+
+    if (!virga_image_list(txn, arena, account_id, ids, &image, &count, error))
+        return NULL;
+    if (count == 0) {
+        virga_fail(error, "image", VIRGA_ERROR_NOT_FOUND, "The image id '[%s]' does not exist",
+                   id);
+        return NULL;
+    }
+    return image;
+}
+
+static bool
+insert_device(VirgaTxn *txn, VirgaArena *arena, const VirgaImage *image, const char *id,
+              const VirgaImageDevice *device, GError **error)
+{
+    gint64 size_gib = device->size_gib;
+
+    if (device->snapshot_id) {
+        VirgaSnapshot *snapshot =
+            virga_snapshot_get(txn, arena, image->account_id, device->snapshot_id, error);
+
+        if (!snapshot)
+            return false;
+        if (size_gib && size_gib < snapshot->size_gib)
+            return virga_fail(error, "image", VIRGA_ERROR_INVALID,
+                              "Volume of size %" G_GINT64_FORMAT "GB is smaller than snapshot "
+                              "'%s', expect size >= %" G_GINT64_FORMAT "GB", size_gib,
+                              snapshot->id, snapshot->size_gib);
+        if (!size_gib)
+            size_gib = snapshot->size_gib;
+    }
+    return virga_txn_run(txn, error, NULL, sql_insert_device, "sssisiib", id, device->device,
+                         device->snapshot_id, size_gib,
+                         device->volume_type ? device->volume_type : "gp2", device->iops,
+                         device->throughput, device->delete_on_termination);
+}
+
+bool
+virga_image_register(VirgaTxn *txn, VirgaArena *arena, const VirgaImage *image, char **ret_id,
+                     GError **error)
+{
+    g_autofree char *id = virga_id_new("ami");
+    gint64 inserted;
+    bool has_root = false;
+
+    for (size_t i = 0; i < image->device_count; i++)
+        has_root = has_root || (g_str_equal(image->devices[i].device, image->root_device_name) &&
+                                image->devices[i].snapshot_id);
+    if (!has_root)
+        return virga_fail(error, "image", VIRGA_ERROR_INVALID,
+                          "A root device '%s' with a snapshot must be given",
+                          image->root_device_name);
+    if (!virga_txn_run(txn, error, &inserted, sql_insert, "ssssssssbb", id, image->account_id,
+                       image->name, image->description, image->architecture, image->boot_mode,
+                       image->root_device_name, image->imds_support, image->is_public,
+                       image->ena_support))
+        return false;
+    if (inserted == 0)
+        return virga_fail(error, "image", VIRGA_ERROR_EXISTS,
+                          "AMI name %s is already in use by another AMI", image->name);
+    for (size_t i = 0; i < image->device_count; i++)
+        if (!insert_device(txn, arena, image, id, &image->devices[i], error))
+            return false;
+    *ret_id = virga_arena_strdup(arena, id);
+    return true;
+}
+
+bool
+virga_image_deregister(VirgaTxn *txn, const char *account_id, const char *id, GError **error)
+{
+    gint64 deleted;
+
+    if (!virga_txn_run(txn, error, &deleted, sql_delete, "ss", id, account_id))
+        return false;
+    if (deleted == 0)
+        return virga_fail(error, "image", VIRGA_ERROR_NOT_FOUND,
+                          "The image id '[%s]' does not exist", id);
+    return virga_tag_forget(txn, id, error);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Instances: the wish that callers write and the facts that hosts report.
+ *
+ * A call writes the wish and claims what it needs in one transaction, then answers.  The state
+ * that users see follows from wish and facts by virga_instance_settle() and by nothing else. */
+#pragma once
+
+#include "core/config.h"
+#include "core/db.h"
+#include "core/tag.h"
+
+typedef enum { VIRGA_WISH_RUN, VIRGA_WISH_STOP, VIRGA_WISH_TERMINATE } VirgaWish;
+
+/* EC2's states; the numbers are its codes. */
+typedef enum {
+    VIRGA_INSTANCE_PENDING = 0,
+    VIRGA_INSTANCE_RUNNING = 16,
+    VIRGA_INSTANCE_SHUTTING_DOWN = 32,
+    VIRGA_INSTANCE_TERMINATED = 48,
+    VIRGA_INSTANCE_STOPPING = 64,
+    VIRGA_INSTANCE_STOPPED = 80,
+} VirgaInstanceState;
+
+const char *virga_instance_state_name(VirgaInstanceState state);
+
+typedef struct {
+    char *id, *account_id, *reservation_id, *client_token, *image_id, *type, *architecture;
+    char *boot_mode, *root_device_name, *zone, *vpc_id, *subnet_id, *key_name;
+    char *shutdown_behavior, *http_tokens, *http_endpoint, *http_tags;
+    char *reachable; /* instance status check: "ok", "initializing", "impaired", … */
+    char *reason_code, *reason_message, *transition_reason, *host_id;
+    gint64 launch_index, vcpus, memory_mib, http_hops, boot;
+    bool disable_termination, disable_stop, ebs_optimized, monitoring;
+    VirgaWish wish;
+    VirgaInstanceState state;
+    gint64 launched, state_since, reachable_since; /* microseconds since the epoch */
+} VirgaInstance;
+
+/* A disk as RunInstances names it: changes the image's device of that name or adds one. */
+typedef struct {
+    const char *device, *snapshot_id, *volume_type;
+    gint64 size_gib, iops, throughput; /* 0: the image's or the default */
+    int delete_on_termination;         /* -1: the image's or true */
+    bool no_device;                    /* leave the image's device out */
+} VirgaDiskSpec;
+
+typedef struct {
+    const char *account_id, *image_id, *type;
+    gint64 count_min, count_max;
+    const char *key_name, *zone, *subnet_id, *address;
+    const char *const *group_ids, *const *group_names; /* NULL: the group "default" */
+    int public_address;                                /* -1: as the subnet says */
+    const char *user_data;                             /* base64 or NULL */
+    const char *client_token, *request_digest;         /* both or none */
+    const char *shutdown_behavior;                     /* NULL: "stop" */
+    const char *http_tokens, *http_endpoint, *http_tags; /* NULL: optional, enabled, disabled */
+    gint64 http_hops;                                  /* 0: 1 */
+    bool disable_termination, disable_stop, ebs_optimized, monitoring;
+    int interface_delete_on_termination; /* -1: true */
+    const char *interface_description;
+    const VirgaDiskSpec *disks;
+    size_t disk_count;
+    const VirgaTag *tags, *volume_tags, *interface_tags;
+    size_t tag_count, volume_tag_count, interface_tag_count;
+    bool dry_run; /* check everything, change nothing */
+    const char *request_id;
+} VirgaInstanceSpec;
+
+/* Launches between count_min and count_max instances, all rows and claims or none.
+ * 'ret_reservation_id' is in 'arena', NULL after a dry run.  A repeated client token gives the
+ * first call's reservation.  Fails with the nouns of what is missing (image, snapshot, key pair,
+ * subnet, security group), "instance type" INVALID, "instance" INVALID or CAPACITY (the message
+ * and "virga why REQUEST-ID" say what each host lacks), "address" and "subnet" CAPACITY,
+ * "client token" CONFLICT. */
+bool virga_instance_create(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena,
+                           const VirgaInstanceSpec *spec, char **ret_reservation_id,
+                           GError **error);
+
+/* The account's instances in order of id, in 'arena'; ids and reservation_id may be NULL.
+ * Those that terminated more than an hour ago are left out. */
+bool virga_instance_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                         const char *const *ids, const char *reservation_id, VirgaInstance **ret,
+                         size_t *ret_count, GError **error);
+
+/* What a call changed, in the order of its ids. */
+typedef struct {
+    const char *id;
+    VirgaInstanceState before, after;
+} VirgaInstanceChange;
+
+/* Write the wish for instances of the account, all or none.  'ret' holds one entry an id, in
+ * 'arena'.  Asking for what is wished already is not an error.  Noun "instance": NOT_FOUND, STATE,
+ * DENIED (termination protection), CAPACITY (start). */
+bool virga_instance_start(VirgaDb *db, VirgaArena *arena, const char *account_id,
+                          const char *const *ids, bool dry_run, VirgaInstanceChange **ret,
+                          GError **error);
+bool virga_instance_stop(VirgaDb *db, VirgaArena *arena, const char *account_id,
+                         const char *const *ids, bool force, bool dry_run,
+                         VirgaInstanceChange **ret, GError **error);
+bool virga_instance_terminate(VirgaDb *db, VirgaArena *arena, const char *account_id,
+                              const char *const *ids, bool dry_run, VirgaInstanceChange **ret,
+                              GError **error);
+bool virga_instance_reboot(VirgaDb *db, const char *account_id, const char *const *ids,
+                           bool dry_run, GError **error);
+
+/* What a host found. */
+typedef enum {
+    VIRGA_POWER_PREPARING, /* not running yet; on the way */
+    VIRGA_POWER_RUNNING,
+    VIRGA_POWER_OFF,       /* switched off as wished, or never started */
+    VIRGA_POWER_OFF_GUEST, /* the guest switched itself off */
+    VIRGA_POWER_ABSENT,    /* nothing of it is left on the host */
+    VIRGA_POWER_FAILED,    /* cannot be started; 'code' and 'message' say why */
+} VirgaPower;
+
+typedef struct {
+    const char *id;
+    gint64 generation; /* of the wish that the host acted on */
+    VirgaPower power;
+    gint64 boot; /* counts the starts: a change means a new boot */
+    gint64 reboots_done;
+    const char *reachable;      /* "ok", "initializing", "impaired" or NULL: unknown */
+    const char *code, *message; /* of a failure, as in StateReason */
+    const char *const *made;    /* volumes whose bytes exist; NULL-terminated or NULL */
+    const char *const *lost;    /* volumes whose bytes have vanished */
+} VirgaInstanceFacts;
+
+typedef struct {
+    VirgaWish wish;
+    VirgaInstanceState state;
+    const char *reason_code, *reason_message; /* NULL: unchanged; "": none */
+    bool unclaim;                             /* the host's room is free again */
+    bool gone;                                /* the host holds nothing of it any more */
+} VirgaInstanceSettled;
+
+/* The state that follows from a wish and the host's facts.  Pure. */
+VirgaInstanceSettled virga_instance_settle(const VirgaInstance *instance,
+                                           const VirgaInstanceFacts *facts);
+
+/* Takes in what 'host_id' found, in one transaction; facts about instances that are not on that
+ * host are ignored.  'ret_forget' (NULL-terminated, in 'arena') names those that the host need
+ * not remember. */
+bool virga_instance_report(VirgaDb *db, VirgaArena *arena, const char *host_id,
+                           const VirgaInstanceFacts *facts, size_t count, char ***ret_forget,
+                           GError **error);
+
+/* Finds what has been in a transient state for too long and moves it on: called by a timer. */
+bool virga_instance_sweep(VirgaDb *db, GError **error);

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Launching: every row and every claim of a call in one transaction. */
+#include "instance-priv.h"
+
+#include "compute/host.h"
+#include "compute/image.h"
+#include "compute/instance-type.h"
+#include "core/id.h"
+#include "core/limits.h"
+#include "network/interface.h"
+#include "network/security-group.h"
+#include "network/vpc.h"
+#include "storage/volume.h"
+
+#include <string.h>
+
+#define ATTEMPTS_MAX  4  /* of a transaction that lost a race */
+#define CLAIMS_MAX    16 /* of one instance, while other launches take the room */
+#define DISKS_MAX     28 /* AWS's limit of attachments */
+#define VOLUME_GIB_MAX 16384
+
+static const char sql_token[] =
+    "INSERT INTO client_token (account_id, action, token, digest, resource_id)"
+    " VALUES ($1, 'RunInstances', $2, $3, $4) ON CONFLICT DO NOTHING";
+static const char sql_token_get[] =
+    "SELECT digest, resource_id FROM client_token"
+    " WHERE account_id = $1 AND action = 'RunInstances' AND token = $2";
+static const char sql_key[] =
+    "SELECT public_key FROM key_pair WHERE account_id = $1 AND name = $2";
+static const char sql_insert[] =
+    "INSERT INTO instance (id, account_id, reservation_id, launch_index, client_token, image_id,"
+    " type, vcpus, memory_mib, architecture, boot_mode, root_device_name, zone, vpc_id, subnet_id,"
+    " key_name, public_key, user_data, shutdown_behavior, disable_termination, disable_stop,"
+    " ebs_optimized, monitoring, http_tokens, http_endpoint, http_hops, http_tags, wish,"
+    " generation, state, host_id, claimed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+    " $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, 'run', $28,"
+    " 'pending', $29, true)";
+
+/* What all instances of one call have in common, looked up once. */
+typedef struct {
+    VirgaTxn *txn;
+    VirgaArena *arena;
+    const VirgaInstanceSpec *spec;
+    const VirgaInstanceType *type;
+    const VirgaImage *image;
+    const VirgaSubnet *subnet;
+    const char *public_key;
+    const char *const *group_ids;
+    VirgaDiskSpec *disks; /* the image's, changed by the call's; the root first */
+    size_t disk_count;
+    const char *reservation_id;
+    VirgaPlaceHost *hosts;
+    size_t host_count;
+} Launch;
+
+static bool
+find_key(Launch *launch, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+    g_autoptr(VirgaRows) rows = NULL;
+
+    if (!spec->key_name)
+        return true;
+    rows = virga_txn_query(launch->txn, error, sql_key, "ss", spec->account_id, spec->key_name);
+    if (!rows)
+        return false;
+    if (virga_rows_count(rows) == 0)
+        return virga_fail(error, "key pair", VIRGA_ERROR_NOT_FOUND,
+                          "The key pair '%s' does not exist", spec->key_name);
+    launch->public_key = virga_rows_dup(rows, launch->arena, 0, 0);
+    return true;
+}
+
+static bool
+find_subnet(Launch *launch, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+
+    launch->subnet = spec->subnet_id
+                         ? virga_subnet_get(launch->txn, launch->arena, spec->account_id,
+                                            spec->subnet_id, error)
+                         : virga_subnet_default(launch->txn, launch->arena, spec->account_id,
+                                                spec->zone, error);
+    if (!launch->subnet)
+        return false;
+    if (spec->zone && !g_str_equal(spec->zone, launch->subnet->zone))
+        return virga_fail(error, "instance", VIRGA_ERROR_INVALID,
+                          "The subnet '%s' is in zone '%s', not in '%s'", launch->subnet->id,
+                          launch->subnet->zone, spec->zone);
+    return true;
+}
+
+/* Ids as given, names looked up in the VPC; none named means the group "default". */
+static bool
+find_groups(Launch *launch, GError **error)
+{
+    static const char *const default_name[] = { "default", NULL };
+    const VirgaInstanceSpec *spec = launch->spec;
+    const char *const *names = spec->group_names;
+    size_t ids = spec->group_ids ? g_strv_length((char **) spec->group_ids) : 0;
+    size_t named = 0, wanted;
+    const char **all;
+    VirgaSecurityGroup *groups = NULL;
+
+    if (ids == 0 && (!names || !*names))
+        names = default_name;
+    wanted = names ? g_strv_length((char **) names) : 0;
+    if (wanted > 0 &&
+        !virga_security_group_list(launch->txn, launch->arena, spec->account_id, NULL, names,
+                                   launch->subnet->vpc_id, &groups, &named, error))
+        return false;
+    if (named < wanted)
+        return virga_fail(error, "security group", VIRGA_ERROR_NOT_FOUND,
+                          "The security group '%s' does not exist in VPC '%s'", names[0],
+                          launch->subnet->vpc_id);
+    if (ids + named > VIRGA_GROUPS_PER_INTERFACE_MAX)
+        return virga_fail(error, "security group", VIRGA_ERROR_QUOTA,
+                          "The maximum number of security groups per interface is %d",
+                          VIRGA_GROUPS_PER_INTERFACE_MAX);
+    all = virga_arena_new_array(launch->arena, const char *, ids + named + 1);
+    for (size_t i = 0; i < ids; i++)
+        all[i] = spec->group_ids[i];
+    for (size_t i = 0; i < named; i++)
+        all[ids + i] = groups[i].id;
+    launch->group_ids = all;
+    return true;
+}
+
+static VirgaDiskSpec *
+find_disk(VirgaDiskSpec *disks, size_t count, const char *device)
+{
+    for (size_t i = 0; i < count; i++)
+        if (g_str_equal(disks[i].device, device))
+            return &disks[i];
+    return NULL;
+}
+
+static void
+overlay_disk(VirgaDiskSpec *disk, const VirgaDiskSpec *over)
+{
+    disk->snapshot_id = over->snapshot_id ? over->snapshot_id : disk->snapshot_id;
+    disk->volume_type = over->volume_type ? over->volume_type : disk->volume_type;
+    disk->size_gib = over->size_gib ? over->size_gib : disk->size_gib;
+    disk->iops = over->iops ? over->iops : disk->iops;
+    disk->throughput = over->throughput ? over->throughput : disk->throughput;
+    if (over->delete_on_termination >= 0)
+        disk->delete_on_termination = over->delete_on_termination;
+    disk->no_device = over->no_device;
+}
+
+/* Settles a disk's size and checks it against its snapshot. */
+static bool
+complete_disk(Launch *launch, VirgaDiskSpec *disk, GError **error)
+{
+    VirgaSnapshot *snapshot = NULL;
+
+    if (disk->snapshot_id) {
+        /* An image that the account may use brings its snapshots, whosever they are. */
+        snapshot = virga_snapshot_get(launch->txn, launch->arena, NULL, disk->snapshot_id, error);
+        if (!snapshot)
+            return false;
+        if (!g_str_equal(snapshot->account_id, launch->spec->account_id) &&
+            !g_str_equal(snapshot->account_id, launch->image->account_id))
+            return virga_fail(error, "snapshot", VIRGA_ERROR_NOT_FOUND,
+                              "The snapshot '%s' does not exist.", disk->snapshot_id);
+        if (!disk->size_gib)
+            disk->size_gib = snapshot->size_gib;
+        if (disk->size_gib < snapshot->size_gib)
+            return virga_fail(error, "snapshot", VIRGA_ERROR_INVALID,
+                              "Volume of size %" G_GINT64_FORMAT "GB is smaller than snapshot "
+                              "'%s', expect size >= %" G_GINT64_FORMAT "GB", disk->size_gib,
+                              snapshot->id, snapshot->size_gib);
+    }
+    if (disk->size_gib < 1 || disk->size_gib > VOLUME_GIB_MAX)
+        return virga_fail(error, "instance", VIRGA_ERROR_INVALID,
+                          "The device '%s' must have a snapshot or a size of 1 to %d GiB",
+                          disk->device, VOLUME_GIB_MAX);
+    if (!disk->volume_type)
+        disk->volume_type = "gp2";
+    if (disk->delete_on_termination < 0)
+        disk->delete_on_termination = true;
+    return true;
+}
+
+static bool
+find_disks(Launch *launch, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+    const VirgaImage *image = launch->image;
+    VirgaDiskSpec *disks =
+        virga_arena_new_array(launch->arena, VirgaDiskSpec, image->device_count + spec->disk_count);
+    size_t count = 0, kept = 0;
+
+    for (size_t i = 0; i < image->device_count; i++)
+        disks[count++] =
+            (VirgaDiskSpec){ .device = image->devices[i].device,
+                             .snapshot_id = image->devices[i].snapshot_id,
+                             .volume_type = image->devices[i].volume_type,
+                             .size_gib = image->devices[i].size_gib,
+                             .iops = image->devices[i].iops,
+                             .throughput = image->devices[i].throughput,
+                             .delete_on_termination = image->devices[i].delete_on_termination };
+    for (size_t i = 0; i < spec->disk_count; i++) {
+        VirgaDiskSpec *known = find_disk(disks, count, spec->disks[i].device);
+
+        if (known)
+            overlay_disk(known, &spec->disks[i]);
+        else
+            disks[count++] = spec->disks[i];
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (disks[i].no_device)
+            continue;
+        if (!complete_disk(launch, &disks[i], error))
+            return false;
+        disks[kept++] = disks[i];
+    }
+    if (kept == 0 || !g_str_equal(disks[0].device, image->root_device_name))
+        return virga_fail(error, "instance", VIRGA_ERROR_INVALID,
+                          "The root device '%s' cannot be left out", image->root_device_name);
+    if (kept > DISKS_MAX)
+        return virga_fail(error, "instance", VIRGA_ERROR_INVALID,
+                          "An instance can have at most %d volumes", DISKS_MAX);
+    launch->disks = disks;
+    launch->disk_count = kept;
+    return true;
+}
+
+static bool
+find_hosts(Launch *launch, GError **error)
+{
+    VirgaHost *hosts;
+
+    if (!virga_host_list(launch->txn, launch->arena, &hosts, &launch->host_count, error))
+        return false;
+    launch->hosts = virga_host_places(launch->arena, hosts, launch->host_count);
+    return true;
+}
+
+static VirgaPlaceRequest
+place_request(const Launch *launch)
+{
+    return (VirgaPlaceRequest){ .zone = launch->subnet->zone,
+                                .vcpus = launch->type->vcpus,
+                                .memory_mib = launch->type->memory_mib,
+                                .disk_gib = 1 };
+}
+
+/* Chooses a host and claims its room.  'ret_host' NULL: no host has room, which is no error yet:
+ * the call may be content with fewer instances. */
+static bool
+claim_host(Launch *launch, const char **ret_host, gint64 *ret_generation, GError **error)
+{
+    VirgaPlaceRequest request = place_request(launch);
+
+    *ret_host = NULL;
+    for (int i = 0; i < CLAIMS_MAX; i++) {
+        VirgaPlaceHost *host =
+            (VirgaPlaceHost *) virga_place(&request, launch->hosts, launch->host_count);
+
+        if (!host)
+            return true;
+        if (!virga_host_claim(launch->txn, host->id, request.vcpus, request.memory_mib,
+                              ret_generation, error))
+            return false;
+        if (*ret_generation) {
+            host->vcpus_claimed += request.vcpus;
+            host->memory_claimed_mib += request.memory_mib;
+            *ret_host = host->id;
+            return true;
+        }
+        if (!find_hosts(launch, error)) /* another launch took the room: look again */
+            return false;
+    }
+    return virga_fail(error, "database", VIRGA_ERROR_RETRY, "could not claim room on a host");
+}
+
+static bool
+insert_instance(Launch *launch, const char *id, gint64 index, const char *host_id,
+                gint64 generation, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+
+    return virga_txn_run(
+        launch->txn, error, NULL, sql_insert, "sssisssiissssssssssbbbbssisis", id,
+        spec->account_id, launch->reservation_id, index,
+        spec->client_token ? spec->client_token : "", launch->image->id, launch->type->name,
+        launch->type->vcpus, launch->type->memory_mib, launch->image->architecture,
+        launch->image->boot_mode, launch->image->root_device_name, launch->subnet->zone,
+        launch->subnet->vpc_id, launch->subnet->id, spec->key_name, launch->public_key,
+        spec->user_data, spec->shutdown_behavior ? spec->shutdown_behavior : "stop",
+        spec->disable_termination, spec->disable_stop, spec->ebs_optimized, spec->monitoring,
+        spec->http_tokens                                     ? spec->http_tokens
+        : g_strcmp0(launch->image->imds_support, "v2.0") == 0 ? "required"
+                                                              : "optional",
+        spec->http_endpoint ? spec->http_endpoint : "enabled",
+        spec->http_hops                                       ? spec->http_hops
+        : g_strcmp0(launch->image->imds_support, "v2.0") == 0 ? (gint64) 2
+                                                              : (gint64) 1,
+        spec->http_tags ? spec->http_tags : "disabled", generation, host_id);
+}
+
+static bool
+add_disks(Launch *launch, const char *id, const char *host_id, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+
+    for (size_t i = 0; i < launch->disk_count; i++) {
+        const VirgaDiskSpec *disk = &launch->disks[i];
+        VirgaVolumeSpec volume = { .account_id = spec->account_id,
+                                   .zone = launch->subnet->zone,
+                                   .host_id = host_id,
+                                   .type = disk->volume_type,
+                                   .snapshot_id = disk->snapshot_id,
+                                   .size_gib = disk->size_gib,
+                                   .iops = disk->iops,
+                                   .throughput = disk->throughput,
+                                   .instance_id = id,
+                                   .device = disk->device,
+                                   .delete_on_termination = disk->delete_on_termination > 0 };
+        char *volume_id;
+
+        if (!virga_volume_create(launch->txn, launch->arena, &volume, &volume_id, error) ||
+            !virga_tag_set(launch->txn, spec->account_id, volume_id, spec->volume_tags,
+                           spec->volume_tag_count, error))
+            return false;
+    }
+    return true;
+}
+
+static bool
+add_interface(Launch *launch, const char *id, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+    VirgaInterfaceSpec interface = {
+        .account_id = spec->account_id,
+        .vpc_id = launch->subnet->vpc_id,
+        .subnet_id = launch->subnet->id,
+        .zone = launch->subnet->zone,
+        .cidr = launch->subnet->cidr,
+        .address = spec->address,
+        .group_ids = launch->group_ids,
+        .public_address = spec->public_address < 0 ? launch->subnet->map_public
+                                                   : spec->public_address > 0,
+        .instance_id = id,
+        .delete_on_termination = spec->interface_delete_on_termination != 0,
+        .description = spec->interface_description,
+    };
+    char *interface_id;
+
+    return virga_interface_create(launch->txn, launch->arena, &interface, &interface_id, NULL,
+                                  error) &&
+           virga_tag_set(launch->txn, spec->account_id, interface_id, spec->interface_tags,
+                         spec->interface_tag_count, error);
+}
+
+/* 'ret_made' is false when no host has room for this one. */
+static bool
+launch_one(Launch *launch, gint64 index, bool *ret_made, GError **error)
+{
+    g_autofree char *id = virga_id_new("i");
+    const char *host_id;
+    gint64 generation;
+
+    *ret_made = false;
+    if (!claim_host(launch, &host_id, &generation, error))
+        return false;
+    if (!host_id)
+        return true;
+    *ret_made = true;
+    return insert_instance(launch, id, index, host_id, generation, error) &&
+           add_disks(launch, id, host_id, error) && add_interface(launch, id, error) &&
+           virga_tag_set(launch->txn, launch->spec->account_id, id, launch->spec->tags,
+                         launch->spec->tag_count, error) &&
+           virga_event_add(launch->txn, error, id, "launched on host %s", host_id) &&
+           virga_host_wake(launch->txn, host_id, error);
+}
+
+/* Takes the client token for this reservation, or finds whose it is. */
+static bool
+take_token(Launch *launch, bool *ret_repeated, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+    g_autoptr(VirgaRows) rows = NULL;
+    gint64 taken;
+
+    *ret_repeated = false;
+    if (!spec->client_token || !*spec->client_token)
+        return true;
+    if (!virga_txn_run(launch->txn, error, &taken, sql_token, "ssss", spec->account_id,
+                       spec->client_token, spec->request_digest, launch->reservation_id))
+        return false;
+    if (taken)
+        return true;
+    rows = virga_txn_query(launch->txn, error, sql_token_get, "ss", spec->account_id,
+                           spec->client_token);
+    if (!rows)
+        return false;
+    if (g_strcmp0(virga_rows_text(rows, 0, 0), spec->request_digest) != 0)
+        return virga_fail(error, "client token", VIRGA_ERROR_CONFLICT,
+                          "Arguments on this idempotent request are inconsistent with arguments "
+                          "used in previous request(s).");
+    launch->reservation_id = virga_rows_dup(rows, launch->arena, 0, 1);
+    *ret_repeated = true;
+    return true;
+}
+
+static bool
+look_up(Launch *launch, const VirgaConfig *config, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+
+    launch->type = virga_instance_type_find(config, spec->type);
+    if (!launch->type)
+        return virga_fail(error, "instance type", VIRGA_ERROR_INVALID,
+                          "Invalid value '%s' for InstanceType.", spec->type);
+    launch->image = virga_image_get(launch->txn, launch->arena, spec->account_id, spec->image_id,
+                                    error);
+    return launch->image && find_key(launch, error) && find_subnet(launch, error) &&
+           find_groups(launch, error) && find_disks(launch, error) && find_hosts(launch, error);
+}
+
+static bool
+fail_capacity(const Launch *launch, GError **error)
+{
+    VirgaPlaceRequest request = place_request(launch);
+    g_autofree char *why = virga_place_explain(&request, launch->hosts, launch->host_count);
+
+    return virga_fail(error, "instance", VIRGA_ERROR_CAPACITY,
+                      "There is not enough capacity for %" G_GINT64_FORMAT " x %s in %s. %s",
+                      launch->spec->count_min, launch->type->name, launch->subnet->zone, why);
+}
+
+static bool
+launch_all(Launch *launch, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+    bool made = true;
+    gint64 count = 0;
+
+    while (count < spec->count_max && made) {
+        if (!launch_one(launch, count, &made, error))
+            return false;
+        count += made;
+    }
+    if (count < spec->count_min)
+        return fail_capacity(launch, error);
+    return virga_vpc_touch(launch->txn, launch->subnet->vpc_id, error);
+}
+
+static bool
+attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaInstanceSpec *spec,
+        char **ret_reservation_id, GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_begin(db, error);
+    g_autofree char *reservation_id = virga_id_new("r");
+    Launch launch = { .txn = txn, .arena = arena, .spec = spec, .reservation_id = reservation_id };
+    bool repeated;
+
+    if (!txn || !take_token(&launch, &repeated, error))
+        return false;
+    if (!repeated && (!look_up(&launch, config, error) || !launch_all(&launch, error)))
+        return false;
+    *ret_reservation_id = NULL;
+    if (spec->dry_run)
+        return true; /* all of it would have worked; roll back */
+    if (!repeated && !virga_txn_commit(txn, error))
+        return false;
+    *ret_reservation_id = virga_arena_strdup(arena, launch.reservation_id);
+    return true;
+}
+
+/* Keeps the reason of a refusal for "virga why REQUEST-ID". */
+static void
+remember_refusal(VirgaDb *db, const VirgaInstanceSpec *spec, const GError *refusal)
+{
+    g_autoptr(VirgaTxn) txn = spec->request_id ? virga_db_begin(db, NULL) : NULL;
+
+    if (txn && virga_event_add(txn, NULL, spec->request_id, "refused: %s", refusal->message))
+        virga_txn_commit(txn, NULL);
+}
+
+bool
+virga_instance_create(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena,
+                      const VirgaInstanceSpec *spec, char **ret_reservation_id, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+
+    for (int i = 0; i < ATTEMPTS_MAX; i++) {
+        g_clear_error(&reason);
+        if (attempt(db, config, arena, spec, ret_reservation_id, &reason))
+            return true;
+        if (!virga_error_is(reason, "database", VIRGA_ERROR_RETRY))
+            break;
+    }
+    if (virga_error_is(reason, NULL, VIRGA_ERROR_CAPACITY))
+        remember_refusal(db, spec, reason);
+    g_propagate_error(error, g_steal_pointer(&reason));
+    return false;
+}

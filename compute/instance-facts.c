@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a host's facts to the state that users see.
+ *
+ *     wish       state          fact                     becomes
+ *     run        pending        running                  running
+ *     run        pending        failed, first life       shutting-down, wish terminate
+ *     run        pending        failed, after a stop     stopped, wish stop
+ *     run        running        failed                   stopped, wish stop
+ *     run        any            switched off by guest    stopped, or shutting-down, by attribute
+ *     stop       any            off                      stopped; its room is free again
+ *     terminate  any            absent                   terminated; all it held is given back
+ *
+ * Every state survives a crash: each is a row, and the host repeats its facts. */
+#include "instance-priv.h"
+
+#include "compute/host.h"
+#include "core/log.h"
+#include "network/interface.h"
+#include "network/vpc.h"
+#include "storage/volume.h"
+
+#include <string.h>
+
+#define STUCK_S 600 /* a transient state that lasts longer than this is given up */
+
+static const char sql_lock[] =
+    "SELECT " INSTANCE_COLUMNS ", i.claimed, i.generation FROM instance i"
+    " WHERE i.id = $1 AND i.host_id = $2 FOR UPDATE";
+enum { CLAIMED = INSTANCE_COLUMN_COUNT, GENERATION };
+static const char sql_update[] =
+    "UPDATE instance SET wish = $2, state = $3, claimed = $4, boot = $5,"
+    " reason_code = nullif($6, ''), reason_message = nullif($7, ''), transition_reason = $8,"
+    " host_id = CASE WHEN $9 THEN NULL ELSE host_id END, generation = $10,"
+    " reboots_done = greatest(reboots_done, $11), reachable = $12,"
+    " state_since = CASE WHEN state = $3 THEN state_since ELSE now() END,"
+    " reachable_since = CASE WHEN reachable = $12 THEN reachable_since ELSE now() END"
+    " WHERE id = $1";
+/* Only what a host failed to move within the time; a host that reports still does its best. */
+static const char sql_stuck[] =
+    "SELECT " INSTANCE_COLUMNS ", i.claimed, i.generation FROM instance i JOIN host h"
+    " ON h.id = i.host_id WHERE i.state IN ('pending', 'stopping', 'shutting-down')"
+    " AND i.state_since < now() - make_interval(secs => $1)"
+    " AND h.seen < now() - make_interval(secs => $1) ORDER BY i.id LIMIT 100"
+    " FOR UPDATE OF i SKIP LOCKED";
+static const char sql_forget_tokens[] =
+    "DELETE FROM client_token WHERE created < now() - interval '1 day'";
+static const char sql_forget_events[] =
+    "DELETE FROM event WHERE at < now() - interval '14 days'";
+
+static VirgaInstanceSettled
+unchanged(const VirgaInstance *instance)
+{
+    return (VirgaInstanceSettled){ .wish = instance->wish, .state = instance->state };
+}
+
+/* A start that cannot succeed.  The first one ends the instance, as in EC2; a later one leaves it
+ * stopped with its disks. */
+static VirgaInstanceSettled
+settle_failed(const VirgaInstance *instance, const VirgaInstanceFacts *facts)
+{
+    VirgaInstanceSettled settled = unchanged(instance);
+
+    settled.reason_code = facts->code ? facts->code : "Server.InternalError";
+    settled.reason_message = facts->message ? facts->message : "Server.InternalError";
+    if (instance->boot == 0 && instance->state == VIRGA_INSTANCE_PENDING) {
+        settled.wish = VIRGA_WISH_TERMINATE;
+        settled.state = VIRGA_INSTANCE_SHUTTING_DOWN;
+    } else {
+        settled.wish = VIRGA_WISH_STOP;
+        settled.state = VIRGA_INSTANCE_STOPPED;
+        settled.unclaim = true;
+    }
+    return settled;
+}
+
+static VirgaInstanceSettled
+settle_guest_off(const VirgaInstance *instance)
+{
+    VirgaInstanceSettled settled = unchanged(instance);
+
+    settled.reason_code = "Client.InstanceInitiatedShutdown";
+    settled.reason_message =
+        "Client.InstanceInitiatedShutdown: Instance initiated shutdown";
+    if (g_str_equal(instance->shutdown_behavior, "terminate") && !instance->disable_termination) {
+        settled.wish = VIRGA_WISH_TERMINATE;
+        settled.state = VIRGA_INSTANCE_SHUTTING_DOWN;
+    } else {
+        settled.wish = VIRGA_WISH_STOP;
+        settled.state = VIRGA_INSTANCE_STOPPED;
+        settled.unclaim = true;
+    }
+    return settled;
+}
+
+VirgaInstanceSettled
+virga_instance_settle(const VirgaInstance *instance, const VirgaInstanceFacts *facts)
+{
+    VirgaInstanceSettled settled = unchanged(instance);
+
+    if (instance->wish == VIRGA_WISH_TERMINATE) {
+        if (facts->power == VIRGA_POWER_ABSENT) {
+            settled.state = VIRGA_INSTANCE_TERMINATED;
+            settled.unclaim = settled.gone = true;
+        }
+        return settled;
+    }
+    if (instance->wish == VIRGA_WISH_STOP) {
+        if (facts->power == VIRGA_POWER_OFF || facts->power == VIRGA_POWER_OFF_GUEST ||
+            facts->power == VIRGA_POWER_FAILED) {
+            settled.state = VIRGA_INSTANCE_STOPPED;
+            settled.unclaim = true;
+        }
+        return settled;
+    }
+    switch (facts->power) {
+    case VIRGA_POWER_RUNNING:
+        settled.state = VIRGA_INSTANCE_RUNNING;
+        if (instance->state != VIRGA_INSTANCE_RUNNING)
+            settled.reason_code = settled.reason_message = "";
+        return settled;
+    case VIRGA_POWER_FAILED:
+        return settle_failed(instance, facts);
+    case VIRGA_POWER_OFF_GUEST:
+        return settle_guest_off(instance);
+    default:
+        return settled; /* the host is at it */
+    }
+}
+
+static bool
+record_volumes(VirgaTxn *txn, const VirgaInstanceFacts *facts, GError **error)
+{
+    for (const char *const *id = facts->made; id && *id; id++)
+        if (!virga_volume_set_made(txn, *id, error))
+            return false;
+    for (const char *const *id = facts->lost; id && *id; id++)
+        if (!virga_volume_set_lost(txn, *id, error) ||
+            !virga_event_add(txn, error, *id, "its file has vanished from the host"))
+            return false;
+    return true;
+}
+
+/* Gives back what a state no longer needs. */
+static bool
+give_back(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceSettled *settled,
+          bool claimed, GError **error)
+{
+    if (settled->unclaim && claimed &&
+        !virga_host_unclaim(txn, instance->host_id, instance->vcpus, instance->memory_mib, error))
+        return false;
+    if (settled->gone)
+        return virga_interface_release(txn, instance->id, error) &&
+               virga_volume_release(txn, instance->id, error);
+    if (settled->state == VIRGA_INSTANCE_STOPPED && instance->state != VIRGA_INSTANCE_STOPPED)
+        return virga_interface_release_public(txn, instance->id, error);
+    return true;
+}
+
+/* A user's request dates its transition reason; one that came from the guest or from us does too,
+ * in the state reason. */
+static bool
+write_settled(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceFacts *facts,
+              const VirgaInstanceSettled *settled, bool claimed, gint64 generation,
+              GError **error)
+{
+    const char *code = settled->reason_code ? settled->reason_code : instance->reason_code;
+    const char *message =
+        settled->reason_message ? settled->reason_message : instance->reason_message;
+    const char *reachable = settled->state != VIRGA_INSTANCE_RUNNING ? "not-applicable"
+                            : facts->reachable                       ? facts->reachable
+                            : instance->state == settled->state      ? instance->reachable
+                                                                     : "initializing";
+
+    if (settled->wish != instance->wish &&
+        !virga_host_touch(txn, instance->host_id, &generation, error))
+        return false;
+    return virga_txn_run(txn, error, NULL, sql_update, "sssbisssbiis", instance->id,
+                         virga_wish_name(settled->wish), virga_instance_state_name(settled->state),
+                         claimed && !settled->unclaim, MAX(facts->boot, instance->boot), code,
+                         message, instance->transition_reason, settled->gone, generation,
+                         facts->reboots_done, reachable);
+}
+
+static bool
+log_change(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceSettled *settled,
+           GError **error)
+{
+    if (settled->state == instance->state)
+        return true;
+    virga_info("instance", instance->id, "%s -> %s", virga_instance_state_name(instance->state),
+               virga_instance_state_name(settled->state));
+    return virga_event_add(txn, error, instance->id, "%s -> %s%s%s",
+                           virga_instance_state_name(instance->state),
+                           virga_instance_state_name(settled->state),
+                           settled->reason_message && *settled->reason_message ? ": " : "",
+                           settled->reason_message ? settled->reason_message : "");
+}
+
+static bool
+apply(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceFacts *facts,
+      const VirgaInstanceSettled *settled, bool claimed, gint64 generation, GError **error)
+{
+    return record_volumes(txn, facts, error) &&
+           give_back(txn, instance, settled, claimed, error) &&
+           write_settled(txn, instance, facts, settled, claimed, generation, error) &&
+           log_change(txn, instance, settled, error);
+}
+
+/* 'ret_forget': the host may drop what it knows of this instance. */
+static bool
+report_one(VirgaTxn *txn, VirgaArena *arena, const char *host_id, const VirgaInstanceFacts *facts,
+           bool *ret_forget, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_lock, "ss", facts->id, host_id);
+    VirgaInstance instance;
+    VirgaInstanceSettled settled;
+
+    if (!rows)
+        return false;
+    *ret_forget = virga_rows_count(rows) == 0;
+    if (*ret_forget)
+        return true;
+    virga_instance_read(rows, 0, arena, &instance);
+    /* Facts about an older wish say nothing about this one, but for what cannot be undone. */
+    if (facts->generation < virga_rows_int(rows, 0, GENERATION))
+        return record_volumes(txn, facts, error);
+    settled = virga_instance_settle(&instance, facts);
+    *ret_forget = settled.gone;
+    return apply(txn, &instance, facts, &settled, virga_rows_bool(rows, 0, CLAIMED),
+                 virga_rows_int(rows, 0, GENERATION), error);
+}
+
+bool
+virga_instance_report(VirgaDb *db, VirgaArena *arena, const char *host_id,
+                      const VirgaInstanceFacts *facts, size_t count, char ***ret_forget,
+                      GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_begin(db, error);
+    char **forget = virga_arena_new_array(arena, char *, count + 1);
+    size_t forgotten = 0;
+
+    if (!txn)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        bool drop;
+
+        if (!report_one(txn, arena, host_id, &facts[i], &drop, error))
+            return false;
+        if (drop)
+            forget[forgotten++] = virga_arena_strdup(arena, facts[i].id);
+    }
+    *ret_forget = forget;
+    return virga_txn_commit(txn, error);
+}
+
+/* A host that has been silent for as long as the transition: users get an answer, the claims stay
+ * until the host returns and reports. */
+static bool
+give_up(VirgaTxn *txn, const VirgaInstance *instance, bool claimed, gint64 generation,
+        GError **error)
+{
+    VirgaInstanceFacts facts = { .id = instance->id };
+    VirgaInstanceSettled settled = unchanged(instance);
+
+    settled.reason_code = "Server.InternalError";
+    settled.reason_message = "Server.InternalError: the host of the instance does not answer";
+    if (instance->wish == VIRGA_WISH_STOP) {
+        settled.state = VIRGA_INSTANCE_STOPPED;
+    } else {
+        settled.wish = VIRGA_WISH_TERMINATE;
+        settled.state = VIRGA_INSTANCE_TERMINATED;
+    }
+    return apply(txn, instance, &facts, &settled, claimed, generation, error);
+}
+
+bool
+virga_instance_sweep(VirgaDb *db, GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_begin(db, error);
+    g_autoptr(VirgaArena) arena = virga_arena_new();
+    g_autoptr(VirgaRows) rows = NULL;
+
+    if (!txn)
+        return false;
+    rows = virga_txn_query(txn, error, sql_stuck, "i", (gint64) STUCK_S);
+    if (!rows)
+        return false;
+    for (int i = 0; i < virga_rows_count(rows); i++) {
+        VirgaInstance instance;
+
+        virga_instance_read(rows, i, arena, &instance);
+        if (!give_up(txn, &instance, virga_rows_bool(rows, i, CLAIMED),
+                     virga_rows_int(rows, i, GENERATION), error))
+            return false;
+    }
+    return virga_txn_run(txn, error, NULL, sql_forget_tokens, "") &&
+           virga_txn_run(txn, error, NULL, sql_forget_events, "") && virga_txn_commit(txn, error);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What compute/instance*.c share. */
+#pragma once
+
+#include "compute/instance.h"
+#include "core/error.h"
+
+#include <string.h>
+
+#define INSTANCE_COLUMNS                                                                           \
+    "i.id, i.account_id, i.reservation_id, i.client_token, i.image_id, i.type, i.architecture,"    \
+    " i.boot_mode, i.root_device_name, i.zone, i.vpc_id, i.subnet_id, i.key_name,"                 \
+    " i.shutdown_behavior, i.http_tokens, i.http_endpoint, i.http_tags, i.reachable,"              \
+    " i.reason_code, i.reason_message, i.transition_reason, i.host_id, i.launch_index, i.vcpus,"   \
+    " i.memory_mib, i.http_hops, i.boot, i.disable_termination, i.disable_stop, i.ebs_optimized,"  \
+    " i.monitoring, i.wish, i.state, " VIRGA_SQL_TIME("i.launched") ","                            \
+    " " VIRGA_SQL_TIME("i.state_since") ", " VIRGA_SQL_TIME("i.reachable_since")
+#define INSTANCE_COLUMN_COUNT 36
+
+/* Reads a row of INSTANCE_COLUMNS into 'arena'. */
+void virga_instance_read(const VirgaRows *rows, int row, VirgaArena *arena,
+                         VirgaInstance *instance);
+
+const char *virga_wish_name(VirgaWish wish);
+
+/* The account's instances named by ids, locked, in the order of 'ids'; NOT_FOUND names the
+ * missing ones. */
+bool virga_instance_lock(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                         const char *const *ids, VirgaInstance **ret, size_t *ret_count,
+                         GError **error);

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading instances.  instance-create.c launches, instance-wish.c changes the wish,
+ * instance-facts.c takes in what hosts report. */
+#include "instance-priv.h"
+
+#include "core/limits.h"
+
+#define STRINGIFY_(x) #x
+#define STRINGIFY(x)  STRINGIFY_(x)
+
+static const char sql_list[] =
+    "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.account_id = $1"
+    " AND ($2::text[] IS NULL OR i.id = ANY ($2))"
+    " AND ($3::text IS NULL OR i.reservation_id = $3)"
+    " AND (i.state <> 'terminated' OR i.state_since > now() - interval '"
+    STRINGIFY(VIRGA_TERMINATED_VISIBLE_S) " seconds') ORDER BY i.id";
+static const char sql_lock[] =
+    "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.account_id = $1 AND i.id = ANY ($2)"
+    " AND (i.state <> 'terminated' OR i.state_since > now() - interval '"
+    STRINGIFY(VIRGA_TERMINATED_VISIBLE_S) " seconds') ORDER BY i.id FOR UPDATE";
+
+static const struct {
+    VirgaInstanceState state;
+    const char *name;
+} states[] = {
+    { VIRGA_INSTANCE_PENDING, "pending" },     { VIRGA_INSTANCE_RUNNING, "running" },
+    { VIRGA_INSTANCE_STOPPING, "stopping" },   { VIRGA_INSTANCE_STOPPED, "stopped" },
+    { VIRGA_INSTANCE_TERMINATED, "terminated" }, { VIRGA_INSTANCE_SHUTTING_DOWN, "shutting-down" },
+};
+
+const char *
+virga_instance_state_name(VirgaInstanceState state)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(states); i++)
+        if (states[i].state == state)
+            return states[i].name;
+    g_assert_not_reached();
+}
+
+static VirgaInstanceState
+state_of_name(const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(states); i++)
+        if (g_str_equal(states[i].name, name))
+            return states[i].state;
+    g_assert_not_reached(); /* a CHECK in the schema */
+}
+
+const char *
+virga_wish_name(VirgaWish wish)
+{
+    static const char *const names[] = { "run", "stop", "terminate" };
+
+    return names[wish];
+}
+
+static VirgaWish
+wish_of_name(const char *name)
+{
+    return name[0] == 'r' ? VIRGA_WISH_RUN : name[0] == 's' ? VIRGA_WISH_STOP
+                                                            : VIRGA_WISH_TERMINATE;
+}
+
+void
+virga_instance_read(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInstance *instance)
+{
+    char **texts[] = {
+        &instance->id,              &instance->account_id,     &instance->reservation_id,
+        &instance->client_token,    &instance->image_id,       &instance->type,
+        &instance->architecture,    &instance->boot_mode,      &instance->root_device_name,
+        &instance->zone,            &instance->vpc_id,         &instance->subnet_id,
+        &instance->key_name,        &instance->shutdown_behavior, &instance->http_tokens,
+        &instance->http_endpoint,   &instance->http_tags,      &instance->reachable,
+        &instance->reason_code,     &instance->reason_message, &instance->transition_reason,
+        &instance->host_id,
+    };
+    gint64 *numbers[] = { &instance->launch_index, &instance->vcpus, &instance->memory_mib,
+                          &instance->http_hops, &instance->boot };
+    bool *flags[] = { &instance->disable_termination, &instance->disable_stop,
+                      &instance->ebs_optimized, &instance->monitoring };
+    int column = 0;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
+        *texts[i] = virga_rows_dup(rows, arena, row, column++);
+    for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
+        *numbers[i] = virga_rows_int(rows, row, column++);
+    for (size_t i = 0; i < G_N_ELEMENTS(flags); i++)
+        *flags[i] = virga_rows_bool(rows, row, column++);
+    instance->wish = wish_of_name(virga_rows_text(rows, row, column++));
+    instance->state = state_of_name(virga_rows_text(rows, row, column++));
+    instance->launched = virga_rows_time(rows, row, column++);
+    instance->state_since = virga_rows_time(rows, row, column++);
+    instance->reachable_since = virga_rows_time(rows, row, column++);
+    g_assert(column == INSTANCE_COLUMN_COUNT);
+}
+
+static void
+read_all(const VirgaRows *rows, VirgaArena *arena, VirgaInstance **ret, size_t *ret_count)
+{
+    *ret_count = (size_t) virga_rows_count(rows);
+    *ret = virga_arena_new_array(arena, VirgaInstance, *ret_count);
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        virga_instance_read(rows, i, arena, &(*ret)[i]);
+}
+
+bool
+virga_instance_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                    const char *const *ids, const char *reservation_id, VirgaInstance **ret,
+                    size_t *ret_count, GError **error)
+{
+    g_autoptr(VirgaRows) rows =
+        virga_txn_query(txn, error, sql_list, "sas", account_id, ids, reservation_id);
+
+    if (!rows)
+        return false;
+    read_all(rows, arena, ret, ret_count);
+    return true;
+}
+
+/* The caller's order; the same id twice is the same instance twice. */
+static bool
+put_in_order(VirgaArena *arena, const char *const *ids, const VirgaInstance *found, size_t count,
+             VirgaInstance **ret, size_t *ret_count, GError **error)
+{
+    g_autoptr(GHashTable) by_id = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GString) missing = g_string_new(NULL);
+    size_t wanted = g_strv_length((char **) ids);
+    VirgaInstance *list = virga_arena_new_array(arena, VirgaInstance, wanted);
+
+    for (size_t i = 0; i < count; i++)
+        g_hash_table_insert(by_id, found[i].id, (gpointer) &found[i]);
+    for (size_t i = 0; i < wanted; i++) {
+        const VirgaInstance *instance = g_hash_table_lookup(by_id, ids[i]);
+
+        if (instance)
+            list[i] = *instance;
+        else
+            g_string_append_printf(missing, "%s%s", missing->len ? ", " : "", ids[i]);
+    }
+    if (missing->len)
+        return virga_fail(error, "instance", VIRGA_ERROR_NOT_FOUND,
+                          strchr(missing->str, ',') ? "The instance IDs '%s' do not exist"
+                                                    : "The instance ID '%s' does not exist",
+                          missing->str);
+    *ret = list;
+    *ret_count = wanted;
+    return true;
+}
+
+bool
+virga_instance_lock(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                    const char *const *ids, VirgaInstance **ret, size_t *ret_count,
+                    GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_lock, "sa", account_id, ids);
+    VirgaInstance *found;
+    size_t count;
+
+    if (!rows)
+        return false;
+    read_all(rows, arena, &found, &count);
+    return put_in_order(arena, ids, found, count, ret, ret_count, error);
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/config.h"
+
+#include "core/error.h"
+
+#include <string.h>
+
+#define TYPE_GROUP "instance-type " /* [instance-type NAME] */
+
+typedef enum { TEXT, INTEGER, REAL, BOOLEAN } Kind;
+
+typedef struct {
+    const char *group, *key;
+    Kind kind;
+    const char *initial;
+    const char *meaning;
+} Key;
+
+static const Key keys[] = {
+    { "cloud", "region", TEXT, "us-east-1", "Name of the one region." },
+    { "cloud", "zones", TEXT, "a", "Letters of the availability zones, with commas: `a,b`." },
+    { "cloud", "any-region", BOOLEAN, "true",
+      "Serve requests that are signed for another region, so that a client with a foreign default "
+      "region works." },
+    { "cloud", "account", TEXT, "",
+      "Twelve digits of the first account; empty: random at the first start." },
+    { "cloud", "access-key", TEXT, "",
+      "Access key id of the first account's administrator; empty: made at the first start." },
+    { "cloud", "secret-key-file", TEXT, "",
+      "File that holds the administrator's secret key, readable by its owner only." },
+    { "api", "listen", TEXT, "127.0.0.1:8773", "Address and port of the API." },
+    { "api", "connections", INTEGER, "4096", "Most client connections at a time." },
+    { "api", "workers", INTEGER, "8", "Requests that are worked on at the same time." },
+    { "api", "debug", BOOLEAN, "false", "Log every request." },
+    { "database", "dsn", TEXT, "",
+      "libpq connection string of a PostgreSQL 15 or newer; empty: the embedded one that `virga "
+      "up` runs." },
+    { "database", "connections", INTEGER, "10", "Most connections of one virgad." },
+    { "node", "virgad", TEXT, "", "Address of virgad's node API; empty: its Unix socket here." },
+    { "node", "zone", TEXT, "a", "Letter of the zone that this host is in." },
+    { "node", "driver", TEXT, "libvirt", "`libvirt`, or `fake` for guests that only pretend." },
+    { "node", "hypervisor", TEXT, "auto",
+      "`kvm`, `qemu` (emulation, slow) or `auto`: KVM only where it is known to work." },
+    { "node", "libvirt-uri", TEXT, "",
+      "libvirt connection; empty: the libvirtd that `virga up` runs for this cloud." },
+    { "node", "vcpu-overcommit", REAL, "4.0", "Guest vCPUs promised for each core." },
+    { "node", "memory-overcommit", REAL, "1.0", "Guest memory promised for each byte." },
+    { "node", "memory-reserved-mib", INTEGER, "1024", "Memory that is never promised to guests." },
+    { "node", "disk-reserved-gib", INTEGER, "2",
+      "A launch is refused when less than this would stay free on the host's disk." },
+    { "node", "workers", INTEGER, "8", "Guests that the host works on at the same time." },
+    { "network", "public-pool", TEXT, "198.18.0.0/20",
+      "Addresses from which instances get their public one." },
+    { "network", "masquerade", BOOLEAN, "true",
+      "Hide the pool behind the host's own address where packets leave it; false where the pool "
+      "is routed to the host." },
+    { "network", "mtu", INTEGER, "1500", "Largest packet that guests may send." },
+};
+
+/* Keys of an [instance-type NAME] group, NAME like EC2's or like 4c8g. */
+static const Key type_keys[] = {
+    { "instance-type NAME", "vcpus", INTEGER, "", "Number of virtual CPUs." },
+    { "instance-type NAME", "memory-mib", INTEGER, "", "Memory in MiB." },
+};
+
+struct VirgaConfig {
+    gatomicrefcount references;
+    GKeyFile *file;
+    char *state;
+    char tag[4];
+};
+
+static const Key *
+find_key(const char *group, const char *key)
+{
+    if (g_str_has_prefix(group, TYPE_GROUP)) {
+        for (size_t i = 0; i < G_N_ELEMENTS(type_keys); i++)
+            if (g_str_equal(type_keys[i].key, key))
+                return &type_keys[i];
+        return NULL;
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+        if (g_str_equal(keys[i].group, group) && g_str_equal(keys[i].key, key))
+            return &keys[i];
+    return NULL;
+}
+
+static bool
+check_value(const Key *key, const char *value)
+{
+    char *end = NULL;
+
+    switch (key->kind) {
+    case INTEGER:
+        g_ascii_strtoll(value, &end, 10);
+        return *value && *end == '\0';
+    case REAL:
+        return g_ascii_strtod(value, &end) > 0 && *end == '\0';
+    case BOOLEAN:
+        return g_str_equal(value, "true") || g_str_equal(value, "false");
+    default:
+        return true;
+    }
+}
+
+/* Copies the declared keys of 'from' and refuses all others. */
+static bool
+lay_over(GKeyFile *into, GKeyFile *from, const char *path, GError **error)
+{
+    g_auto(GStrv) groups = g_key_file_get_groups(from, NULL);
+
+    for (char **group = groups; *group; group++) {
+        g_auto(GStrv) names = g_key_file_get_keys(from, *group, NULL, NULL);
+
+        for (char **name = names; names && *name; name++) {
+            const Key *key = find_key(*group, *name);
+            g_autofree char *value = g_key_file_get_string(from, *group, *name, NULL);
+
+            if (!key)
+                return virga_fail(error, "configuration", VIRGA_ERROR_INVALID,
+                                  "%s: there is no key \"%s\" in [%s]", path, *name, *group);
+            if (!value || !check_value(key, value))
+                return virga_fail(error, "configuration", VIRGA_ERROR_INVALID,
+                                  "%s: \"%s\" is no value for \"%s\" in [%s]", path,
+                                  value ? value : "", *name, *group);
+            g_key_file_set_string(into, *group, *name, value);
+        }
+    }
+    return true;
+}
+
+static bool
+load_file(VirgaConfig *config, const char *path, GError **error)
+{
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    g_autoptr(GError) reason = NULL;
+
+    if (g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, &reason))
+        return lay_over(config->file, file, path, error);
+    if (g_error_matches(reason, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+        return true;
+    return virga_fail(error, "configuration", VIRGA_ERROR_INVALID, "%s: %s", path, reason->message);
+}
+
+/* Every instance type must be whole. */
+static bool
+check_types(const VirgaConfig *config, GError **error)
+{
+    g_auto(GStrv) groups = virga_config_instance_types(config);
+
+    for (char **group = groups; *group; group++)
+        for (size_t i = 0; i < G_N_ELEMENTS(type_keys); i++)
+            if (virga_config_int(config, *group, type_keys[i].key) <= 0)
+                return virga_fail(error, "configuration", VIRGA_ERROR_INVALID,
+                                  "[%s] must have \"%s\" of 1 or more", *group, type_keys[i].key);
+    return true;
+}
+
+static void
+make_tag(const char *state, char tag[static 4])
+{
+    guint hash = g_str_hash(state);
+
+    if (g_str_equal(state, VIRGA_STATE_PATH)) {
+        memcpy(tag, "vga", 4);
+        return;
+    }
+    for (int i = 0; i < 3; i++, hash /= 26)
+        tag[i] = (char) ('a' + hash % 26);
+    tag[3] = '\0';
+}
+
+VirgaConfig *
+virga_config_load(const char *path, const char *state, GError **error)
+{
+    g_autoptr(VirgaConfig) config = g_new0(VirgaConfig, 1);
+    g_autofree char *own = NULL;
+
+    g_atomic_ref_count_init(&config->references);
+    config->file = g_key_file_new();
+    config->state = g_canonicalize_filename(state, NULL);
+    make_tag(config->state, config->tag);
+    own = virga_config_path(config, "virga.conf");
+    if (!load_file(config, path, error) || !load_file(config, own, error) ||
+        !check_types(config, error))
+        return NULL;
+    return g_steal_pointer(&config);
+}
+
+VirgaConfig *
+virga_config_ref(VirgaConfig *config)
+{
+    g_atomic_ref_count_inc(&config->references);
+    return config;
+}
+
+void
+virga_config_unref(VirgaConfig *config)
+{
+    if (!config || !g_atomic_ref_count_dec(&config->references))
+        return;
+    g_key_file_unref(config->file);
+    g_free(config->state);
+    g_free(config);
+}
+
+static char *
+get_value(const VirgaConfig *config, const char *group, const char *name, Kind kind)
+{
+    const Key *key = find_key(group, name);
+    char *value;
+
+    g_assert(key && key->kind == kind);
+    value = g_key_file_get_string(config->file, group, name, NULL);
+    return value ? value : g_strdup(key->initial);
+}
+
+const char *
+virga_config_text(const VirgaConfig *config, const char *group, const char *key)
+{
+    g_autofree char *value = get_value(config, group, key, TEXT);
+
+    return g_intern_string(value); /* few and long-lived: a loan without bookkeeping */
+}
+
+gint64
+virga_config_int(const VirgaConfig *config, const char *group, const char *key)
+{
+    g_autofree char *value = get_value(config, group, key, INTEGER);
+
+    return g_ascii_strtoll(value, NULL, 10);
+}
+
+bool
+virga_config_bool(const VirgaConfig *config, const char *group, const char *key)
+{
+    g_autofree char *value = get_value(config, group, key, BOOLEAN);
+
+    return g_str_equal(value, "true");
+}
+
+double
+virga_config_real(const VirgaConfig *config, const char *group, const char *key)
+{
+    g_autofree char *value = get_value(config, group, key, REAL);
+
+    return g_ascii_strtod(value, NULL);
+}
+
+char **
+virga_config_instance_types(const VirgaConfig *config)
+{
+    g_auto(GStrv) groups = g_key_file_get_groups(config->file, NULL);
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+    for (char **group = groups; *group; group++)
+        if (g_str_has_prefix(*group, TYPE_GROUP))
+            g_strv_builder_add(builder, *group);
+    return g_strv_builder_end(builder);
+}
+
+const char *
+virga_config_state(const VirgaConfig *config)
+{
+    return config->state;
+}
+
+const char *
+virga_config_tag(const VirgaConfig *config)
+{
+    return config->tag;
+}
+
+char *
+virga_config_path(const VirgaConfig *config, const char *relative)
+{
+    return g_build_filename(config->state, relative, NULL);
+}
+
+static void
+describe_key(GString *page, const Key *key, const char **group)
+{
+    if (g_strcmp0(*group, key->group) != 0) {
+        *group = key->group;
+        g_string_append_printf(page, "\n## [%s]\n\n| key | default | meaning |\n|---|---|---|\n",
+                               key->group);
+    }
+    g_string_append_printf(page, "| `%s` | %s%s%s | %s |\n", key->key, *key->initial ? "`" : "",
+                           key->initial, *key->initial ? "`" : "", key->meaning);
+}
+
+char *
+virga_config_describe(void)
+{
+    GString *page = g_string_new(
+        "# Configuration\n\n"
+        "`" VIRGA_CONFIG_PATH "` (GKeyFile), over it `virga.conf` in the state directory, where "
+        "`virga up` keeps what it chose at the first start. Unknown groups and keys are "
+        "refused.\n");
+    const char *group = NULL;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+        describe_key(page, &keys[i], &group);
+    for (size_t i = 0; i < G_N_ELEMENTS(type_keys); i++)
+        describe_key(page, &type_keys[i], &group);
+    return g_string_free(page, FALSE);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Network interfaces and the addresses that they claim. */
+#pragma once
+
+#include "core/db.h"
+
+typedef struct {
+    char *id, *account_id, *vpc_id, *subnet_id, *zone, *mac, *address;
+    char *description;
+    char *public_address;          /* NULL: none */
+    char *public_owner_allocation; /* of an elastic IP; NULL: "amazon"-owned, from the pool */
+    bool source_dest_check, delete_on_termination;
+    char *attachment_id, *instance_id;
+    gint64 device_index, attached;
+    char **group_ids, **group_names; /* NULL-terminated, by position */
+} VirgaInterface;
+
+typedef struct {
+    const char *account_id, *vpc_id, *subnet_id, *zone, *cidr; /* of the subnet */
+    const char *address;                                       /* NULL: any free one */
+    const char *const *group_ids;                              /* of the same VPC: checked */
+    bool public_address;                                       /* claim one of the pool, too */
+    const char *instance_id;
+    gint64 device_index;
+    bool delete_on_termination;
+    const char *description; /* NULL: none */
+} VirgaInterfaceSpec;
+
+/* Makes an interface attached to an instance and claims its addresses in the caller's
+ * transaction.  'ret_address' (may be NULL) is in 'arena'.
+ * Noun "subnet": CAPACITY when it is full; "network interface": EXISTS when the wanted address is
+ * taken, INVALID when it is not in the subnet or reserved; "address": CAPACITY when the pool is
+ * empty; "security group": NOT_FOUND for a group of another VPC or account. */
+bool virga_interface_create(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec,
+                            char **ret_id, char **ret_address, GError **error);
+
+/* The interfaces of instances, ordered by instance and device index, in 'arena'.
+ * 'instance_ids' NULL: of all the account's instances. */
+bool virga_interface_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                          const char *const *instance_ids, VirgaInterface **ret,
+                          size_t *ret_count, GError **error);
+
+/* Gives back what an instance that is gone held: interfaces that go with it and their addresses;
+ * others are detached. */
+bool virga_interface_release(VirgaTxn *txn, const char *instance_id, GError **error);
+
+/* Public addresses of the pool that belong to a stopped instance return to the pool; a started
+ * one gets a new one (EC2's rule for addresses that are not elastic). */
+bool virga_interface_release_public(VirgaTxn *txn, const char *instance_id, GError **error);
+bool virga_interface_claim_public(VirgaTxn *txn, const char *instance_id, GError **error);
+
+/* Fills the pool's table from its block; addresses in use stay, whatever the block says. */
+bool virga_public_pool_set(VirgaTxn *txn, const char *cidr, GError **error);

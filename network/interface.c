@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "network/interface.h"
+
+#include "core/error.h"
+#include "core/id.h"
+#include "network/cidr.h"
+#include "network/security-group.h"
+#include "network/vpc.h"
+
+#include <string.h>
+
+/* AWS keeps the first four and the last address of a subnet. */
+#define RESERVED_FIRST 4
+#define GUESSES        8
+
+static const char sql_insert[] =
+    "INSERT INTO network_interface (id, account_id, vpc_id, subnet_id, zone, mac, address,"
+    " description, attachment_id, instance_id, device_index, delete_on_termination, attached)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7::inet, $8, $9, $10, $11, $12, now())"
+    " ON CONFLICT (subnet_id, address) DO NOTHING";
+static const char sql_free_address[] =
+    "SELECT host(($2::cidr)::inet + n) FROM generate_series(4, $3::bigint - 2) n"
+    " WHERE NOT EXISTS (SELECT 1 FROM network_interface i WHERE i.subnet_id = $1"
+    " AND i.address = ($2::cidr)::inet + n) ORDER BY n LIMIT 1";
+/* One statement links all groups; fewer rows than asked means that one is not of the VPC. */
+static const char sql_link_groups[] =
+    "INSERT INTO network_interface_group (interface_id, group_id, position)"
+    " SELECT $1, g.id, w.position FROM unnest($2::text[]) WITH ORDINALITY w(id, position)"
+    " JOIN security_group g ON g.id = w.id AND g.vpc_id = $3 AND g.account_id = $4"
+    " ON CONFLICT DO NOTHING";
+static const char sql_claim_public[] =
+    "UPDATE public_address SET interface_id = $1, account_id = $2 WHERE address ="
+    " (SELECT address FROM public_address WHERE interface_id IS NULL AND allocation_id IS NULL"
+    "  ORDER BY released, address LIMIT 1 FOR UPDATE SKIP LOCKED)";
+static const char sql_list[] =
+    "SELECT i.id, i.account_id, i.vpc_id, i.subnet_id, i.zone, i.mac, host(i.address),"
+    " i.description, host(p.address), p.allocation_id, i.source_dest_check,"
+    " i.delete_on_termination, i.attachment_id, i.instance_id, i.device_index,"
+    " " VIRGA_SQL_TIME("i.attached") ", g.ids, g.names"
+    " FROM network_interface i LEFT JOIN public_address p ON p.interface_id = i.id"
+    " LEFT JOIN LATERAL (SELECT array_agg(m.group_id ORDER BY m.position) AS ids,"
+    "  array_agg(s.name ORDER BY m.position) AS names FROM network_interface_group m"
+    "  JOIN security_group s ON s.id = m.group_id WHERE m.interface_id = i.id) g ON true"
+    " WHERE i.account_id = $1 AND i.instance_id IS NOT NULL"
+    " AND ($2::text[] IS NULL OR i.instance_id = ANY ($2))"
+    " ORDER BY i.instance_id, i.device_index";
+static const char sql_release_public[] =
+    "UPDATE public_address SET interface_id = NULL, account_id ="
+    " CASE WHEN allocation_id IS NULL THEN NULL ELSE account_id END, released = now()"
+    " WHERE interface_id IN (SELECT id FROM network_interface WHERE instance_id = $1)"
+    " AND ($2 OR allocation_id IS NULL)";
+static const char sql_vpcs_of[] =
+    "SELECT DISTINCT vpc_id FROM network_interface WHERE instance_id = $1";
+static const char sql_delete[] =
+    "WITH gone AS (DELETE FROM network_interface WHERE instance_id = $1"
+    " AND delete_on_termination RETURNING id)"
+    " DELETE FROM tag USING gone WHERE resource_id = gone.id";
+static const char sql_detach[] =
+    "UPDATE network_interface SET instance_id = NULL, attachment_id = NULL, device_index = NULL,"
+    " attached = NULL WHERE instance_id = $1";
+static const char sql_wants_public[] =
+    "SELECT i.id, i.account_id FROM network_interface i JOIN subnet s ON s.id = i.subnet_id"
+    " WHERE i.instance_id = $1 AND i.device_index = 0 AND s.map_public"
+    " AND NOT EXISTS (SELECT 1 FROM public_address p WHERE p.interface_id = i.id)";
+static const char sql_pool_fill[] =
+    "INSERT INTO public_address (address) SELECT ($1::cidr)::inet + n"
+    " FROM generate_series(1, $2::bigint - 2) n ON CONFLICT DO NOTHING";
+static const char sql_pool_trim[] =
+    "DELETE FROM public_address WHERE interface_id IS NULL AND allocation_id IS NULL"
+    " AND NOT address << $1::cidr";
+
+/* The interface's MAC is made of its id: locally administered, unicast. */
+static char *
+mac_of(const char *id)
+{
+    const char *digits = id + strlen(id) - 10;
+
+    return g_strdup_printf("02:%.2s:%.2s:%.2s:%.2s:%.2s", digits, digits + 2, digits + 4,
+                           digits + 6, digits + 8);
+}
+
+static bool
+try_address(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, const char *address,
+            gint64 *ret_inserted, GError **error)
+{
+    g_autofree char *mac = mac_of(id);
+    g_autofree char *attachment = virga_id_new("eni-attach");
+
+    return virga_txn_run(txn, error, ret_inserted, sql_insert, "ssssssssssib", id,
+                         spec->account_id, spec->vpc_id, spec->subnet_id, spec->zone, mac, address,
+                         spec->description ? spec->description : "", attachment,
+                         spec->instance_id, spec->device_index, spec->delete_on_termination);
+}
+
+static bool
+insert_wanted(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, VirgaCidr subnet,
+              GError **error)
+{
+    guint32 address;
+    gint64 inserted;
+
+    if (!virga_address_parse(spec->address, &address) || !virga_cidr_contains(subnet, address))
+        return virga_fail(error, "network interface", VIRGA_ERROR_INVALID,
+                          "Address %s does not fall within the subnet's address range",
+                          spec->address);
+    if (address - subnet.base < RESERVED_FIRST ||
+        address - subnet.base == virga_cidr_size(subnet) - 1)
+        return virga_fail(error, "network interface", VIRGA_ERROR_INVALID,
+                          "Address %s is in subnet's reserved address range", spec->address);
+    if (!try_address(txn, spec, id, spec->address, &inserted, error))
+        return false;
+    if (inserted == 0)
+        return virga_fail(error, "network interface", VIRGA_ERROR_EXISTS,
+                          "Address %s is in use.", spec->address);
+    return true;
+}
+
+/* Guesses first: launches in the same subnet then need not wait for each other.  A subnet that is
+ * nearly full is searched. */
+static bool
+insert_any(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, VirgaCidr subnet,
+           char **ret_address, GError **error)
+{
+    guint32 usable = (guint32) virga_cidr_size(subnet) - RESERVED_FIRST - 1;
+    gint64 inserted = 0;
+
+    for (int i = 0; i < GUESSES; i++) {
+        guint32 offset = RESERVED_FIRST + (guint32) g_random_int_range(0, (gint32) usable);
+        g_autofree char *address = virga_address_format(subnet.base + offset);
+
+        if (!try_address(txn, spec, id, address, &inserted, error))
+            return false;
+        if (inserted) {
+            *ret_address = g_steal_pointer(&address);
+            return true;
+        }
+    }
+    for (int i = 0; i < GUESSES; i++) {
+        g_autoptr(VirgaRows) rows =
+            virga_txn_query(txn, error, sql_free_address, "ssi", spec->subnet_id, spec->cidr,
+                            (gint64) virga_cidr_size(subnet));
+        if (!rows)
+            return false;
+        if (virga_rows_count(rows) == 0)
+            break;
+        if (!try_address(txn, spec, id, virga_rows_text(rows, 0, 0), &inserted, error))
+            return false;
+        if (inserted) {
+            *ret_address = g_strdup(virga_rows_text(rows, 0, 0));
+            return true;
+        }
+    }
+    return virga_fail(error, "subnet", VIRGA_ERROR_CAPACITY,
+                      "Insufficient free addresses in subnet '%s'", spec->subnet_id);
+}
+
+static bool
+link_groups(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, GError **error)
+{
+    gint64 linked;
+
+    if (!virga_txn_run(txn, error, &linked, sql_link_groups, "sass", id, spec->group_ids,
+                       spec->vpc_id, spec->account_id))
+        return false;
+    if (linked != (gint64) g_strv_length((char **) spec->group_ids)) {
+        g_autofree char *names = g_strjoinv(", ", (char **) spec->group_ids);
+        return virga_fail(error, "security group", VIRGA_ERROR_NOT_FOUND,
+                          "One of the security groups '%s' does not exist in VPC '%s'", names,
+                          spec->vpc_id);
+    }
+    return true;
+}
+
+static bool
+claim_public(VirgaTxn *txn, const char *interface_id, const char *account_id, GError **error)
+{
+    gint64 claimed;
+
+    if (!virga_txn_run(txn, error, &claimed, sql_claim_public, "ss", interface_id, account_id))
+        return false;
+    if (claimed == 0)
+        return virga_fail(error, "address", VIRGA_ERROR_CAPACITY,
+                          "There are not enough free public addresses in the pool");
+    return true;
+}
+
+bool
+virga_interface_create(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec,
+                       char **ret_id, char **ret_address, GError **error)
+{
+    g_autofree char *id = virga_id_new("eni");
+    g_autofree char *address = g_strdup(spec->address);
+    VirgaCidr subnet;
+
+    if (!virga_cidr_parse(spec->cidr, true, &subnet))
+        return virga_fail(error, "subnet", VIRGA_ERROR_INTERNAL, "\"%s\" has no valid block",
+                          spec->subnet_id);
+    if (spec->address ? !insert_wanted(txn, spec, id, subnet, error)
+                      : !insert_any(txn, spec, id, subnet, &address, error))
+        return false;
+    if (!link_groups(txn, spec, id, error))
+        return false;
+    if (spec->public_address && !claim_public(txn, id, spec->account_id, error))
+        return false;
+    *ret_id = virga_arena_strdup(arena, id);
+    if (ret_address)
+        *ret_address = virga_arena_strdup(arena, address);
+    return true;
+}
+
+/* An array column's copy in the arena. */
+static char **
+dup_array(const VirgaRows *rows, VirgaArena *arena, int row, int column)
+{
+    g_auto(GStrv) items = virga_rows_array(rows, row, column);
+    guint count = g_strv_length(items);
+    char **copy = virga_arena_new_array(arena, char *, count + 1);
+
+    for (guint i = 0; i < count; i++)
+        copy[i] = virga_arena_strdup(arena, items[i]);
+    return copy;
+}
+
+bool
+virga_interface_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                     const char *const *instance_ids, VirgaInterface **ret, size_t *ret_count,
+                     GError **error)
+{
+    g_autoptr(VirgaRows) rows =
+        virga_txn_query(txn, error, sql_list, "sa", account_id, instance_ids);
+
+    if (!rows)
+        return false;
+    *ret_count = (size_t) virga_rows_count(rows);
+    *ret = virga_arena_new_array(arena, VirgaInterface, *ret_count);
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        (*ret)[i] = (VirgaInterface){
+            .id = virga_rows_dup(rows, arena, i, 0),
+            .account_id = virga_rows_dup(rows, arena, i, 1),
+            .vpc_id = virga_rows_dup(rows, arena, i, 2),
+            .subnet_id = virga_rows_dup(rows, arena, i, 3),
+            .zone = virga_rows_dup(rows, arena, i, 4),
+            .mac = virga_rows_dup(rows, arena, i, 5),
+            .address = virga_rows_dup(rows, arena, i, 6),
+            .description = virga_rows_dup(rows, arena, i, 7),
+            .public_address = virga_rows_dup(rows, arena, i, 8),
+            .public_owner_allocation = virga_rows_dup(rows, arena, i, 9),
+            .source_dest_check = virga_rows_bool(rows, i, 10),
+            .delete_on_termination = virga_rows_bool(rows, i, 11),
+            .attachment_id = virga_rows_dup(rows, arena, i, 12),
+            .instance_id = virga_rows_dup(rows, arena, i, 13),
+            .device_index = virga_rows_int(rows, i, 14),
+            .attached = virga_rows_time(rows, i, 15),
+            .group_ids = dup_array(rows, arena, i, 16),
+            .group_names = dup_array(rows, arena, i, 17),
+        };
+    return true;
+}
+
+static bool
+touch_vpcs_of(VirgaTxn *txn, const char *instance_id, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_vpcs_of, "s", instance_id);
+
+    if (!rows)
+        return false;
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        if (!virga_vpc_touch(txn, virga_rows_text(rows, i, 0), error))
+            return false;
+    return true;
+}
+
+bool
+virga_interface_release(VirgaTxn *txn, const char *instance_id, GError **error)
+{
+    return touch_vpcs_of(txn, instance_id, error) &&
+           virga_txn_run(txn, error, NULL, sql_release_public, "sb", instance_id, true) &&
+           virga_txn_run(txn, error, NULL, sql_delete, "s", instance_id) &&
+           virga_txn_run(txn, error, NULL, sql_detach, "s", instance_id);
+}
+
+bool
+virga_interface_release_public(VirgaTxn *txn, const char *instance_id, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_release_public, "sb", instance_id, false) &&
+           touch_vpcs_of(txn, instance_id, error);
+}
+
+bool
+virga_interface_claim_public(VirgaTxn *txn, const char *instance_id, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_wants_public, "s", instance_id);
+
+    if (!rows)
+        return false;
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        if (!claim_public(txn, virga_rows_text(rows, i, 0), virga_rows_text(rows, i, 1), error))
+            return false;
+    return touch_vpcs_of(txn, instance_id, error);
+}
+
+bool
+virga_public_pool_set(VirgaTxn *txn, const char *cidr, GError **error)
+{
+    VirgaCidr block;
+
+    if (!virga_cidr_parse(cidr, true, &block) || block.prefix < 12)
+        return virga_fail(error, "configuration", VIRGA_ERROR_INVALID,
+                          "\"%s\" is no pool of public addresses (a block of /12 or smaller)",
+                          cidr);
+    return virga_txn_run(txn, error, NULL, sql_pool_trim, "s", cidr) &&
+           virga_txn_run(txn, error, NULL, sql_pool_fill, "si", cidr,
+                         (gint64) virga_cidr_size(block));
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Volumes and the snapshots from which they are made: the rows.  Every disk is a volume. */
+#pragma once
+
+#include "core/db.h"
+
+typedef struct {
+    char *id, *account_id, *zone, *host_id, *type, *snapshot_id;
+    gint64 size_gib, iops, throughput, created; /* iops, throughput 0: of the type */
+    bool encrypted, made, lost;
+    char *instance_id, *device; /* NULL: not attached */
+    bool delete_on_termination;
+    gint64 attached;
+} VirgaVolume;
+
+typedef struct {
+    const char *account_id, *zone, *host_id, *type, *snapshot_id;
+    gint64 size_gib, iops, throughput;
+    const char *instance_id, *device; /* attached from the start */
+    bool delete_on_termination;
+} VirgaVolumeSpec;
+
+/* Makes a volume attached to an instance, in the transaction that makes that one. */
+bool virga_volume_create(VirgaTxn *txn, VirgaArena *arena, const VirgaVolumeSpec *spec,
+                         char **ret_id, GError **error);
+
+/* The account's volumes in order of id, in 'arena'; ids and instance_ids may be NULL. */
+bool virga_volume_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                       const char *const *ids, const char *const *instance_ids,
+                       VirgaVolume **ret, size_t *ret_count, GError **error);
+
+/* Records that a volume's bytes exist (from then on they are never made again), or are lost. */
+bool virga_volume_set_made(VirgaTxn *txn, const char *id, GError **error);
+bool virga_volume_set_lost(VirgaTxn *txn, const char *id, GError **error);
+
+/* Drops what an instance that is gone had: volumes that go with it; the others are detached. */
+bool virga_volume_release(VirgaTxn *txn, const char *instance_id, GError **error);
+
+typedef struct {
+    char *id, *account_id, *volume_id, *description, *state, *sha256;
+    gint64 size_gib, bytes, created;
+} VirgaSnapshot;
+
+/* One snapshot in 'arena', of any account when 'account_id' is NULL.  Noun "snapshot": NOT_FOUND. */
+VirgaSnapshot *virga_snapshot_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                                  const char *id, GError **error);
+
+/* Records a completed snapshot whose file is in place already. */
+bool virga_snapshot_create(VirgaTxn *txn, const VirgaSnapshot *snapshot, GError **error);

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/volume.h"
+
+#include "core/error.h"
+#include "core/id.h"
+
+static const char sql_insert[] =
+    "INSERT INTO volume (id, account_id, zone, host_id, size_gib, type, iops, throughput,"
+    " snapshot_id) VALUES ($1, $2, $3, $4, $5, $6, nullif($7::bigint, 0),"
+    " nullif($8::bigint, 0), $9)";
+static const char sql_attach[] =
+    "INSERT INTO volume_attachment (volume_id, instance_id, device, delete_on_termination)"
+    " VALUES ($1, $2, $3, $4)";
+static const char sql_list[] =
+    "SELECT v.id, v.account_id, v.zone, v.host_id, v.type, v.snapshot_id, v.size_gib,"
+    " coalesce(v.iops, 0), coalesce(v.throughput, 0), " VIRGA_SQL_TIME("v.created") ","
+    " v.encrypted, v.made, v.lost, a.instance_id, a.device, coalesce(a.delete_on_termination,"
+    " false), " VIRGA_SQL_TIME("a.attached")
+    " FROM volume v LEFT JOIN volume_attachment a ON a.volume_id = v.id"
+    " WHERE v.account_id = $1 AND ($2::text[] IS NULL OR v.id = ANY ($2))"
+    " AND ($3::text[] IS NULL OR a.instance_id = ANY ($3)) ORDER BY v.id";
+static const char sql_made[] = "UPDATE volume SET made = true WHERE id = $1 AND NOT made";
+static const char sql_lost[] = "UPDATE volume SET lost = true WHERE id = $1 AND NOT lost";
+static const char sql_delete[] =
+    "WITH gone AS (DELETE FROM volume v USING volume_attachment a WHERE a.volume_id = v.id"
+    " AND a.instance_id = $1 AND a.delete_on_termination RETURNING v.id)"
+    " DELETE FROM tag USING gone WHERE resource_id = gone.id";
+static const char sql_detach[] = "DELETE FROM volume_attachment WHERE instance_id = $1";
+
+static const char sql_snapshot_get[] =
+    "SELECT id, account_id, volume_id, description, state, sha256, size_gib, bytes,"
+    " " VIRGA_SQL_TIME("created") " FROM snapshot"
+    " WHERE id = $1 AND ($2::text IS NULL OR account_id = $2)";
+static const char sql_snapshot_insert[] =
+    "INSERT INTO snapshot (id, account_id, size_gib, description, state, sha256, bytes)"
+    " VALUES ($1, $2, $3, $4, 'completed', $5, $6)";
+
+bool
+virga_volume_create(VirgaTxn *txn, VirgaArena *arena, const VirgaVolumeSpec *spec, char **ret_id,
+                    GError **error)
+{
+    g_autofree char *id = virga_id_new("vol");
+
+    if (!virga_txn_run(txn, error, NULL, sql_insert, "ssssisiis", id, spec->account_id,
+                       spec->zone, spec->host_id, spec->size_gib, spec->type, spec->iops,
+                       spec->throughput, spec->snapshot_id) ||
+        !virga_txn_run(txn, error, NULL, sql_attach, "sssb", id, spec->instance_id, spec->device,
+                       spec->delete_on_termination))
+        return false;
+    *ret_id = virga_arena_strdup(arena, id);
+    return true;
+}
+
+bool
+virga_volume_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                  const char *const *ids, const char *const *instance_ids, VirgaVolume **ret,
+                  size_t *ret_count, GError **error)
+{
+    g_autoptr(VirgaRows) rows =
+        virga_txn_query(txn, error, sql_list, "saa", account_id, ids, instance_ids);
+
+    if (!rows)
+        return false;
+    *ret_count = (size_t) virga_rows_count(rows);
+    *ret = virga_arena_new_array(arena, VirgaVolume, *ret_count);
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        (*ret)[i] = (VirgaVolume){ .id = virga_rows_dup(rows, arena, i, 0),
+                                   .account_id = virga_rows_dup(rows, arena, i, 1),
+                                   .zone = virga_rows_dup(rows, arena, i, 2),
+                                   .host_id = virga_rows_dup(rows, arena, i, 3),
+                                   .type = virga_rows_dup(rows, arena, i, 4),
+                                   .snapshot_id = virga_rows_dup(rows, arena, i, 5),
+                                   .size_gib = virga_rows_int(rows, i, 6),
+                                   .iops = virga_rows_int(rows, i, 7),
+                                   .throughput = virga_rows_int(rows, i, 8),
+                                   .created = virga_rows_time(rows, i, 9),
+                                   .encrypted = virga_rows_bool(rows, i, 10),
+                                   .made = virga_rows_bool(rows, i, 11),
+                                   .lost = virga_rows_bool(rows, i, 12),
+                                   .instance_id = virga_rows_dup(rows, arena, i, 13),
+                                   .device = virga_rows_dup(rows, arena, i, 14),
+                                   .delete_on_termination = virga_rows_bool(rows, i, 15),
+                                   .attached = virga_rows_time(rows, i, 16) };
+    return true;
+}
+
+bool
+virga_volume_set_made(VirgaTxn *txn, const char *id, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_made, "s", id);
+}
+
+bool
+virga_volume_set_lost(VirgaTxn *txn, const char *id, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_lost, "s", id);
+}
+
+bool
+virga_volume_release(VirgaTxn *txn, const char *instance_id, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_delete, "s", instance_id) &&
+           virga_txn_run(txn, error, NULL, sql_detach, "s", instance_id);
+}
+
+VirgaSnapshot *
+virga_snapshot_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
+                   GError **error)
+{
+    g_autoptr(VirgaRows) rows =
+        virga_txn_query(txn, error, sql_snapshot_get, "ss", id, account_id);
+    VirgaSnapshot *snapshot;
+
+    if (!rows)
+        return NULL;
+    if (virga_rows_count(rows) == 0) {
+        virga_fail(error, "snapshot", VIRGA_ERROR_NOT_FOUND, "The snapshot '%s' does not exist.",
+                   id);
+        return NULL;
+    }
+    snapshot = virga_arena_new_array(arena, VirgaSnapshot, 1);
+    *snapshot = (VirgaSnapshot){ .id = virga_rows_dup(rows, arena, 0, 0),
+                                 .account_id = virga_rows_dup(rows, arena, 0, 1),
+                                 .volume_id = virga_rows_dup(rows, arena, 0, 2),
+                                 .description = virga_rows_dup(rows, arena, 0, 3),
+                                 .state = virga_rows_dup(rows, arena, 0, 4),
+                                 .sha256 = virga_rows_dup(rows, arena, 0, 5),
+                                 .size_gib = virga_rows_int(rows, 0, 6),
+                                 .bytes = virga_rows_int(rows, 0, 7),
+                                 .created = virga_rows_time(rows, 0, 8) };
+    return snapshot;
+}
+
+bool
+virga_snapshot_create(VirgaTxn *txn, const VirgaSnapshot *snapshot, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_snapshot_insert, "ssissi", snapshot->id,
+                         snapshot->account_id, snapshot->size_gib,
+                         snapshot->description ? snapshot->description : "", snapshot->sha256,
+                         snapshot->bytes);
+}
