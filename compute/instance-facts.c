@@ -28,12 +28,14 @@ static const char sql_lock[] =
     " WHERE i.id = $1 AND i.host_id = $2 FOR UPDATE";
 enum { CLAIMED = INSTANCE_COLUMN_COUNT, GENERATION };
 static const char sql_update[] =
-    "UPDATE instance SET wish = $2, state = $3, claimed = $4, boot = $5,"
+    "UPDATE instance SET wish = $2, state = $3, claimed = $4, ran = ran OR $5,"
     " reason_code = nullif($6, ''), reason_message = nullif($7, ''), transition_reason = $8,"
     " host_id = CASE WHEN $9 THEN NULL ELSE host_id END, generation = $10,"
     " reboots_done = greatest(reboots_done, $11), reachable = $12,"
     " state_since = CASE WHEN state = $3 THEN state_since ELSE now() END,"
-    " reachable_since = CASE WHEN reachable = $12 THEN reachable_since ELSE now() END"
+    " reachable_since = CASE WHEN reachable = $12 THEN reachable_since ELSE now() END,"
+    " console = coalesce($13, console),"
+    " console_at = CASE WHEN $13 IS NULL THEN console_at ELSE now() END"
     " WHERE id = $1";
 /* Only what a host failed to move within the time; a host that reports still does its best. */
 static const char sql_stuck[] =
@@ -62,7 +64,7 @@ settle_failed(const VirgaInstance *instance, const VirgaInstanceFacts *facts)
 
     settled.reason_code = facts->code ? facts->code : "Server.InternalError";
     settled.reason_message = facts->message ? facts->message : "Server.InternalError";
-    if (instance->boot == 0 && instance->state == VIRGA_INSTANCE_PENDING) {
+    if (!instance->ran && instance->state == VIRGA_INSTANCE_PENDING) {
         settled.wish = VIRGA_WISH_TERMINATE;
         settled.state = VIRGA_INSTANCE_SHUTTING_DOWN;
     } else {
@@ -174,11 +176,11 @@ write_settled(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceF
     if (settled->wish != instance->wish &&
         !virga_host_touch(txn, instance->host_id, &generation, error))
         return false;
-    return virga_txn_run(txn, error, NULL, sql_update, "sssbisssbiis", instance->id,
+    return virga_txn_run(txn, error, NULL, sql_update, "sssbbsssbiiss", instance->id,
                          virga_wish_name(settled->wish), virga_instance_state_name(settled->state),
-                         claimed && !settled->unclaim, MAX(facts->boot, instance->boot), code,
+                         claimed && !settled->unclaim, facts->power == VIRGA_POWER_RUNNING, code,
                          message, instance->transition_reason, settled->gone, generation,
-                         facts->reboots_done, reachable);
+                         facts->reboots_done, reachable, facts->console);
 }
 
 static bool

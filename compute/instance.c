@@ -75,8 +75,8 @@ virga_instance_read(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInst
         &instance->host_id,
     };
     gint64 *numbers[] = { &instance->launch_index, &instance->vcpus, &instance->memory_mib,
-                          &instance->http_hops, &instance->boot };
-    bool *flags[] = { &instance->disable_termination, &instance->disable_stop,
+                          &instance->http_hops };
+    bool *flags[] = { &instance->ran, &instance->disable_termination, &instance->disable_stop,
                       &instance->ebs_optimized, &instance->monitoring };
     int column = 0;
 

@@ -286,7 +286,9 @@ CREATE TABLE instance (
     state                  text NOT NULL CHECK (state IN
         ('pending', 'running', 'stopping', 'stopped', 'shutting-down', 'terminated')),
     reboots_done           bigint NOT NULL DEFAULT 0,
-    boot                   bigint NOT NULL DEFAULT 0,            -- times it was seen to start
+    ran                    boolean NOT NULL DEFAULT false,       -- was seen running once
+    console                text,                                 -- its tail, base64
+    console_at             timestamptz,
     reachable              text NOT NULL DEFAULT 'initializing', -- the instance status check
     reachable_since        timestamptz NOT NULL DEFAULT now(),
     reason_code            text,

@@ -29,7 +29,8 @@ typedef struct {
     char *shutdown_behavior, *http_tokens, *http_endpoint, *http_tags;
     char *reachable; /* instance status check: "ok", "initializing", "impaired", … */
     char *reason_code, *reason_message, *transition_reason, *host_id;
-    gint64 launch_index, vcpus, memory_mib, http_hops, boot;
+    gint64 launch_index, vcpus, memory_mib, http_hops;
+    bool ran; /* was seen running once */
     bool disable_termination, disable_stop, ebs_optimized, monitoring;
     VirgaWish wish;
     VirgaInstanceState state;
@@ -117,12 +118,12 @@ typedef struct {
     const char *id;
     gint64 generation; /* of the wish that the host acted on */
     VirgaPower power;
-    gint64 boot; /* counts the starts: a change means a new boot */
     gint64 reboots_done;
     const char *reachable;      /* "ok", "initializing", "impaired" or NULL: unknown */
     const char *code, *message; /* of a failure, as in StateReason */
     const char *const *made;    /* volumes whose bytes exist; NULL-terminated or NULL */
     const char *const *lost;    /* volumes whose bytes have vanished */
+    const char *console;        /* tail of the serial console, base64; NULL: unchanged */
 } VirgaInstanceFacts;
 
 typedef struct {

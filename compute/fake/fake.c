@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "compute/hypervisor.h"
+
+#include "core/error.h"
+
+typedef struct {
+    VirgaDomainState state;
+    VirgaDomainReason reason;
+} Domain;
+
+typedef struct {
+    VirgaHypervisor base;
+    VirgaHypervisorEvent event;
+    gpointer data;
+    GMutex lock;
+    GHashTable *domains; /* id -> Domain */
+    unsigned calls, fail_at;
+    bool failed;
+} Fake;
+
+/* Locks and counts a call; false, unlocked, if it is the one that shall fail. */
+static bool
+enter(Fake *fake, GError **error)
+{
+    bool fails;
+
+    g_mutex_lock(&fake->lock);
+    fails = fake->fail_at && ++fake->calls == fake->fail_at;
+    fake->failed = fake->failed || fails;
+    if (fails)
+        g_mutex_unlock(&fake->lock);
+    return !fails || virga_fail(error, "domain", VIRGA_ERROR_RETRY, "told to fail");
+}
+
+static void
+tell(Fake *fake, const char *id, bool rebooted)
+{
+    if (fake->event)
+        fake->event(id, rebooted, fake->data);
+}
+
+static bool
+fake_inspect(VirgaHypervisor *hypervisor, const char *id, VirgaDomainState *ret_state,
+             VirgaDomainReason *ret_reason, GError **error)
+{
+    Fake *fake = (Fake *) hypervisor;
+    Domain *domain;
+
+    if (!enter(fake, error))
+        return false;
+    domain = g_hash_table_lookup(fake->domains, id);
+    *ret_state = domain ? domain->state : VIRGA_DOMAIN_ABSENT;
+    *ret_reason = domain ? domain->reason : VIRGA_DOMAIN_REASON_NONE;
+    g_mutex_unlock(&fake->lock);
+    return true;
+}
+
+static bool
+fake_start(VirgaHypervisor *hypervisor, const VirgaDomainSpec *spec, GError **error)
+{
+    Fake *fake = (Fake *) hypervisor;
+    Domain *domain;
+
+    if (!enter(fake, error))
+        return false;
+    domain = g_hash_table_lookup(fake->domains, spec->id);
+    if (!domain) {
+        domain = g_new0(Domain, 1);
+        domain->state = VIRGA_DOMAIN_OFF;
+        g_hash_table_insert(fake->domains, g_strdup(spec->id), domain);
+    }
+    if (domain->state == VIRGA_DOMAIN_OFF)
+        *domain = (Domain){ VIRGA_DOMAIN_PAUSED, VIRGA_DOMAIN_REASON_NONE };
+    g_mutex_unlock(&fake->lock);
+    return true;
+}
+
+/* Moves a domain that is on to 'state'. */
+static bool
+set_state(Fake *fake, const char *id, VirgaDomainState state, VirgaDomainReason reason,
+          bool rebooted, GError **error)
+{
+    Domain *domain;
+
+    if (!enter(fake, error))
+        return false;
+    domain = g_hash_table_lookup(fake->domains, id);
+    if (domain && domain->state != VIRGA_DOMAIN_OFF)
+        *domain = (Domain){ state, reason };
+    g_mutex_unlock(&fake->lock);
+    if (!domain)
+        return virga_fail(error, "domain", VIRGA_ERROR_NOT_FOUND, "%s is not defined", id);
+    tell(fake, id, rebooted);
+    return true;
+}
+
+static bool
+fake_resume(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    return set_state((Fake *) hypervisor, id, VIRGA_DOMAIN_RUNNING, VIRGA_DOMAIN_REASON_NONE,
+                     false, error);
+}
+
+static bool
+fake_shutdown(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    return set_state((Fake *) hypervisor, id, VIRGA_DOMAIN_OFF, VIRGA_DOMAIN_REASON_GUEST, false,
+                     error);
+}
+
+static bool
+fake_power_off(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    return set_state((Fake *) hypervisor, id, VIRGA_DOMAIN_OFF, VIRGA_DOMAIN_REASON_NONE, false,
+                     error);
+}
+
+static bool
+fake_reboot(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    return set_state((Fake *) hypervisor, id, VIRGA_DOMAIN_RUNNING, VIRGA_DOMAIN_REASON_NONE, true,
+                     error);
+}
+
+static bool
+fake_remove(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    Fake *fake = (Fake *) hypervisor;
+
+    if (!enter(fake, error))
+        return false;
+    g_hash_table_remove(fake->domains, id);
+    g_mutex_unlock(&fake->lock);
+    return true;
+}
+
+static char **
+fake_list(VirgaHypervisor *hypervisor, GError **error)
+{
+    Fake *fake = (Fake *) hypervisor;
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    GHashTableIter iter;
+    gpointer id;
+
+    if (!enter(fake, error))
+        return NULL;
+    g_hash_table_iter_init(&iter, fake->domains);
+    while (g_hash_table_iter_next(&iter, &id, NULL))
+        g_strv_builder_add(builder, id);
+    g_mutex_unlock(&fake->lock);
+    return g_strv_builder_end(builder);
+}
+
+static void
+fake_free(VirgaHypervisor *hypervisor)
+{
+    Fake *fake = (Fake *) hypervisor;
+
+    g_hash_table_destroy(fake->domains);
+    g_mutex_clear(&fake->lock);
+    g_free(fake);
+}
+
+VirgaHypervisor *
+virga_hypervisor_fake_new(VirgaHypervisorEvent event, gpointer data)
+{
+    Fake *fake = g_new0(Fake, 1);
+
+    fake->base = (VirgaHypervisor){ .name = "fake",
+                                    .inspect = fake_inspect,
+                                    .start = fake_start,
+                                    .resume = fake_resume,
+                                    .shutdown = fake_shutdown,
+                                    .power_off = fake_power_off,
+                                    .reboot = fake_reboot,
+                                    .reset = fake_reboot,
+                                    .remove = fake_remove,
+                                    .list = fake_list,
+                                    .free = fake_free };
+    fake->event = event;
+    fake->data = data;
+    g_mutex_init(&fake->lock);
+    fake->domains = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return &fake->base;
+}
+
+void
+virga_hypervisor_fake_fail_at(VirgaHypervisor *hypervisor, unsigned call)
+{
+    Fake *fake = (Fake *) hypervisor;
+
+    fake->calls = 0;
+    fake->fail_at = call;
+    fake->failed = false;
+}
+
+bool
+virga_hypervisor_fake_failed(VirgaHypervisor *hypervisor)
+{
+    return ((Fake *) hypervisor)->failed;
+}
+
+void
+virga_hypervisor_fake_guest_off(VirgaHypervisor *hypervisor, const char *id)
+{
+    set_state((Fake *) hypervisor, id, VIRGA_DOMAIN_OFF, VIRGA_DOMAIN_REASON_GUEST, false, NULL);
+}

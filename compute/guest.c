@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "compute/guest.h"
+
+#include <string.h>
+
+#define FIELD(type, kind, name)     { #name, VIRGA_FIELD_##kind, offsetof(type, name), false, NULL }
+#define REQUIRED(type, kind, name)  { #name, VIRGA_FIELD_##kind, offsetof(type, name), true, NULL }
+
+static const VirgaField disk_fields[] = {
+    REQUIRED(VirgaGuestDisk, STRING, id),
+    REQUIRED(VirgaGuestDisk, STRING, device),
+    FIELD(VirgaGuestDisk, STRING, snapshot_id),
+    FIELD(VirgaGuestDisk, STRING, snapshot_sha256),
+    REQUIRED(VirgaGuestDisk, INTEGER, size_gib),
+    FIELD(VirgaGuestDisk, INTEGER, snapshot_bytes),
+    FIELD(VirgaGuestDisk, BOOL, made),
+    FIELD(VirgaGuestDisk, BOOL, delete_on_termination),
+    { NULL, 0, 0, false, NULL },
+};
+static const VirgaRecordType disk_type = { "disk", sizeof(VirgaGuestDisk), disk_fields };
+
+static const VirgaField port_fields[] = {
+    REQUIRED(VirgaGuestPort, STRING, id),
+    REQUIRED(VirgaGuestPort, STRING, vpc_id),
+    REQUIRED(VirgaGuestPort, STRING, mac),
+    REQUIRED(VirgaGuestPort, STRING, address),
+    FIELD(VirgaGuestPort, INTEGER, device_index),
+    { NULL, 0, 0, false, NULL },
+};
+static const VirgaRecordType port_type = { "port", sizeof(VirgaGuestPort), port_fields };
+
+static const VirgaField wish_fields[] = {
+    REQUIRED(VirgaGuestWish, STRING, id),
+    REQUIRED(VirgaGuestWish, STRING, wish),
+    REQUIRED(VirgaGuestWish, STRING, boot_mode),
+    REQUIRED(VirgaGuestWish, INTEGER, generation),
+    FIELD(VirgaGuestWish, INTEGER, reboots),
+    FIELD(VirgaGuestWish, INTEGER, reboots_done),
+    REQUIRED(VirgaGuestWish, INTEGER, vcpus),
+    REQUIRED(VirgaGuestWish, INTEGER, memory_mib),
+    FIELD(VirgaGuestWish, BOOL, force),
+    { "disks", VIRGA_FIELD_RECORDS, offsetof(VirgaGuestWish, disks), true, &disk_type },
+    { "ports", VIRGA_FIELD_RECORDS, offsetof(VirgaGuestWish, ports), true, &port_type },
+    FIELD(VirgaGuestWish, STRING, metadata),
+    { NULL, 0, 0, false, NULL },
+};
+const VirgaRecordType virga_guest_wish_type = { "guest", sizeof(VirgaGuestWish), wish_fields };
+
+const char *
+virga_guest_step_name(VirgaGuestStep step)
+{
+    static const char *const names[] = { "settled", "wait",   "make disks",   "prepare taps",
+                                         "start",   "plug",   "resume",       "ask to shut down",
+                                         "power off", "reboot", "reset",      "retire",
+                                         "remove",  "lost",   "off by guest" };
+
+    return names[step];
+}
+
+static VirgaGuestStep
+step_to_run(const VirgaGuestWish *want, const VirgaGuestFacts *is)
+{
+    if (is->domain == VIRGA_DOMAIN_RUNNING) {
+        if (!is->plugged)
+            return VIRGA_GUEST_PLUG;
+        if (is->rebooting)
+            return is->reboot_overdue ? VIRGA_GUEST_RESET : VIRGA_GUEST_WAIT;
+        return want->reboots > want->reboots_done ? VIRGA_GUEST_REBOOT : VIRGA_GUEST_SETTLED;
+    }
+    if (is->domain == VIRGA_DOMAIN_PAUSED)
+        return is->plugged ? VIRGA_GUEST_RESUME : VIRGA_GUEST_PLUG;
+    if (is->domain == VIRGA_DOMAIN_STUCK)
+        return VIRGA_GUEST_RESUME; /* there may be room again */
+    if (is->disk_lost)
+        return VIRGA_GUEST_LOST;
+    if (is->domain == VIRGA_DOMAIN_OFF && is->reason == VIRGA_DOMAIN_REASON_GUEST)
+        return is->former_life ? VIRGA_GUEST_RETIRE : VIRGA_GUEST_OFF_BY_GUEST;
+    if (!is->disks_here)
+        return VIRGA_GUEST_MAKE_DISKS;
+    if (!is->taps_ready)
+        return VIRGA_GUEST_PREPARE_TAPS;
+    return VIRGA_GUEST_START;
+}
+
+/* Asks a guest that may still listen, then pulls the plug. */
+static VirgaGuestStep
+step_to_halt(const VirgaGuestWish *want, const VirgaGuestFacts *is)
+{
+    if (is->domain != VIRGA_DOMAIN_RUNNING || want->force || is->shutdown_overdue)
+        return VIRGA_GUEST_POWER_OFF;
+    return is->shutdown_asked ? VIRGA_GUEST_WAIT : VIRGA_GUEST_ASK_SHUTDOWN;
+}
+
+VirgaGuestStep
+virga_guest_next_step(const VirgaGuestWish *want, const VirgaGuestFacts *is)
+{
+    bool on = is->domain == VIRGA_DOMAIN_RUNNING || is->domain == VIRGA_DOMAIN_PAUSED ||
+              is->domain == VIRGA_DOMAIN_STUCK;
+
+    if (g_str_equal(want->wish, "run"))
+        return step_to_run(want, is);
+    if (on)
+        return step_to_halt(want, is);
+    if (g_str_equal(want->wish, "terminate"))
+        return is->absent ? VIRGA_GUEST_SETTLED : VIRGA_GUEST_REMOVE;
+    /* Stopped: nothing is left to confuse the next life with this one. */
+    return is->absent ? VIRGA_GUEST_SETTLED : VIRGA_GUEST_RETIRE;
+}

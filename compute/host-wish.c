@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* PostgreSQL makes the JSON: the rows are its own, and their members are the field names of
+ * guest.c and network/plan.c. */
+#include "compute/host-wish.h"
+
+#include "core/error.h"
+
+#include <string.h>
+
+static const char sql_generation[] = "SELECT generation FROM host WHERE id = $1";
+static const char sql_guests[] =
+    "SELECT json_build_object("
+    "'id', i.id, 'wish', i.wish, 'generation', i.generation, 'force', i.force,"
+    " 'reboots', i.reboots, 'reboots_done', i.reboots_done, 'vcpus', i.vcpus,"
+    " 'memory_mib', i.memory_mib, 'boot_mode', i.boot_mode,"
+    " 'disks', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
+    "   'id', v.id, 'device', a.device, 'snapshot_id', v.snapshot_id,"
+    "   'snapshot_sha256', s.sha256, 'snapshot_bytes', s.bytes, 'size_gib', v.size_gib,"
+    "   'made', v.made, 'delete_on_termination', a.delete_on_termination))"
+    "   ORDER BY a.device <> i.root_device_name, a.device), '[]'::json)"
+    "   FROM volume_attachment a JOIN volume v ON v.id = a.volume_id"
+    "   LEFT JOIN snapshot s ON s.id = v.snapshot_id WHERE a.instance_id = i.id),"
+    " 'ports', (SELECT coalesce(json_agg(json_build_object("
+    "   'id', n.id, 'vpc_id', n.vpc_id, 'mac', n.mac, 'address', host(n.address),"
+    "   'device_index', n.device_index) ORDER BY n.device_index), '[]'::json)"
+    "   FROM network_interface n WHERE n.instance_id = i.id),"
+    " 'metadata', json_strip_nulls(json_build_object("
+    "   'instance_id', i.id, 'account_id', i.account_id, 'reservation_id', i.reservation_id,"
+    "   'image_id', i.image_id, 'instance_type', i.type, 'architecture', i.architecture,"
+    "   'launch_index', i.launch_index, 'region', $3::text, 'availability_zone', i.zone,"
+    "   'root_device_name', i.root_device_name,"
+    "   'pending_time', to_char(i.launched AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
+    "   'key_name', i.key_name, 'public_key', i.public_key, 'user_data', i.user_data,"
+    "   'http_tokens', i.http_tokens, 'http_endpoint', i.http_endpoint, 'http_hops', i.http_hops,"
+    "   'disks', (SELECT json_agg(json_build_object('device', a.device, 'volume_id', a.volume_id)"
+    "     ORDER BY a.device) FROM volume_attachment a WHERE a.instance_id = i.id),"
+    "   'tags', CASE WHEN i.http_tags = 'enabled' THEN (SELECT json_agg(json_build_object("
+    "     'key', t.key, 'value', t.value) ORDER BY t.key) FROM tag t WHERE t.resource_id = i.id)"
+    "     END,"
+    "   'interfaces', (SELECT json_agg(json_strip_nulls(json_build_object("
+    "     'id', n.id, 'mac', n.mac, 'device_index', n.device_index, 'address', host(n.address),"
+    "     'public_address', host(p.address), 'subnet_id', n.subnet_id, 'vpc_id', n.vpc_id,"
+    "     'subnet_cidr', u.cidr::text, 'vpc_cidr', c.cidr::text,"
+    "     'group_ids', (SELECT json_agg(m.group_id ORDER BY m.position)"
+    "       FROM network_interface_group m WHERE m.interface_id = n.id),"
+    "     'group_names', (SELECT json_agg(g.name ORDER BY m.position)"
+    "       FROM network_interface_group m JOIN security_group g ON g.id = m.group_id"
+    "       WHERE m.interface_id = n.id)))"
+    "     ORDER BY n.device_index) FROM network_interface n JOIN subnet u ON u.id = n.subnet_id"
+    "     JOIN vpc c ON c.id = n.vpc_id LEFT JOIN public_address p ON p.interface_id = n.id"
+    "     WHERE n.instance_id = i.id)))::text"
+    ")::text FROM instance i WHERE i.host_id = $1 AND i.generation > $2 ORDER BY i.id";
+static const char sql_vpcs[] =
+    "SELECT v.id, v.generation FROM vpc v WHERE v.id IN"
+    " (SELECT n.vpc_id FROM network_interface n JOIN instance i ON i.id = n.instance_id"
+    "  WHERE i.host_id = $1) ORDER BY v.id";
+static const char sql_plan[] =
+    "SELECT json_build_object("
+    "'id', v.id, 'generation', v.generation, 'cidrs', json_build_array(v.cidr::text),"
+    " 'vni', v.vni, 'domain', $2::text,"
+    " 'subnets', (SELECT coalesce(json_agg(json_build_object("
+    "   'id', s.id, 'zone', s.zone, 'cidr', s.cidr::text) ORDER BY s.id), '[]'::json)"
+    "   FROM subnet s WHERE s.vpc_id = v.id),"
+    " 'ports', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
+    "   'id', n.id, 'instance_id', n.instance_id, 'subnet_id', n.subnet_id, 'mac', n.mac,"
+    "   'address', host(n.address), 'public_address', host(p.address), 'host_id', i.host_id,"
+    "   'source_dest_check', n.source_dest_check,"
+    "   'group_ids', (SELECT coalesce(json_agg(m.group_id ORDER BY m.position), '[]'::json)"
+    "     FROM network_interface_group m WHERE m.interface_id = n.id))) ORDER BY n.id),"
+    "   '[]'::json) FROM network_interface n LEFT JOIN instance i ON i.id = n.instance_id"
+    "   LEFT JOIN public_address p ON p.interface_id = n.id WHERE n.vpc_id = v.id),"
+    " 'groups', (SELECT coalesce(json_agg(json_build_object('id', g.id,"
+    "   'rules', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
+    "     'id', r.id, 'direction', CASE WHEN r.is_egress THEN 'egress' ELSE 'ingress' END,"
+    "     'protocol', r.protocol, 'from_port', r.from_port, 'to_port', r.to_port,"
+    "     'cidr4', r.cidr::text, 'group_id', r.peer_group_id)) ORDER BY r.id), '[]'::json)"
+    "     FROM security_group_rule r WHERE r.group_id = g.id)) ORDER BY g.id), '[]'::json)"
+    "   FROM security_group g WHERE g.vpc_id = v.id)"
+    ")::text FROM vpc v WHERE v.id = $1";
+
+/* Appends the first column of all rows, with commas. */
+static void
+append_rows(GString *json, const VirgaRows *rows)
+{
+    for (int i = 0; i < virga_rows_count(rows); i++) {
+        if (i > 0)
+            g_string_append_c(json, ',');
+        g_string_append(json, virga_rows_text(rows, i, 0));
+    }
+}
+
+static bool
+append_plan(VirgaTxn *txn, GString *plans, const char *vpc_id, const char *region, GError **error)
+{
+    g_autofree char *domain = g_str_equal(region, "us-east-1")
+                                  ? g_strdup("ec2.internal")
+                                  : g_strdup_printf("%s.compute.internal", region);
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_plan, "ss", vpc_id, domain);
+
+    if (!rows)
+        return false;
+    if (plans->len && virga_rows_count(rows))
+        g_string_append_c(plans, ',');
+    append_rows(plans, rows);
+    return true;
+}
+
+/* Plans newer than the host's, and the ids of all of its VPCs. */
+static bool
+collect_plans(VirgaTxn *txn, const char *host_id, JsonObject *known, const char *region,
+              GString *plans, GString *ids, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_vpcs, "s", host_id);
+
+    if (!rows)
+        return false;
+    for (int i = 0; i < virga_rows_count(rows); i++) {
+        const char *id = virga_rows_text(rows, i, 0);
+        gint64 has = known ? json_object_get_int_member_with_default(known, id, 0) : 0;
+
+        g_string_append_printf(ids, "%s\"%s\"", i ? "," : "", id);
+        if (virga_rows_int(rows, i, 1) > has &&
+            !append_plan(txn, plans, id, region, error))
+            return false;
+    }
+    return true;
+}
+
+bool
+virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *known,
+                const char *region, char **ret_json, GError **error)
+{
+    g_autoptr(VirgaRows) host = virga_txn_query(txn, error, sql_generation, "s", host_id);
+    g_autoptr(VirgaRows) guests = NULL;
+    g_autoptr(GString) plans = g_string_new(NULL);
+    g_autoptr(GString) ids = g_string_new(NULL);
+    g_autoptr(GString) json = g_string_new(NULL);
+    gint64 generation;
+
+    *ret_json = NULL;
+    if (!host)
+        return false;
+    /* The generation is read first: what is committed after it comes again, never too late. */
+    generation = virga_rows_count(host) ? virga_rows_int(host, 0, 0) : 0;
+    guests = virga_txn_query(txn, error, sql_guests, "sis", host_id, after, region);
+    if (!guests || !collect_plans(txn, host_id, known, region, plans, ids, error))
+        return false;
+    if (after > 0 && generation <= after && plans->len == 0 && virga_rows_count(guests) == 0)
+        return true;
+    g_string_append_printf(json, "{\"generation\":%" G_GINT64_FORMAT ",\"complete\":%s,\"guests\":[",
+                           MAX(generation, after), after == 0 ? "true" : "false");
+    append_rows(json, guests);
+    g_string_append_printf(json, "],\"vpcs\":[%s],\"vpc_ids\":[%s]}", plans->str, ids->str);
+    *ret_json = g_string_free(g_steal_pointer(&json), FALSE);
+    return true;
+}

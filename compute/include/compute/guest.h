@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A guest: the share of an instance that a host carries out.  Its wish comes from the controller
+ * as JSON, is kept on the host's disk and is never changed here; its facts are read from the world
+ * each time. */
+#pragma once
+
+#include "compute/hypervisor.h"
+#include "core/record.h"
+#include "network/driver.h"
+#include "storage/driver.h"
+
+typedef struct {
+    char *id, *device, *snapshot_id, *snapshot_sha256;
+    gint64 size_gib, snapshot_bytes;
+    bool made, delete_on_termination;
+} VirgaGuestDisk;
+
+typedef struct {
+    char *id, *vpc_id, *mac, *address;
+    gint64 device_index;
+} VirgaGuestPort;
+
+typedef struct {
+    char *id, *wish; /* "run", "stop", "terminate" */
+    char *boot_mode;
+    gint64 generation, reboots, reboots_done;
+    gint64 vcpus, memory_mib;
+    bool force;
+    GPtrArray *disks; /* VirgaGuestDisk, the root first */
+    GPtrArray *ports; /* VirgaGuestPort by device index */
+    char *metadata;   /* JSON text for the metadata service */
+} VirgaGuestWish;
+
+extern const VirgaRecordType virga_guest_wish_type;
+
+/* What the world looks like, as far as the next step depends on it. */
+typedef struct {
+    bool disks_here;  /* all of them */
+    bool disk_lost;   /* one that was made is not there */
+    bool former_life; /* the domain is off since an earlier wish */
+    bool absent;      /* nothing but disks that stay is left of it */
+    bool taps_ready;  /* every port has a tap, plugged or not */
+    bool plugged;     /* every port's tap is in its VPC */
+    VirgaDomainState domain;
+    VirgaDomainReason reason;
+    bool shutdown_asked;   /* in this process, for the present wish */
+    bool shutdown_overdue; /* … and the guest has had its time */
+    bool rebooting;        /* asked, not seen yet */
+    bool reboot_overdue;
+} VirgaGuestFacts;
+
+typedef enum {
+    VIRGA_GUEST_SETTLED,
+    VIRGA_GUEST_WAIT, /* for the guest itself */
+    VIRGA_GUEST_MAKE_DISKS,
+    VIRGA_GUEST_PREPARE_TAPS,
+    VIRGA_GUEST_START, /* paused */
+    VIRGA_GUEST_PLUG,
+    VIRGA_GUEST_RESUME,
+    VIRGA_GUEST_ASK_SHUTDOWN,
+    VIRGA_GUEST_POWER_OFF,
+    VIRGA_GUEST_REBOOT,
+    VIRGA_GUEST_RESET,
+    VIRGA_GUEST_RETIRE, /* domain and taps: it is stopped */
+    VIRGA_GUEST_REMOVE, /* also the disks that go with it and the log */
+    VIRGA_GUEST_LOST,   /* a disk has vanished: say so, make nothing */
+    VIRGA_GUEST_OFF_BY_GUEST,
+} VirgaGuestStep;
+
+const char *virga_guest_step_name(VirgaGuestStep step);
+
+/* Chooses the one next step.  Pure: no clock, no driver. */
+VirgaGuestStep virga_guest_next_step(const VirgaGuestWish *want, const VirgaGuestFacts *is);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The wish of a host as the node API sends it. */
+#pragma once
+
+#include "core/db.h"
+
+#include <json-glib/json-glib.h>
+
+/* What changed for 'host_id' since its generation 'after' (0: everything), and the plans of its
+ * VPCs that are newer than 'known' ({vpc id: generation}) says:
+ *
+ *     {"generation": n, "complete": bool, "guests": [VirgaGuestWish], "vpcs": [VirgaVpcPlan],
+ *      "vpc_ids": [those in which the host has guests]}
+ *
+ * 'ret_json' is NULL when there is nothing new; the caller owns it.  A host that has not joined
+ * yet has an empty wish. */
+bool virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *known,
+                     const char *region, char **ret_json, GError **error);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One way of running guests on a host.  Every callback is required, may block, may be called from
+ * any thread (never for one guest by two threads at a time), and must be idempotent.
+ * All fail with noun "domain"; RETRY when the hypervisor cannot be reached just now. */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+typedef enum {
+    VIRGA_DOMAIN_ABSENT,  /* not defined */
+    VIRGA_DOMAIN_OFF,
+    VIRGA_DOMAIN_PAUSED,  /* by us, before it was ever resumed */
+    VIRGA_DOMAIN_RUNNING,
+    VIRGA_DOMAIN_STUCK,   /* paused by an I/O error: the disk is full */
+} VirgaDomainState;
+
+/* Why a domain is off. */
+typedef enum {
+    VIRGA_DOMAIN_REASON_NONE,  /* never started, or nobody knows: start it again */
+    VIRGA_DOMAIN_REASON_GUEST, /* the guest switched itself off */
+    VIRGA_DOMAIN_REASON_CRASH,
+} VirgaDomainReason;
+
+typedef struct {
+    const char *path, *serial, *target; /* "vda" */
+} VirgaDomainDisk;
+
+typedef struct {
+    const char *mac, *tap;
+} VirgaDomainPort;
+
+typedef struct {
+    const char *id; /* the instance's */
+    gint64 vcpus, memory_mib;
+    bool uefi;
+    const VirgaDomainDisk *disks;
+    size_t disk_count;
+    const VirgaDomainPort *ports;
+    size_t port_count;
+    const char *console_path; /* file to which the serial console is appended */
+} VirgaDomainSpec;
+
+typedef struct VirgaHypervisor VirgaHypervisor;
+
+struct VirgaHypervisor {
+    const char *name; /* "kvm", "qemu", "fake" */
+    /* What the domain does now.  An absent one is a fact, not an error. */
+    bool (*inspect)(VirgaHypervisor *hypervisor, const char *id, VirgaDomainState *ret_state,
+                    VirgaDomainReason *ret_reason, GError **error);
+    /* Defines the domain by the spec and starts it with its CPUs paused. */
+    bool (*start)(VirgaHypervisor *hypervisor, const VirgaDomainSpec *spec, GError **error);
+    bool (*resume)(VirgaHypervisor *hypervisor, const char *id, GError **error);
+    /* Presses the power button; returns at once. */
+    bool (*shutdown)(VirgaHypervisor *hypervisor, const char *id, GError **error);
+    bool (*power_off)(VirgaHypervisor *hypervisor, const char *id, GError **error);
+    /* Asks the guest to reboot; returns at once.  The end is told by the reboot callback. */
+    bool (*reboot)(VirgaHypervisor *hypervisor, const char *id, GError **error);
+    bool (*reset)(VirgaHypervisor *hypervisor, const char *id, GError **error);
+    /* Takes the definition away; the domain is off. */
+    bool (*remove)(VirgaHypervisor *hypervisor, const char *id, GError **error);
+    /* The ids of all domains of ours, NULL-terminated, the caller's. */
+    char **(*list)(VirgaHypervisor *hypervisor, GError **error);
+    void (*free)(VirgaHypervisor *hypervisor);
+};
+
+/* Tells of a guest whose state has changed, in a thread of the hypervisor; 'rebooted' when the
+ * change is that it booted anew.  'id' NULL: any may have (a new connection). */
+typedef void (*VirgaHypervisorEvent)(const char *id, bool rebooted, gpointer data);
+
+typedef struct {
+    const char *uri;  /* libvirt's */
+    const char *type; /* "kvm" or "qemu" */
+} VirgaLibvirtSettings;
+
+/* Domains of libvirt, named by instance id.  Connects when needed, again after a loss. */
+VirgaHypervisor *virga_hypervisor_libvirt_new(const VirgaLibvirtSettings *settings,
+                                              VirgaHypervisorEvent event, gpointer data);
+
+/* The domain XML of a spec; pure, for the golden test.  The caller owns the text. */
+char *virga_domain_xml(const VirgaDomainSpec *spec, const char *type);
+
+/* Guests that only pretend: they run at once and obey at once. */
+VirgaHypervisor *virga_hypervisor_fake_new(VirgaHypervisorEvent event, gpointer data);
+void virga_hypervisor_fake_fail_at(VirgaHypervisor *hypervisor, unsigned call);
+bool virga_hypervisor_fake_failed(VirgaHypervisor *hypervisor);
+/* The guest acts by itself. */
+void virga_hypervisor_fake_guest_off(VirgaHypervisor *hypervisor, const char *id);

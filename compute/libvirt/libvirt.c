@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guests as persistent libvirt domains, named by instance id.
+ *
+ * One connection with keep-alive, shared by all threads (libvirt's connections are thread safe),
+ * and one thread for events.  A connection that libvirtd has closed is dropped by whoever notices
+ * and made anew by whoever needs it next; guests do not mind. */
+#include "compute/hypervisor.h"
+
+#include "core/error.h"
+#include "core/id.h"
+#include "core/limits.h"
+#include "core/log.h"
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEEPALIVE_S     5
+#define KEEPALIVE_COUNT 6
+
+typedef struct {
+    VirgaHypervisor base;
+    char *uri, *type;
+    VirgaHypervisorEvent event;
+    gpointer data;
+    GMutex lock;
+    virConnectPtr connection; /* NULL: not connected; guarded by lock */
+    GThread *events;
+    int stopping;
+} Libvirt;
+
+static void
+ignore_error(void *data, virErrorPtr reason)
+{
+    /* libvirt would print each error to stderr; they are all returned. */
+}
+
+static gpointer
+events_main(gpointer data)
+{
+    Libvirt *libvirt = data;
+
+    while (!g_atomic_int_get(&libvirt->stopping))
+        virEventRunDefaultImpl();
+    return NULL;
+}
+
+static void
+on_tick(int timer, void *data)
+{
+    /* Only to let events_main() look at 'stopping'. */
+}
+
+static int
+on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detail, void *data)
+{
+    Libvirt *libvirt = data;
+
+    libvirt->event(virDomainGetName(domain), false, libvirt->data);
+    return 0;
+}
+
+static void
+on_reboot(virConnectPtr connection, virDomainPtr domain, void *data)
+{
+    Libvirt *libvirt = data;
+
+    libvirt->event(virDomainGetName(domain), true, libvirt->data);
+}
+
+static void
+on_close(virConnectPtr connection, int reason, void *data)
+{
+    Libvirt *libvirt = data;
+
+    g_mutex_lock(&libvirt->lock);
+    if (libvirt->connection == connection) {
+        virConnectClose(libvirt->connection);
+        libvirt->connection = NULL;
+    }
+    g_mutex_unlock(&libvirt->lock);
+    virga_notice("libvirt", NULL, "the connection was lost");
+}
+
+static bool
+fail(GError **error, const char *what, const char *id)
+{
+    virErrorPtr reason = virGetLastError();
+    int code = reason ? reason->code : VIR_ERR_INTERNAL_ERROR;
+    bool transient = code == VIR_ERR_NO_CONNECT || code == VIR_ERR_SYSTEM_ERROR ||
+                     code == VIR_ERR_RPC || code == VIR_ERR_INVALID_CONN ||
+                     code == VIR_ERR_OPERATION_TIMEOUT || code == VIR_ERR_AGENT_UNRESPONSIVE;
+
+    return virga_fail(error, "domain", transient ? VIRGA_ERROR_RETRY : VIRGA_ERROR_INTERNAL,
+                      "could not %s%s%s: %s", what, id ? " " : "", id ? id : "",
+                      reason && reason->message ? reason->message : "unknown error");
+}
+
+static virConnectPtr
+connect_now(Libvirt *libvirt, GError **error)
+{
+    virConnectPtr connection = virConnectOpen(libvirt->uri);
+
+    if (!connection) {
+        fail(error, "connect to libvirt", NULL);
+        return NULL;
+    }
+    virConnectSetKeepAlive(connection, KEEPALIVE_S, KEEPALIVE_COUNT);
+    virConnectRegisterCloseCallback(connection, on_close, libvirt, NULL);
+    virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                                     VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), libvirt, NULL);
+    virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_REBOOT,
+                                     VIR_DOMAIN_EVENT_CALLBACK(on_reboot), libvirt, NULL);
+    return connection;
+}
+
+/* A reference to the connection; the caller closes it. */
+static virConnectPtr
+get_connection(Libvirt *libvirt, GError **error)
+{
+    virConnectPtr connection;
+    bool fresh = false;
+
+    g_mutex_lock(&libvirt->lock);
+    if (!libvirt->connection) {
+        libvirt->connection = connect_now(libvirt, error);
+        fresh = libvirt->connection != NULL;
+    }
+    connection = libvirt->connection;
+    if (connection)
+        virConnectRef(connection);
+    g_mutex_unlock(&libvirt->lock);
+    if (fresh)
+        libvirt->event(NULL, false, libvirt->data);
+    return connection;
+}
+
+/* The domain, with a reference to its connection inside.  NULL without an error: not defined. */
+static virDomainPtr
+find_domain(Libvirt *libvirt, const char *id, GError **error)
+{
+    char uuid[VIRGA_UUID_SIZE];
+    virConnectPtr connection = get_connection(libvirt, error);
+    virDomainPtr domain;
+
+    if (!connection)
+        return NULL;
+    if (!virga_id_to_uuid(id, uuid)) {
+        virConnectClose(connection);
+        virga_fail(error, "domain", VIRGA_ERROR_INVALID, "\"%s\" is no id of an instance", id);
+        return NULL;
+    }
+    domain = virDomainLookupByUUIDString(connection, uuid);
+    if (!domain && virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
+        fail(error, "look up", id);
+    virConnectClose(connection);
+    return domain;
+}
+
+static void
+read_state(int state, int reason, VirgaDomainState *ret_state, VirgaDomainReason *ret_reason)
+{
+    *ret_reason = VIRGA_DOMAIN_REASON_NONE;
+    switch (state) {
+    case VIR_DOMAIN_PAUSED:
+        *ret_state = reason == VIR_DOMAIN_PAUSED_IOERROR ? VIRGA_DOMAIN_STUCK
+                                                         : VIRGA_DOMAIN_PAUSED;
+        return;
+    case VIR_DOMAIN_SHUTOFF:
+    case VIR_DOMAIN_CRASHED:
+        *ret_state = VIRGA_DOMAIN_OFF;
+        if (reason == VIR_DOMAIN_SHUTOFF_SHUTDOWN)
+            *ret_reason = VIRGA_DOMAIN_REASON_GUEST;
+        else if (reason == VIR_DOMAIN_SHUTOFF_CRASHED || state == VIR_DOMAIN_CRASHED)
+            *ret_reason = VIRGA_DOMAIN_REASON_CRASH;
+        return;
+    default: /* running, blocked, in shutdown */
+        *ret_state = VIRGA_DOMAIN_RUNNING;
+    }
+}
+
+static bool
+libvirt_inspect(VirgaHypervisor *hypervisor, const char *id, VirgaDomainState *ret_state,
+                VirgaDomainReason *ret_reason, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    virDomainPtr domain = find_domain((Libvirt *) hypervisor, id, &reason);
+    int state, detail;
+    bool done;
+
+    if (reason) {
+        g_propagate_error(error, g_steal_pointer(&reason));
+        return false;
+    }
+    *ret_reason = VIRGA_DOMAIN_REASON_NONE;
+    if (!domain) {
+        *ret_state = VIRGA_DOMAIN_ABSENT;
+        return true;
+    }
+    done = virDomainGetState(domain, &state, &detail, 0) == 0 ||
+           fail(error, "get the state of", id);
+    if (done)
+        read_state(state, detail, ret_state, ret_reason);
+    virDomainFree(domain);
+    return done;
+}
+
+static bool
+libvirt_start(VirgaHypervisor *hypervisor, const VirgaDomainSpec *spec, GError **error)
+{
+    Libvirt *libvirt = (Libvirt *) hypervisor;
+    g_autofree char *xml = virga_domain_xml(spec, libvirt->type);
+    virConnectPtr connection = get_connection(libvirt, error);
+    virDomainPtr domain;
+    bool done;
+
+    if (!connection)
+        return false;
+    domain = virDomainDefineXML(connection, xml);
+    virConnectClose(connection);
+    if (!domain)
+        return fail(error, "define", spec->id);
+    done = virDomainIsActive(domain) == 1 ||
+           virDomainCreateWithFlags(domain, VIR_DOMAIN_START_PAUSED) == 0 ||
+           fail(error, "start", spec->id);
+    virDomainFree(domain);
+    return done;
+}
+
+typedef int (*DomainCall)(virDomainPtr domain);
+
+/* Calls on a domain that must be there.  OPERATION_INVALID: it is in the wanted state already. */
+static bool
+call_domain(VirgaHypervisor *hypervisor, const char *id, const char *verb, DomainCall call,
+            GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    virDomainPtr domain = find_domain((Libvirt *) hypervisor, id, &reason);
+    bool done;
+
+    if (!domain) {
+        if (reason)
+            g_propagate_error(error, g_steal_pointer(&reason));
+        else
+            virga_fail(error, "domain", VIRGA_ERROR_NOT_FOUND, "could not %s %s: it is not defined",
+                       verb, id);
+        return false;
+    }
+    done = call(domain) == 0 || virGetLastErrorCode() == VIR_ERR_OPERATION_INVALID ||
+           fail(error, verb, id);
+    virDomainFree(domain);
+    return done;
+}
+
+static int
+press_button(virDomainPtr domain)
+{
+    return virDomainShutdownFlags(domain, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN);
+}
+
+static int
+ask_reboot(virDomainPtr domain)
+{
+    return virDomainReboot(domain, VIR_DOMAIN_REBOOT_ACPI_POWER_BTN);
+}
+
+static int
+reset(virDomainPtr domain)
+{
+    return virDomainReset(domain, 0);
+}
+
+static int
+undefine(virDomainPtr domain)
+{
+    return virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_NVRAM |
+                                              VIR_DOMAIN_UNDEFINE_MANAGED_SAVE |
+                                              VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+                                              VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA);
+}
+
+static bool
+libvirt_resume(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    return call_domain(hypervisor, id, "resume", virDomainResume, error);
+}
+
+static bool
+libvirt_shutdown(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    return call_domain(hypervisor, id, "shut down", press_button, error);
+}
+
+static bool
+libvirt_power_off(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    return call_domain(hypervisor, id, "power off", virDomainDestroy, error);
+}
+
+static bool
+libvirt_reboot(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    return call_domain(hypervisor, id, "reboot", ask_reboot, error);
+}
+
+static bool
+libvirt_reset(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    return call_domain(hypervisor, id, "reset", reset, error);
+}
+
+static bool
+libvirt_remove(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+
+    if (call_domain(hypervisor, id, "undefine", undefine, &reason) ||
+        virga_error_is(reason, "domain", VIRGA_ERROR_NOT_FOUND))
+        return true;
+    g_propagate_error(error, g_steal_pointer(&reason));
+    return false;
+}
+
+/* Ours are those whose name is an instance id and whose UUID is made of it. */
+static bool
+is_ours(virDomainPtr domain)
+{
+    char uuid[VIRGA_UUID_SIZE], expected[VIRGA_UUID_SIZE];
+    const char *name = virDomainGetName(domain);
+
+    return virga_id_is(name, "i") && virga_id_to_uuid(name, expected) &&
+           virDomainGetUUIDString(domain, uuid) == 0 && g_str_equal(uuid, expected);
+}
+
+static char **
+libvirt_list(VirgaHypervisor *hypervisor, GError **error)
+{
+    virConnectPtr connection = get_connection((Libvirt *) hypervisor, error);
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    virDomainPtr *domains = NULL;
+    int count;
+
+    if (!connection)
+        return NULL;
+    count = virConnectListAllDomains(connection, &domains, 0);
+    virConnectClose(connection);
+    if (count < 0) {
+        fail(error, "list the domains", NULL);
+        return NULL;
+    }
+    for (int i = 0; i < count; i++) {
+        if (is_ours(domains[i]))
+            g_strv_builder_add(builder, virDomainGetName(domains[i]));
+        virDomainFree(domains[i]);
+    }
+    free(domains);
+    return g_strv_builder_end(builder);
+}
+
+static void
+libvirt_free(VirgaHypervisor *hypervisor)
+{
+    Libvirt *libvirt = (Libvirt *) hypervisor;
+
+    g_atomic_int_set(&libvirt->stopping, 1);
+    g_thread_join(libvirt->events);
+    g_mutex_lock(&libvirt->lock);
+    if (libvirt->connection) {
+        virConnectUnregisterCloseCallback(libvirt->connection, on_close);
+        virConnectClose(libvirt->connection);
+    }
+    g_mutex_unlock(&libvirt->lock);
+    g_mutex_clear(&libvirt->lock);
+    g_free(libvirt->uri);
+    g_free(libvirt->type);
+    g_free(libvirt);
+}
+
+VirgaHypervisor *
+virga_hypervisor_libvirt_new(const VirgaLibvirtSettings *settings, VirgaHypervisorEvent event,
+                             gpointer data)
+{
+    Libvirt *libvirt = g_new0(Libvirt, 1);
+
+    libvirt->base = (VirgaHypervisor){ .name = g_str_equal(settings->type, "kvm") ? "kvm" : "qemu",
+                                       .inspect = libvirt_inspect,
+                                       .start = libvirt_start,
+                                       .resume = libvirt_resume,
+                                       .shutdown = libvirt_shutdown,
+                                       .power_off = libvirt_power_off,
+                                       .reboot = libvirt_reboot,
+                                       .reset = libvirt_reset,
+                                       .remove = libvirt_remove,
+                                       .list = libvirt_list,
+                                       .free = libvirt_free };
+    libvirt->uri = g_strdup(settings->uri);
+    libvirt->type = g_strdup(settings->type);
+    libvirt->event = event;
+    libvirt->data = data;
+    g_mutex_init(&libvirt->lock);
+    virInitialize();
+    virSetErrorFunc(NULL, ignore_error);
+    virEventRegisterDefaultImpl();
+    virEventAddTimeout(1000, on_tick, NULL, NULL);
+    libvirt->events = g_thread_new("libvirt", events_main, libvirt);
+    return &libvirt->base;
+}

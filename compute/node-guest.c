@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One worker on one guest: look at the world, choose a step, take it, look again. */
+#include "node-priv.h"
+
+#include "core/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STEPS_MAX          64  /* of one visit */
+#define STOP_GRACE_S       90  /* for a guest to switch itself off */
+#define TERMINATE_GRACE_S  10
+#define REBOOT_GRACE_S     120
+#define RETRY_FIRST_MS     500
+#define RETRY_LAST_MS      30000
+#define START_ATTEMPTS_MAX 4   /* failures of our own or the machine's until a start is given up */
+#define START_PATIENCE_S   240 /* while the hypervisor cannot be reached */
+#define CONSOLE_BYTES_MAX  65536
+
+static VirgaGuestDisk *
+disk_at(const VirgaGuestWish *want, guint i)
+{
+    return want->disks->pdata[i];
+}
+
+static VirgaGuestPort *
+port_at(const VirgaGuestWish *want, guint i)
+{
+    return want->ports->pdata[i];
+}
+
+static char *
+console_path(VirgaNode *node, const char *id)
+{
+    g_autofree char *name = g_strconcat(id, ".log", NULL);
+
+    return g_build_filename(node->console_directory, name, NULL);
+}
+
+static bool
+known(GStrv ids, const char *id)
+{
+    return g_strv_contains((const char *const *) ids, id);
+}
+
+static void
+remember(GStrv *ids, const char *id)
+{
+    g_autoptr(GStrvBuilder) builder = NULL;
+
+    if (known(*ids, id))
+        return;
+    builder = g_strv_builder_new();
+    g_strv_builder_addv(builder, (const char **) *ids);
+    g_strv_builder_add(builder, id);
+    g_strfreev(*ids);
+    *ids = g_strv_builder_end(builder);
+}
+
+static bool
+look_at_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts *is,
+              GError **error)
+{
+    bool any = false;
+
+    is->disks_here = true;
+    for (guint i = 0; i < want->disks->len; i++) {
+        VirgaGuestDisk *disk = disk_at(want, i);
+        bool exists;
+
+        if (!node->volumes->inspect(node->volumes, disk->id, &exists, error))
+            return false;
+        if (!exists) {
+            is->disks_here = false;
+            if (disk->made || known(guest->made, disk->id)) {
+                is->disk_lost = true;
+                g_mutex_lock(&node->lock);
+                remember(&guest->lost, disk->id);
+                g_mutex_unlock(&node->lock);
+            }
+        }
+        any = any || (exists && disk->delete_on_termination);
+    }
+    is->absent = is->domain == VIRGA_DOMAIN_ABSENT && guest->retired &&
+                 !(any && g_str_equal(want->wish, "terminate"));
+    return true;
+}
+
+/* Reads the world.  What cannot be read cheaply (taps) is what this process did itself: after a
+ * restart the idempotent step is simply taken again. */
+static bool
+look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts *is,
+     GError **error)
+{
+    gint64 now = g_get_monotonic_time();
+    gint64 grace_s = g_str_equal(want->wish, "stop") ? STOP_GRACE_S : TERMINATE_GRACE_S;
+    bool off;
+
+    memset(is, 0, sizeof *is);
+    if (!node->hypervisor->inspect(node->hypervisor, guest->id, &is->domain, &is->reason, error))
+        return false;
+    off = is->domain == VIRGA_DOMAIN_OFF || is->domain == VIRGA_DOMAIN_ABSENT;
+    if (off && guest->plugged) /* nobody is behind those taps any more */
+        guest->plugged = guest->taps_ready = false;
+    if (off && !look_at_disks(node, guest, want, is, error))
+        return false;
+    is->taps_ready = guest->taps_ready;
+    is->plugged = guest->plugged || want->ports->len == 0;
+    is->former_life = guest->off_generation && guest->off_generation < want->generation;
+    is->shutdown_asked = guest->asked_generation == want->generation;
+    is->shutdown_overdue =
+        is->shutdown_asked && now - guest->asked_at > grace_s * G_USEC_PER_SEC;
+    g_mutex_lock(&node->lock);
+    if (guest->rebooted && guest->reboot_asked)
+        guest->reboots_done = guest->reboot_asked;
+    guest->rebooted = false;
+    if (guest->reboots_done >= guest->reboot_asked)
+        guest->reboot_asked = 0;
+    g_mutex_unlock(&node->lock);
+    is->rebooting = guest->reboot_asked > 0;
+    is->reboot_overdue =
+        is->rebooting && now - guest->reboot_at > REBOOT_GRACE_S * G_USEC_PER_SEC;
+    return true;
+}
+
+static bool
+make_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
+{
+    for (guint i = 0; i < want->disks->len; i++) {
+        VirgaGuestDisk *disk = disk_at(want, i);
+        VirgaVolumeWish volume = { .id = disk->id,
+                                   .size_gib = disk->size_gib,
+                                   .snapshot_id = disk->snapshot_id,
+                                   .snapshot_bytes = disk->snapshot_bytes,
+                                   .snapshot_sha256 = disk->snapshot_sha256 };
+
+        if (!node->volumes->create(node->volumes, &volume, error))
+            return false;
+        g_mutex_lock(&node->lock);
+        remember(&guest->made, disk->id);
+        g_mutex_unlock(&node->lock);
+    }
+    return true;
+}
+
+static bool
+prepare_taps(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
+{
+    for (guint i = 0; i < want->ports->len; i++) {
+        VirgaGuestPort *port = port_at(want, i);
+        g_autoptr(Plan) plan = node_plan(node, port->vpc_id);
+
+        if (!plan)
+            return virga_fail(error, "vpc", VIRGA_ERROR_RETRY, "the plan of \"%s\" is not here yet",
+                              port->vpc_id);
+        if (!virga_network_tap_prepare(node->network, plan->record, port->id, node->tap_owner,
+                                       error))
+            return false;
+    }
+    guest->taps_ready = true;
+    guest->retired = false;
+    return true;
+}
+
+static bool
+start(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
+{
+    g_autoptr(VirgaArena) arena = virga_arena_new();
+    g_autofree char *console = console_path(node, guest->id);
+    VirgaDomainDisk *disks = virga_arena_new_array(arena, VirgaDomainDisk, want->disks->len);
+    VirgaDomainPort *ports = virga_arena_new_array(arena, VirgaDomainPort, want->ports->len);
+    VirgaDomainSpec spec = { .id = guest->id,
+                             .vcpus = want->vcpus,
+                             .memory_mib = want->memory_mib,
+                             .uefi = g_str_has_prefix(want->boot_mode, "uefi"),
+                             .disks = disks,
+                             .disk_count = want->disks->len,
+                             .ports = ports,
+                             .port_count = want->ports->len,
+                             .console_path = console };
+
+    for (guint i = 0; i < want->disks->len; i++) {
+        const VirgaGuestDisk *disk = disk_at(want, i);
+        g_autofree char *path = node->volumes->path(node->volumes, disk->id);
+
+        /* "vol" and the 17 digits: by this serial guests find the volume's device. */
+        disks[i] = (VirgaDomainDisk){
+            .path = virga_arena_strdup(arena, path),
+            .serial = virga_arena_printf(arena, "vol%s", disk->id + strlen("vol-")),
+            .target = virga_arena_printf(arena, "vd%c", (int) ('a' + i % 26)),
+        };
+    }
+    for (guint i = 0; i < want->ports->len; i++) {
+        g_autofree char *tap = virga_network_tap_name(node->network, port_at(want, i)->id);
+
+        ports[i] = (VirgaDomainPort){ .mac = port_at(want, i)->mac,
+                                      .tap = virga_arena_strdup(arena, tap) };
+    }
+    return node->hypervisor->start(node->hypervisor, &spec, error);
+}
+
+static bool
+plug(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
+{
+    for (guint i = 0; i < want->ports->len; i++) {
+        VirgaGuestPort *port = port_at(want, i);
+        g_autoptr(Plan) plan = NULL;
+
+        if (!node_ensure_vpc(node, port->vpc_id, error))
+            return false;
+        plan = node_plan(node, port->vpc_id);
+        if (!plan || !virga_network_tap_plug(node->network, plan->record, port->id, error))
+            return *error ? false : virga_fail(error, "vpc", VIRGA_ERROR_RETRY, "no plan");
+    }
+    guest->plugged = true;
+    return true;
+}
+
+static bool
+remove_taps(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
+{
+    for (guint i = 0; i < want->ports->len; i++) {
+        g_autofree char *tap = virga_network_tap_name(node->network, port_at(want, i)->id);
+
+        if (!virga_network_tap_remove(node->network, port_at(want, i)->vpc_id, tap, error))
+            return false;
+    }
+    guest->taps_ready = guest->plugged = false;
+    return true;
+}
+
+/* A stopped instance keeps its disks and its console; a terminated one only disks that stay. */
+static bool
+retire(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, bool for_good, GError **error)
+{
+    g_autofree char *console = console_path(node, guest->id);
+
+    if (!node->hypervisor->remove(node->hypervisor, guest->id, error) ||
+        !remove_taps(node, guest, want, error))
+        return false;
+    for (guint i = 0; for_good && i < want->disks->len; i++)
+        if (disk_at(want, i)->delete_on_termination &&
+            !node->volumes->delete(node->volumes, disk_at(want, i)->id, error))
+            return false;
+    guest->retired = true;
+    if (for_good && g_unlink(console) < 0 && errno != ENOENT)
+        return virga_fail_errno(error, "domain", errno, "could not delete \"%s\"", console);
+    return true;
+}
+
+static bool
+take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestStep step,
+          GError **error)
+{
+    VirgaHypervisor *hypervisor = node->hypervisor;
+
+    switch (step) {
+    case VIRGA_GUEST_MAKE_DISKS:
+        return make_disks(node, guest, want, error);
+    case VIRGA_GUEST_PREPARE_TAPS:
+        return prepare_taps(node, guest, want, error);
+    case VIRGA_GUEST_START:
+        return start(node, guest, want, error);
+    case VIRGA_GUEST_PLUG:
+        return plug(node, guest, want, error);
+    case VIRGA_GUEST_RESUME:
+        return hypervisor->resume(hypervisor, guest->id, error);
+    case VIRGA_GUEST_ASK_SHUTDOWN:
+        guest->asked_generation = want->generation;
+        guest->asked_at = g_get_monotonic_time();
+        return hypervisor->shutdown(hypervisor, guest->id, error);
+    case VIRGA_GUEST_POWER_OFF:
+        return hypervisor->power_off(hypervisor, guest->id, error);
+    case VIRGA_GUEST_REBOOT:
+        guest->reboot_asked = want->reboots;
+        guest->reboot_at = g_get_monotonic_time();
+        return hypervisor->reboot(hypervisor, guest->id, error);
+    case VIRGA_GUEST_RESET:
+        if (!hypervisor->reset(hypervisor, guest->id, error))
+            return false;
+        guest->reboots_done = guest->reboot_asked;
+        guest->reboot_asked = 0;
+        return true;
+    case VIRGA_GUEST_RETIRE:
+        guest->off_generation = 0;
+        return retire(node, guest, want, false, error);
+    case VIRGA_GUEST_REMOVE:
+        return retire(node, guest, want, true, error);
+    default:
+        g_assert_not_reached();
+    }
+}
+
+/* What is reported when there is nothing more to do just now. */
+typedef struct {
+    VirgaPower power;
+    const char *code;
+    char *message;
+} Verdict;
+
+static Verdict
+verdict_of(const VirgaGuestWish *want, const VirgaGuestFacts *is, VirgaGuestStep step)
+{
+    if (step == VIRGA_GUEST_LOST)
+        return (Verdict){ VIRGA_POWER_FAILED, "Server.VolumeLost",
+                          g_strdup("Server.VolumeLost: the data of a volume has vanished from its "
+                                   "host; nothing was made in its place") };
+    if (step == VIRGA_GUEST_OFF_BY_GUEST)
+        return (Verdict){ VIRGA_POWER_OFF_GUEST, NULL, NULL };
+    if (is->domain == VIRGA_DOMAIN_RUNNING || is->domain == VIRGA_DOMAIN_STUCK)
+        return (Verdict){ VIRGA_POWER_RUNNING, NULL, NULL };
+    if (g_str_equal(want->wish, "terminate") && is->absent)
+        return (Verdict){ VIRGA_POWER_ABSENT, NULL, NULL };
+    if (g_str_equal(want->wish, "run"))
+        return (Verdict){ VIRGA_POWER_PREPARING, NULL, NULL };
+    return (Verdict){ VIRGA_POWER_OFF, NULL, NULL };
+}
+
+/* The state reason that EC2 gives for a launch that failed. */
+static const char *
+reason_code(const GError *error)
+{
+    if (virga_error_is(error, "volume", VIRGA_ERROR_NOT_FOUND))
+        return "Client.InvalidSnapshot.NotFound";
+    if (virga_error_is(error, NULL, VIRGA_ERROR_CAPACITY))
+        return "Server.InsufficientInstanceCapacity";
+    return "Server.InternalError";
+}
+
+static bool
+hopeless(const Guest *guest, const VirgaGuestWish *want, const GError *error)
+{
+    gint64 failing = g_get_monotonic_time() - guest->failing_since;
+
+    if (!g_str_equal(want->wish, "run") || guest->power == VIRGA_POWER_RUNNING)
+        return false; /* stopping and repairing go on for ever */
+    if (virga_error_is(error, NULL, VIRGA_ERROR_NOT_FOUND) ||
+        virga_error_is(error, NULL, VIRGA_ERROR_CAPACITY) ||
+        virga_error_is(error, NULL, VIRGA_ERROR_INVALID))
+        return true;
+    if (virga_error_is(error, NULL, VIRGA_ERROR_RETRY))
+        return failing > START_PATIENCE_S * G_USEC_PER_SEC;
+    return guest->failures >= START_ATTEMPTS_MAX;
+}
+
+/* Sets the facts to be reported; they are reported again only if they changed. */
+static void
+set_facts(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, const Verdict *verdict)
+{
+    g_mutex_lock(&node->lock);
+    if (guest->power != verdict->power || guest->acted_generation != want->generation ||
+        g_strcmp0(guest->message, verdict->message) != 0) {
+        guest->dirty = true;
+        if (verdict->power == VIRGA_POWER_RUNNING && guest->power != VIRGA_POWER_RUNNING)
+            guest->reachable = "initializing";
+    }
+    guest->power = verdict->power;
+    guest->acted_generation = want->generation;
+    guest->reboots_done = MAX(guest->reboots_done, want->reboots_done);
+    g_free(guest->code);
+    g_free(guest->message);
+    guest->code = g_strdup(verdict->code);
+    guest->message = g_strdup(verdict->message);
+    if (guest->dirty)
+        g_cond_broadcast(&node->changed);
+    g_mutex_unlock(&node->lock);
+}
+
+static void
+note_failure(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestStep step,
+             const GError *error)
+{
+    gint64 delay_ms = RETRY_FIRST_MS << MIN(guest->failures, 6);
+
+    if (guest->failures++ == 0)
+        guest->failing_since = g_get_monotonic_time();
+    virga_notice("instance", guest->id, "could not %s: %s", virga_guest_step_name(step),
+                 error->message);
+    if (hopeless(guest, want, error)) {
+        const char *code = reason_code(error);
+        g_autofree char *message = g_strdup_printf("%s: %s", code, error->message);
+        Verdict verdict = { VIRGA_POWER_FAILED, code, message };
+
+        set_facts(node, guest, want, &verdict);
+        guest->wake_at = 0;
+        return;
+    }
+    guest->wake_at = g_get_monotonic_time() + MIN(delay_ms, RETRY_LAST_MS) * 1000;
+}
+
+/* The wish as it is now, and the claim to be the only worker. */
+static Wish *
+begin_work(VirgaNode *node, Guest *guest)
+{
+    Wish *wish;
+
+    g_mutex_lock(&node->lock);
+    guest->queued = false;
+    guest->working = true;
+    guest->again = false;
+    guest->wake_at = 0;
+    wish = g_atomic_rc_box_acquire(guest->wish);
+    g_mutex_unlock(&node->lock);
+    return wish;
+}
+
+static void
+end_work(VirgaNode *node, Guest *guest)
+{
+    g_mutex_lock(&node->lock);
+    guest->working = false;
+    if (guest->forgotten)
+        g_hash_table_remove(node->guests, guest->id);
+    else if (guest->again)
+        node_wake_guest_locked(node, guest);
+    g_mutex_unlock(&node->lock);
+}
+
+/* A step that only the guest can end: come back when its time is over. */
+static void
+make_appointment(Guest *guest, const VirgaGuestWish *want)
+{
+    if (guest->reboot_asked)
+        guest->wake_at = guest->reboot_at + (REBOOT_GRACE_S + 1) * G_USEC_PER_SEC;
+    else
+        guest->wake_at =
+            guest->asked_at +
+            ((g_str_equal(want->wish, "stop") ? STOP_GRACE_S : TERMINATE_GRACE_S) + 1) *
+                G_USEC_PER_SEC;
+}
+
+static bool
+is_final(VirgaGuestStep step)
+{
+    return step == VIRGA_GUEST_SETTLED || step == VIRGA_GUEST_WAIT || step == VIRGA_GUEST_LOST ||
+           step == VIRGA_GUEST_OFF_BY_GUEST;
+}
+
+static void
+work(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
+{
+    for (int i = 0; i < STEPS_MAX && !node_stopping(node); i++) {
+        g_autoptr(GError) error = NULL;
+        VirgaGuestFacts is;
+        VirgaGuestStep step = VIRGA_GUEST_WAIT;
+
+        if (!look(node, guest, want, &is, &error)) {
+            note_failure(node, guest, want, step, error);
+            return;
+        }
+        step = virga_guest_next_step(want, &is);
+        if (is_final(step)) {
+            Verdict verdict = verdict_of(want, &is, step);
+
+            if (step == VIRGA_GUEST_OFF_BY_GUEST && !guest->off_generation)
+                guest->off_generation = want->generation;
+            if (step == VIRGA_GUEST_WAIT)
+                make_appointment(guest, want);
+            guest->failures = 0;
+            set_facts(node, guest, want, &verdict);
+            g_free(verdict.message);
+            return;
+        }
+        virga_debug("instance", guest->id, "%s", virga_guest_step_name(step));
+        if (!take_step(node, guest, want, step, &error)) {
+            note_failure(node, guest, want, step, error);
+            return;
+        }
+    }
+    virga_warning("instance", guest->id, "no end after %d steps", STEPS_MAX);
+    guest->wake_at = g_get_monotonic_time() + RETRY_LAST_MS * 1000;
+}
+
+void
+node_work_on_guest(gpointer data, gpointer user_data)
+{
+    VirgaNode *node = user_data;
+    Guest *guest = data;
+    g_autoptr(Wish) wish = begin_work(node, guest);
+
+    /* Given up under this very wish: only a new one, or the same by a restart, tries again. */
+    if (!(guest->power == VIRGA_POWER_FAILED &&
+          guest->acted_generation == wish->record->generation))
+        work(node, guest, wish->record);
+    end_work(node, guest);
+}
+
+/* The end of a console log, base64, if it has grown since the last time. */
+static char *
+read_console(VirgaNode *node, Guest *guest)
+{
+    g_autofree char *path = console_path(node, guest->id);
+    g_autofree guchar *bytes = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat status;
+    gint64 size;
+    ssize_t got = -1;
+
+    if (fd >= 0 && fstat(fd, &status) == 0 && status.st_size != guest->console_size) {
+        size = MIN(status.st_size, CONSOLE_BYTES_MAX);
+        bytes = g_malloc((gsize) size + 1);
+        got = pread(fd, bytes, (size_t) size, status.st_size - size);
+        guest->console_size = status.st_size;
+    }
+    if (fd >= 0)
+        close(fd);
+    return got > 0 ? g_base64_encode(bytes, (gsize) got) : NULL;
+}
+
+static void
+probe_console(VirgaNode *node, const char *id)
+{
+    Guest *guest;
+    g_autofree char *console = NULL;
+
+    /* A worker or the reporter may be at it, but none of them touches console_size. */
+    g_mutex_lock(&node->lock);
+    guest = node_guest_locked(node, id);
+    if (guest)
+        console = read_console(node, guest);
+    if (console) {
+        g_free(guest->console);
+        guest->console = g_steal_pointer(&console);
+        guest->dirty = true;
+        g_cond_broadcast(&node->changed);
+    }
+    g_mutex_unlock(&node->lock);
+}
+
+void
+node_probe(VirgaNode *node)
+{
+    g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
+    GHashTableIter iter;
+    gpointer id;
+
+    g_mutex_lock(&node->lock);
+    g_hash_table_iter_init(&iter, node->guests);
+    while (g_hash_table_iter_next(&iter, &id, NULL))
+        g_ptr_array_add(ids, g_strdup(id));
+    g_mutex_unlock(&node->lock);
+    for (guint i = 0; i < ids->len; i++)
+        probe_console(node, ids->pdata[i]);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of virga-node share.  node.c owns the tables, node-guest.c works on guests,
+ * node-vpc.c on VPCs, node-sync.c talks with virgad, node-store.c keeps the wish on disk. */
+#pragma once
+
+#include "compute/guest.h"
+#include "compute/instance.h"
+#include "compute/node.h"
+#include "core/error.h"
+#include "core/limits.h"
+#include "core/log.h"
+
+/* Immutable and shared by reference: workers keep the one they started with. */
+typedef struct {
+    VirgaGuestWish *record;
+} Wish;
+
+typedef struct {
+    VirgaVpcPlan *record;
+} Plan;
+
+Wish *wish_new(VirgaGuestWish *record);
+void wish_release(Wish *wish);
+Plan *plan_new(VirgaVpcPlan *record);
+void plan_release(Plan *plan);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Wish, wish_release)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Plan, plan_release)
+
+/* Guarded by the node's lock, except the part of the worker that holds 'working'. */
+typedef struct {
+    char *id;
+    Wish *wish;
+    bool queued, working, again, forgotten;
+    gint64 wake_at; /* monotonic; 0: no appointment */
+
+    /* the worker's own */
+    bool taps_ready, plugged;
+    bool retired; /* domain and taps were removed and not made since */
+    gint64 asked_generation, asked_at; /* of the last polite request to switch off */
+    gint64 off_generation;             /* wish under which the guest was seen to be off by itself */
+    gint64 reboot_asked, reboot_at;    /* number of the reboot that is under way */
+    unsigned failures;
+    gint64 failing_since;
+
+    /* what will be reported */
+    VirgaPower power;
+    gint64 acted_generation, reboots_done;
+    char *code, *message;
+    GStrv made, lost;
+    const char *reachable;
+    gint64 console_size;
+    char *console;
+    bool dirty, reporting;
+    bool rebooted; /* an event came */
+} Guest;
+
+typedef struct {
+    char *id;
+    Plan *plan;
+    gint64 applied; /* generation */
+    guint64 epoch;
+    bool queued, working, again, wanted;
+    gint64 checked_at;
+} Vpc;
+
+struct VirgaNode {
+    VirgaConfig *config;
+    char *host_id, *host_name, *directory, *console_directory;
+    VirgaHypervisor *hypervisor;
+    VirgaVolumeDriver *volumes;
+    VirgaNetworkDriver *network;
+    VirgaHttpClient *virgad;
+    uid_t tap_owner;
+
+    GMutex lock;
+    GCond changed;     /* facts to report, or the end */
+    GHashTable *guests; /* id -> Guest */
+    GHashTable *vpcs;   /* id -> Vpc */
+    gint64 generation;
+    bool stopping, store_dirty;
+    char *trouble; /* what the host reports as wrong with it */
+    gint64 heartbeat_at, stored_at, resync_at;
+
+    GThreadPool *guest_pool, *vpc_pool;
+    GThread *sync_thread, *report_thread, *tick_thread;
+};
+
+/* node.c; the lock is held by the caller where the name says so */
+Guest *node_guest_locked(VirgaNode *node, const char *id);
+void node_wake_guest_locked(VirgaNode *node, Guest *guest);
+void node_wake_vpc_locked(VirgaNode *node, Vpc *vpc);
+void node_take_wish_locked(VirgaNode *node, VirgaGuestWish *record);
+void node_take_plan_locked(VirgaNode *node, VirgaVpcPlan *record);
+void node_drop_guest_locked(VirgaNode *node, const char *id);
+bool node_stopping(VirgaNode *node);
+Plan *node_plan(VirgaNode *node, const char *vpc_id); /* a reference, or NULL */
+
+/* node-guest.c, node-vpc.c: bodies of the pools */
+void node_work_on_guest(gpointer guest, gpointer node);
+void node_work_on_vpc(gpointer vpc, gpointer node);
+/* Applies a VPC's plan if this generation was not yet; the launch path. */
+bool node_ensure_vpc(VirgaNode *node, const char *vpc_id, GError **error);
+/* Looks which guests answer on the network and what their consoles say. */
+void node_probe(VirgaNode *node);
+
+/* node-sync.c: bodies of the threads */
+gpointer node_sync_main(gpointer node);
+gpointer node_report_main(gpointer node);
+
+/* node-store.c */
+void node_store_load(VirgaNode *node);
+bool node_store_save(VirgaNode *node, GError **error);

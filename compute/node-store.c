@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The wish on the host's own disk: what the host knows when it starts and virgad is away.
+ * It holds secrets of guests (user-data): readable by root only. */
+#include "node-priv.h"
+
+#include <glib/gstdio.h>
+#include <unistd.h>
+
+static char *
+store_path(VirgaNode *node)
+{
+    return g_build_filename(node->directory, "wish.json", NULL);
+}
+
+static void
+load_guests_locked(VirgaNode *node, JsonArray *guests)
+{
+    for (guint i = 0; guests && i < json_array_get_length(guests); i++) {
+        g_autoptr(GError) error = NULL;
+        VirgaGuestWish *wish = virga_record_from_json(
+            &virga_guest_wish_type, json_array_get_element(guests, i), &error);
+
+        if (wish)
+            node_take_wish_locked(node, wish);
+        else
+            virga_warning("host", node->host_id, "stored wish: %s", error->message);
+    }
+}
+
+static void
+load_plans_locked(VirgaNode *node, JsonArray *plans)
+{
+    for (guint i = 0; plans && i < json_array_get_length(plans); i++) {
+        g_autoptr(GError) error = NULL;
+        VirgaVpcPlan *plan = virga_vpc_plan_from_json(json_array_get_element(plans, i), &error);
+
+        if (plan)
+            node_take_plan_locked(node, plan);
+        else
+            virga_warning("host", node->host_id, "stored plan: %s", error->message);
+    }
+}
+
+void
+node_store_load(VirgaNode *node)
+{
+    g_autofree char *path = store_path(node);
+    g_autoptr(JsonParser) parser = json_parser_new();
+    g_autoptr(GError) error = NULL;
+    JsonObject *root;
+
+    if (!json_parser_load_from_file(parser, path, &error)) {
+        if (!g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+            virga_warning("host", node->host_id, "could not read \"%s\": %s", path,
+                          error->message);
+        return;
+    }
+    if (!JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser)))
+        return;
+    root = json_node_get_object(json_parser_get_root(parser));
+    g_mutex_lock(&node->lock);
+    if (json_object_has_member(root, "vpcs"))
+        load_plans_locked(node, json_object_get_array_member(root, "vpcs"));
+    if (json_object_has_member(root, "guests"))
+        load_guests_locked(node, json_object_get_array_member(root, "guests"));
+    node->store_dirty = false;
+    g_mutex_unlock(&node->lock);
+}
+
+static JsonNode *
+store_json_locked(VirgaNode *node)
+{
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    GHashTableIter iter;
+    gpointer value;
+
+    json_builder_begin_object(builder);
+    json_builder_set_member_name(builder, "guests");
+    json_builder_begin_array(builder);
+    g_hash_table_iter_init(&iter, node->guests);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        if (!((Guest *) value)->forgotten)
+            json_builder_add_value(builder, virga_record_to_json(&virga_guest_wish_type,
+                                                                 ((Guest *) value)->wish->record));
+    json_builder_end_array(builder);
+    json_builder_set_member_name(builder, "vpcs");
+    json_builder_begin_array(builder);
+    g_hash_table_iter_init(&iter, node->vpcs);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        if (((Vpc *) value)->plan)
+            json_builder_add_value(builder,
+                                   virga_vpc_plan_to_json(((Vpc *) value)->plan->record));
+    json_builder_end_array(builder);
+    json_builder_end_object(builder);
+    return json_builder_get_root(builder);
+}
+
+bool
+node_store_save(VirgaNode *node, GError **error)
+{
+    g_autofree char *path = store_path(node);
+    g_autofree char *text = NULL;
+    g_autoptr(JsonNode) json = NULL;
+
+    g_mutex_lock(&node->lock);
+    json = store_json_locked(node);
+    node->store_dirty = false;
+    node->stored_at = g_get_monotonic_time();
+    g_mutex_unlock(&node->lock);
+    text = json_to_string(json, FALSE);
+    return g_file_set_contents_full(path, text, -1,
+                                    G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
+                                    0600, error);
+}
