@@ -29,8 +29,10 @@ typedef struct {
     gsize header_count;
     const guint8 *body; /* NUL-terminated for comfort; empty if it went to a sink */
     gsize body_size;    /* of the body, also of one that went to a sink */
-    const char *peer;   /* "192.0.2.1", or "unix" */
-    bool is_local;      /* came by a Unix socket; the next three are the kernel's word */
+    bool body_in_file;  /* it went to a sink, at 'body_fd', a loan */
+    int body_fd;
+    const char *peer; /* "192.0.2.1", or "unix" */
+    bool is_local;    /* came by a Unix socket; the next three are the kernel's word */
     pid_t peer_pid;
     uid_t peer_uid;
     gid_t peer_gid;
