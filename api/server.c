@@ -34,6 +34,7 @@
 #define CONNECTION_MEMORY ((gsize)64 << 10) /* headers of a request must fit in half of it */
 #define DISCARD_MAX ((guint64)64 << 20)     /* of a body that is refused already */
 #define DEADLINE_CHECK_MS 250
+#define EMPTY_TURNS_MAX 256
 #define STOP_FLUSH_MS 2000
 
 typedef enum { RECEIVING, RUNNING, ANSWERED } State;
@@ -50,6 +51,7 @@ struct VirgaHttpServer {
     int connections; /* atomic */
     int exchanges;   /* atomic; that the client has not been answered in full */
     gint64 last_check_ms;
+    unsigned empty_turns; /* in a row, without anything to read or to write */
 
     GMutex mutex; /* over 'running' and what is marked below */
     GQueue running;
@@ -314,6 +316,16 @@ receive(VirgaHttpExchange *exchange, const char *data, gsize size)
 
 /* ---- running ---- */
 
+/* In external mode libmicrohttpd has no channel to wake its thread when a connection resumes. */
+static void
+wake(VirgaHttpServer *server)
+{
+    guint64 one = 1;
+
+    if (write(server->wake_fd, &one, sizeof one) < 0)
+        g_debug("the I/O thread has wakes enough");
+}
+
 static void
 answer(VirgaHttpExchange *exchange, VirgaHttpResponse *response)
 {
@@ -325,6 +337,7 @@ answer(VirgaHttpExchange *exchange, VirgaHttpResponse *response)
         exchange->response = g_steal_pointer(&response);
         g_queue_unlink(&server->running, &exchange->link);
         MHD_resume_connection(exchange->connection);
+        wake(server);
     }
     g_mutex_unlock(&server->mutex);
     virga_http_response_free(response);
@@ -371,6 +384,8 @@ dispatch(VirgaHttpExchange *exchange)
         g_atomic_int_get(&server->stopping))
         return refuse(exchange, rejection(exchange, 503));
     request->body_size = (gsize)exchange->received;
+    request->body_fd = exchange->sink.fd;
+    request->body_in_file = exchange->sink.fd >= 0;
     if (exchange->body) {
         g_byte_array_append(exchange->body, (const guint8 *)"", 1);
         request->body = exchange->body->data;
@@ -459,11 +474,16 @@ turn(VirgaHttpServer *server, int timeout_ms)
                             { .fd = server->wake_fd, .events = POLLIN } };
     MHD_UNSIGNED_LONG_LONG wanted;
     guint64 wakes;
+    int ready;
 
     if (MHD_get_timeout(server->daemon, &wanted) == MHD_YES && wanted < (guint64)timeout_ms)
         timeout_ms = (int)wanted;
-    if (poll(fds, G_N_ELEMENTS(fds), timeout_ms) > 0 && fds[1].revents &&
-        read(server->wake_fd, &wakes, sizeof wakes) < 0)
+    /* Some malformed requests make libmicrohttpd ask for turns without end. */
+    if (timeout_ms == 0 && server->empty_turns > EMPTY_TURNS_MAX)
+        timeout_ms = 1;
+    ready = poll(fds, G_N_ELEMENTS(fds), timeout_ms);
+    server->empty_turns = ready > 0 ? 0 : server->empty_turns + 1;
+    if (fds[1].revents && read(server->wake_fd, &wakes, sizeof wakes) < 0)
         g_debug("wake-up was read already");
     MHD_run(server->daemon);
     if (now_ms() - server->last_check_ms >= DEADLINE_CHECK_MS) {
@@ -525,13 +545,12 @@ start_daemon(VirgaHttpServer *server, int listen_fd)
     const VirgaHttpOptions *options = &server->options;
 
     return MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        on_access, server, MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL, MHD_OPTION_LISTEN_SOCKET,
-        listen_fd, MHD_OPTION_URI_LOG_CALLBACK, on_uri, server, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
-        MHD_OPTION_CONNECTION_LIMIT, options->connections, MHD_OPTION_CONNECTION_TIMEOUT,
-        options->idle_timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
-        MHD_OPTION_END);
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_access,
+        server, MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL, MHD_OPTION_LISTEN_SOCKET, listen_fd,
+        MHD_OPTION_URI_LOG_CALLBACK, on_uri, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+        server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_CONNECTION_LIMIT,
+        options->connections, MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout_s,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_END);
 }
 
 static void
@@ -601,13 +620,10 @@ virga_http_server_connections(VirgaHttpServer *server)
 void
 virga_http_server_stop(VirgaHttpServer *server, unsigned drain_ms)
 {
-    guint64 one = 1;
-
     if (!server)
         return;
     g_atomic_int_set(&server->stopping, 1 + (int)MIN(drain_ms, G_MAXINT - 1));
-    if (write(server->wake_fd, &one, sizeof one) < 0)
-        g_debug("the I/O thread wakes by itself soon");
+    wake(server);
     g_thread_join(server->thread);
     g_thread_pool_free(server->pool, FALSE, TRUE);
     server_unref(server);

@@ -8,6 +8,7 @@
 #include <glib/gstdio.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -74,7 +75,7 @@ on_headers(const VirgaHttpRequest *request, VirgaHttpSink *sink, gpointer user_d
     if (g_str_equal(request->path, "/refused"))
         return text_response(403, g_strdup("refused at once"));
     if (g_str_equal(request->path, "/upload")) {
-        sink->fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        sink->fd = memfd_create("upload", MFD_CLOEXEC);
         sink->limit = 64 << 20;
     }
     return NULL;
@@ -286,12 +287,8 @@ test_malformed(Fixture *fixture, gconstpointer data)
     int fd;
 
     for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
-        g_autofree char *text = NULL;
-
         fd = connect_to(fixture);
         send_text(fd, texts[i]);
-        shutdown(fd, SHUT_WR);
-        text = receive(fd);
         close(fd);
     }
     fd = connect_to(fixture);
