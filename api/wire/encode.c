@@ -77,28 +77,37 @@ virga_wire_append_escaped(GString *out, const char *text)
     }
 }
 
+/* The hot path of large answers: one growth for a whole tag. */
+static void
+append_tag(GString *out, const char *before, const char *name, const char *after)
+{
+    gsize before_length = strlen(before), length = strlen(name), after_length = strlen(after);
+    gsize start = out->len;
+    char *at;
+
+    g_string_set_size(out, start + before_length + length + after_length);
+    at = out->str + start;
+    memcpy(at, before, before_length);
+    memcpy(at + before_length, name, length);
+    memcpy(at + before_length + length, after, after_length);
+}
+
 static void
 open_element(GString *out, const char *name)
 {
-    g_string_append_c(out, '<');
-    g_string_append(out, name);
-    g_string_append_c(out, '>');
+    append_tag(out, "<", name, ">");
 }
 
 static void
 close_element(GString *out, const char *name)
 {
-    g_string_append_len(out, "</", 2);
-    g_string_append(out, name);
-    g_string_append_c(out, '>');
+    append_tag(out, "</", name, ">");
 }
 
 static void
 empty_element(GString *out, const char *name)
 {
-    g_string_append_c(out, '<');
-    g_string_append(out, name);
-    g_string_append_len(out, "/>", 2);
+    append_tag(out, "<", name, "/>");
 }
 
 static void
