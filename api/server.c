@@ -49,7 +49,7 @@ struct VirgaHttpServer {
     GThreadPool *pool;
     int stopping;    /* atomic */
     int connections; /* atomic */
-    int exchanges;   /* atomic; that the client has not been answered in full */
+    int owed;        /* atomic; requests read in full whose answers are not sent in full */
     gint64 last_check_ms;
     unsigned empty_turns; /* in a row, without anything to read or to write */
 
@@ -67,7 +67,7 @@ struct VirgaHttpExchange {
     GList link;      /* server->mutex */
     VirgaHttpResponse *response;
 
-    bool started, refused;
+    bool started, refused, owed;
     unsigned refused_status;
     VirgaArena *arena; /* the texts of 'request': libmicrohttpd's own may go before the handler */
     VirgaHttpRequest request;
@@ -145,7 +145,6 @@ on_uri(void *user_data, const char *uri, struct MHD_Connection *connection)
     exchange->server = server;
     exchange->arena = virga_arena_new();
     g_atomic_int_inc(&server->references);
-    g_atomic_int_inc(&server->exchanges);
     exchange->connection = connection;
     exchange->references = 1;
     exchange->link.data = exchange;
@@ -378,6 +377,8 @@ dispatch(VirgaHttpExchange *exchange)
     VirgaHttpServer *server = exchange->server;
     VirgaHttpRequest *request = &exchange->request;
 
+    exchange->owed = true;
+    g_atomic_int_inc(&server->owed);
     if (exchange->refused)
         return refuse(exchange, rejection(exchange, exchange->refused_status));
     if (g_thread_pool_unprocessed(server->pool) >= server->options.queue_max ||
@@ -431,7 +432,8 @@ on_completed(void *user_data, struct MHD_Connection *connection, void **context,
     *context = NULL;
     if (!exchange)
         return;
-    g_atomic_int_add(&server->exchanges, -1);
+    if (exchange->owed)
+        g_atomic_int_add(&server->owed, -1);
     exchange_unref(exchange);
 }
 
@@ -513,7 +515,7 @@ serve(gpointer data)
     end = now_ms() + STOP_FLUSH_MS;
     do
         turn(server, 10);
-    while (now_ms() < end && g_atomic_int_get(&server->exchanges));
+    while (now_ms() < end && g_atomic_int_get(&server->owed));
     MHD_stop_daemon(server->daemon);
     return NULL;
 }
