@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Response structs to XML, appended straight into one buffer. */
+#include "scalar.h"
+
+#include <string.h>
+
+/* ---- text ---- */
+
+static const char *
+replacement(const guchar *text, gsize *ret_length)
+{
+    *ret_length = 1;
+    switch (text[0]) {
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '"':
+        return "&quot;";
+    case '\r':
+        return "&#13;"; /* a bare one would be read as a line feed */
+    case '\t':
+    case '\n':
+        return NULL;
+    case 0xEF: /* U+FFFE and U+FFFF */
+        if (text[1] == 0xBF && (text[2] == 0xBE || text[2] == 0xBF)) {
+            *ret_length = 3;
+            return "\xEF\xBF\xBD";
+        }
+        return NULL;
+    default:
+        return text[0] < 0x20 ? "\xEF\xBF\xBD" : NULL;
+    }
+}
+
+static void
+append_valid(GString *out, const char *text, gsize length)
+{
+    gsize start = 0;
+
+    for (gsize i = 0; i < length; i++) {
+        const guchar *at = (const guchar *)text + i;
+        const char *instead;
+        gsize replaced;
+
+        if (*at > '>' && *at != 0xEF)
+            continue;
+        instead = replacement(at, &replaced);
+        if (!instead)
+            continue;
+        g_string_append_len(out, text + start, (gssize)(i - start));
+        g_string_append(out, instead);
+        i += replaced - 1;
+        start = i + 1;
+    }
+    g_string_append_len(out, text + start, (gssize)(length - start));
+}
+
+void
+virga_wire_append_escaped(GString *out, const char *text)
+{
+    gsize left = strlen(text);
+
+    while (left) {
+        const char *end;
+
+        if (g_utf8_validate_len(text, left, &end)) {
+            append_valid(out, text, left);
+            return;
+        }
+        append_valid(out, text, (gsize)(end - text));
+        g_string_append(out, "\xEF\xBF\xBD");
+        left -= (gsize)(end - text) + 1;
+        text = end + 1;
+    }
+}
+
+/* The hot path of large answers: one growth for a whole tag. */
+static void
+append_tag(GString *out, const char *before, const char *name, const char *after)
+{
+    gsize before_length = strlen(before), length = strlen(name), after_length = strlen(after);
+    gsize start = out->len;
+    char *at;
+
+    g_string_set_size(out, start + before_length + length + after_length);
+    at = out->str + start;
+    memcpy(at, before, before_length);
+    memcpy(at + before_length, name, length);
+    memcpy(at + before_length + length, after, after_length);
+}
+
+static void
+open_element(GString *out, const char *name)
+{
+    append_tag(out, "<", name, ">");
+}
+
+static void
+close_element(GString *out, const char *name)
+{
+    append_tag(out, "</", name, ">");
+}
+
+static void
+empty_element(GString *out, const char *name)
+{
+    append_tag(out, "<", name, "/>");
+}
+
+static void
+text_element(GString *out, const char *name, const char *text)
+{
+    open_element(out, name);
+    virga_wire_append_escaped(out, text);
+    close_element(out, name);
+}
+
+/* ---- values ---- */
+
+static void encode_members(GString *out, const VirgaWireShape *shape, const guint8 *structure);
+
+static void
+encode_blob(GString *out, const char *name, const VirgaWireBlob *blob)
+{
+    g_autofree char *text = NULL;
+
+    if (!blob->data)
+        return;
+    text = g_base64_encode(blob->data, blob->length);
+    open_element(out, name);
+    g_string_append(out, text);
+    close_element(out, name);
+}
+
+static void
+encode_scalar(GString *out, const char *name, const VirgaWireShape *shape, const void *value)
+{
+    char buffer[VIRGA_WIRE_TEXT_SIZE];
+    const char *text;
+
+    if (shape->type == VIRGA_WIRE_BLOB) {
+        encode_blob(out, name, value);
+        return;
+    }
+    text = virga_wire_scalar_text(shape->type, value, buffer);
+    if (!text)
+        return;
+    open_element(out, name);
+    if (text == buffer || shape->type != VIRGA_WIRE_STRING)
+        g_string_append(out, text);
+    else
+        virga_wire_append_escaped(out, text);
+    close_element(out, name);
+}
+
+static void
+encode_structure(GString *out, const char *name, const VirgaWireShape *shape, const void *structure)
+{
+    open_element(out, name);
+    encode_members(out, shape, structure);
+    close_element(out, name);
+}
+
+static void
+encode_list(GString *out, const char *name, const VirgaWireShape *shape, bool flat,
+            const VirgaWireList *list)
+{
+    const VirgaWireShape *element = shape->element;
+    const char *element_name = flat ? name : shape->element_name;
+
+    if (!flat && list->count == 0) {
+        empty_element(out, name);
+        return;
+    }
+    if (!flat)
+        open_element(out, name);
+    for (gsize i = 0; i < list->count; i++) {
+        const void *value = (const guint8 *)list->items + i * element->size;
+
+        if (element->type == VIRGA_WIRE_STRUCT)
+            encode_structure(out, element_name, element, value);
+        else if (element->type == VIRGA_WIRE_LIST)
+            encode_list(out, element_name, element, false, value);
+        else
+            encode_scalar(out, element_name, element, value);
+    }
+    if (!flat)
+        close_element(out, name);
+}
+
+static void
+encode_members(GString *out, const VirgaWireShape *shape, const guint8 *structure)
+{
+    for (guint i = 0; i < shape->member_count; i++) {
+        const VirgaWireMember *member = &shape->members[i];
+        const void *value = structure + member->offset;
+
+        if (member->shape->type == VIRGA_WIRE_LIST) {
+            encode_list(out, member->output, member->shape, member->flat, value);
+        } else if (member->shape->type == VIRGA_WIRE_STRUCT) {
+            const void *inner = *(const void *const *)value;
+
+            if (inner)
+                encode_structure(out, member->output, member->shape, inner);
+        } else if (!member->has_offset || *(const bool *)(structure + member->has_offset)) {
+            encode_scalar(out, member->output, member->shape, value);
+        }
+    }
+}
+
+/* ---- envelopes ---- */
+
+static void
+encode_result(GString *out, const VirgaWireService *service, const VirgaWireAction *action,
+              const void *response)
+{
+    if (!response) {
+        for (const char *const *name = action->empty; name && *name; name++)
+            empty_element(out, *name);
+    } else if (action->output->member_count) {
+        encode_members(out, action->output, response);
+    } else if (service->protocol == VIRGA_WIRE_EC2) {
+        g_string_append(out, "<return>true</return>");
+    }
+}
+
+static void
+open_envelope(GString *out, const VirgaWireService *service, const VirgaWireAction *action,
+              const char *version)
+{
+    g_string_append(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<");
+    g_string_append(out, action->name);
+    if (service->protocol == VIRGA_WIRE_EC2) {
+        /* Clients look elements up in the namespace of the version that they asked for. */
+        g_string_append(out, "Response xmlns=\"http://ec2.amazonaws.com/doc/");
+        virga_wire_append_escaped(out, version ? version : service->version);
+        g_string_append(out, "/\">");
+    } else {
+        g_string_append_printf(out, "Response xmlns=\"%s\">", service->xml_namespace);
+    }
+}
+
+GString *
+virga_wire_encode(const VirgaWireService *service, const VirgaWireAction *action,
+                  const void *response, const char *version, const char *request_id)
+{
+    GString *out = g_string_sized_new(2048);
+
+    open_envelope(out, service, action, version);
+    if (service->protocol == VIRGA_WIRE_EC2) {
+        text_element(out, "requestId", request_id);
+        encode_result(out, service, action, response);
+    } else {
+        if (action->wrapper)
+            open_element(out, action->wrapper);
+        encode_result(out, service, action, response);
+        if (action->wrapper)
+            close_element(out, action->wrapper);
+        open_element(out, "ResponseMetadata");
+        text_element(out, "RequestId", request_id);
+        close_element(out, "ResponseMetadata");
+    }
+    g_string_append_len(out, "</", 2);
+    g_string_append(out, action->name);
+    g_string_append(out, "Response>\n");
+    return out;
+}
+
+GString *
+virga_wire_encode_error(VirgaWireProtocol protocol, const char *xml_namespace, unsigned status,
+                        const char *code, const char *message, const char *request_id)
+{
+    GString *out = g_string_new("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+
+    if (protocol == VIRGA_WIRE_EC2) {
+        g_string_append(out, "<Response><Errors><Error>");
+        text_element(out, "Code", code);
+        text_element(out, "Message", message);
+        g_string_append(out, "</Error></Errors>");
+        text_element(out, "RequestID", request_id);
+        g_string_append(out, "</Response>\n");
+        return out;
+    }
+    g_string_append_printf(out, "<ErrorResponse xmlns=\"%s\"><Error>", xml_namespace);
+    text_element(out, "Type", status < 500 ? "Sender" : "Receiver");
+    text_element(out, "Code", code);
+    text_element(out, "Message", message);
+    g_string_append(out, "</Error>");
+    text_element(out, "RequestId", request_id);
+    g_string_append(out, "</ErrorResponse>\n");
+    return out;
+}
