@@ -33,6 +33,8 @@ typedef struct {
     VirgaNetworkDriver base;
     VirgaKernelConfig config;
     VirgaKernelHost host;
+    GRWLock in_use; /* read: a VPC needs the host's share; write: it is taken away.  Taken after
+                     * a VPC's lock */
     GMutex lock; /* of 'vpcs'; its values live as long as the driver */
     GHashTable *vpcs;
 } Kernel;
@@ -198,9 +200,11 @@ kernel_apply(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, guint64 *ret_
 {
     Kernel *kernel = (Kernel *) driver;
     g_auto(Job) job;
+    g_autoptr(GRWLockReaderLocker) locker = NULL;
     bool is_new;
 
     job_init(&job, kernel, plan->id, plan);
+    locker = g_rw_lock_reader_locker_new(&kernel->in_use);
     if (!virga_host_ensure(&kernel->host, error) ||
         !virga_host_ensure_namespace(&kernel->host, plan, &job.dnsmasq, &is_new, error))
         return false;
@@ -370,11 +374,13 @@ kernel_remove(VirgaNetworkDriver *driver, const char *vpc_id, GError **error)
     Kernel *kernel = (Kernel *) driver;
     g_autoptr(VirgaNetworkInventory) left = NULL;
     g_auto(Job) job;
+    g_autoptr(GRWLockWriterLocker) locker = NULL;
 
     job_init(&job, kernel, vpc_id, NULL);
     if (!remove_namespace(&job, vpc_id, error))
         return false;
     job.vpc->read_again = true;
+    locker = g_rw_lock_writer_locker_new(&kernel->in_use);
     left = kernel_list(driver, error);
     if (!left)
         return false;
@@ -489,6 +495,7 @@ kernel_free(VirgaNetworkDriver *driver)
     g_mutex_clear(&kernel->host.lock);
     g_hash_table_unref(kernel->vpcs);
     g_mutex_clear(&kernel->lock);
+    g_rw_lock_clear(&kernel->in_use);
     virga_network_driver_done(driver);
     g_free(kernel);
 }
@@ -567,6 +574,7 @@ virga_network_kernel_new(const VirgaKernelSettings *settings, GError **error)
     kernel->host.config = &kernel->config;
     g_mutex_init(&kernel->host.lock);
     g_mutex_init(&kernel->lock);
+    g_rw_lock_init(&kernel->in_use);
     kernel->vpcs =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify) vpc_free);
     return &kernel->base;
