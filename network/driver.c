@@ -22,7 +22,7 @@ virga_network_inventory_new(void)
     VirgaNetworkInventory *inventory = g_new0(VirgaNetworkInventory, 1);
 
     inventory->vpc_ids = g_new0(char *, 1);
-    inventory->taps = g_ptr_array_new_with_free_func((GDestroyNotify) tap_free);
+    inventory->taps = g_ptr_array_new_with_free_func((GDestroyNotify)tap_free);
     return inventory;
 }
 
@@ -129,8 +129,8 @@ local_port(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, const char *por
 }
 
 bool
-virga_network_tap_prepare(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan,
-                          const char *port_id, uid_t owner, GError **error)
+virga_network_tap_prepare(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, const char *port_id,
+                          uid_t owner, GError **error)
 {
     const VirgaVpcPort *port = local_port(driver, plan, port_id, error);
     return port && driver->tap_prepare(driver, plan, port, owner, error);

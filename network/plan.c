@@ -9,13 +9,13 @@
 
 #include <string.h>
 
-#define VNI_MAX        0xffffff
-#define MTU_MIN        576
-#define MTU_MAX        65520
-#define LABEL_MAX      63
-#define DOMAIN_MAX     200
-#define PREFIX_MIN     8 /* of a VPC; EC2 itself says 16 */
-#define PREFIX_MAX     29
+#define VNI_MAX 0xffffff
+#define MTU_MIN 576
+#define MTU_MAX 65520
+#define LABEL_MAX 63
+#define DOMAIN_MAX 200
+#define PREFIX_MIN 8 /* of a VPC; EC2 itself says 16 */
+#define PREFIX_MAX 29
 
 static const VirgaField subnet_fields[] = {
     { "id", VIRGA_FIELD_STRING, offsetof(VirgaVpcSubnet, id), true, NULL },
@@ -41,8 +41,7 @@ static const VirgaField port_fields[] = {
     { "mtu", VIRGA_FIELD_INTEGER, offsetof(VirgaVpcPort, mtu), false, NULL },
     { NULL, 0, 0, false, NULL },
 };
-static const VirgaRecordType port_type = { "network interface", sizeof(VirgaVpcPort),
-                                           port_fields };
+static const VirgaRecordType port_type = { "network interface", sizeof(VirgaVpcPort), port_fields };
 
 static const VirgaField rule_fields[] = {
     { "id", VIRGA_FIELD_STRING, offsetof(VirgaVpcRule, id), false, NULL },
@@ -62,8 +61,7 @@ static const VirgaField group_fields[] = {
     { "rules", VIRGA_FIELD_RECORDS, offsetof(VirgaVpcGroup, rules), false, &rule_type },
     { NULL, 0, 0, false, NULL },
 };
-static const VirgaRecordType group_type = { "security group", sizeof(VirgaVpcGroup),
-                                            group_fields };
+static const VirgaRecordType group_type = { "security group", sizeof(VirgaVpcGroup), group_fields };
 
 static const VirgaField plan_fields[] = {
     { "id", VIRGA_FIELD_STRING, offsetof(VirgaVpcPlan, id), true, NULL },

@@ -3,8 +3,8 @@
 
 #include "core/error.h"
 
-#define MEMBER(record, field, Type) (*(Type *) ((char *) (record) + (field)->offset))
-#define DEPTH_MAX                   8 /* of records in records; JSON-GLib bounds nothing itself */
+#define MEMBER(record, field, Type) (*(Type *)((char *)(record) + (field)->offset))
+#define DEPTH_MAX 8 /* of records in records; JSON-GLib bounds nothing itself */
 
 void *
 virga_record_new(const VirgaRecordType *type)

@@ -37,9 +37,9 @@ append_mtus(GString *text, const VirgaKernelConfig *config, const VirgaVpcPlan *
         const VirgaVpcPort *port = plan->ports->pdata[i];
 
         if (port->mtu && port->mtu != config->mtu && virga_kernel_is_local(config, port) &&
-            g_hash_table_add(done, GINT_TO_POINTER((int) port->mtu)))
-            g_string_append_printf(text, "dhcp-option=tag:mtu%d,option:mtu,%d\n", (int) port->mtu,
-                                   (int) port->mtu);
+            g_hash_table_add(done, GINT_TO_POINTER((int)port->mtu)))
+            g_string_append_printf(text, "dhcp-option=tag:mtu%d,option:mtu,%d\n", (int)port->mtu,
+                                   (int)port->mtu);
     }
 }
 
@@ -95,8 +95,7 @@ virga_dns_hosts(const VirgaVpcPlan *plan)
 
         g_string_append_printf(text, "%s %s.%s %s", port->address, name, plan->domain, name);
         if (port->hostname && !g_str_equal(port->hostname, name))
-            g_string_append_printf(text, " %s.%s %s", port->hostname, plan->domain,
-                                   port->hostname);
+            g_string_append_printf(text, " %s.%s %s", port->hostname, plan->domain, port->hostname);
         g_string_append_c(text, '\n');
     }
     return g_string_free(text, FALSE);
@@ -115,7 +114,7 @@ virga_dns_dhcp_hosts(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
             continue;
         g_string_append(text, port->mac);
         if (port->mtu && port->mtu != config->mtu)
-            g_string_append_printf(text, ",set:mtu%d", (int) port->mtu);
+            g_string_append_printf(text, ",set:mtu%d", (int)port->mtu);
         g_string_append_printf(text, ",%s,%s,%d\n", port->address,
                                port->hostname ? port->hostname : name, LEASE_SECONDS);
     }

@@ -9,11 +9,11 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define VIRGA_UPLINK            "up0" /* the namespace's end of the veth pair */
-#define VIRGA_VXLAN             "vx0"
-#define VIRGA_METADATA_ADDRESS  "169.254.169.254"
-#define VIRGA_RESOLVER_ADDRESS  "169.254.169.253"
-#define VIRGA_SPAWN_TIMEOUT_MS  10000
+#define VIRGA_UPLINK "up0" /* the namespace's end of the veth pair */
+#define VIRGA_VXLAN "vx0"
+#define VIRGA_METADATA_ADDRESS "169.254.169.254"
+#define VIRGA_RESOLVER_ADDRESS "169.254.169.253"
+#define VIRGA_SPAWN_TIMEOUT_MS 10000
 
 /* The driver's settings, checked and copied. */
 typedef struct {
@@ -91,5 +91,5 @@ bool virga_daemon_ensure(const VirgaDaemon *daemon, const char *config, bool rel
                          GError **error);
 bool virga_daemon_stop(const VirgaDaemon *daemon, GError **error);
 /* Replaces a file if its text differs.  World-readable. */
-bool virga_file_update(const char *directory, const char *name, const char *text,
-                       bool *ret_changed, GError **error);
+bool virga_file_update(const char *directory, const char *name, const char *text, bool *ret_changed,
+                       GError **error);

@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TRANSIT_CIDR  "169.254.0.0/17"
+#define TRANSIT_CIDR "169.254.0.0/17"
 #define LISTEN_BACKLOG 64
 
 typedef struct {
@@ -35,7 +35,7 @@ typedef struct {
     VirgaKernelHost host;
     GRWLock in_use; /* read: a VPC needs the host's share; write: it is taken away.  Taken after
                      * a VPC's lock */
-    GMutex lock; /* of 'vpcs'; its values live as long as the driver */
+    GMutex lock;    /* of 'vpcs'; its values live as long as the driver */
     GHashTable *vpcs;
 } Kernel;
 
@@ -198,7 +198,7 @@ static bool
 kernel_apply(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, guint64 *ret_epoch,
              GError **error)
 {
-    Kernel *kernel = (Kernel *) driver;
+    Kernel *kernel = (Kernel *)driver;
     g_auto(Job) job;
     g_autoptr(GRWLockReaderLocker) locker = NULL;
     bool is_new;
@@ -245,7 +245,7 @@ static bool
 kernel_tap_prepare(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, const VirgaVpcPort *port,
                    uid_t owner, GError **error)
 {
-    Kernel *kernel = (Kernel *) driver;
+    Kernel *kernel = (Kernel *)driver;
     g_autofree char *tap = virga_kernel_tap(&kernel->config, port->id);
     TapLook look = { tap, false, false };
     g_auto(Job) job;
@@ -283,7 +283,7 @@ static bool
 kernel_tap_plug(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, const VirgaVpcPort *port,
                 GError **error)
 {
-    Kernel *kernel = (Kernel *) driver;
+    Kernel *kernel = (Kernel *)driver;
     g_autofree char *tap = virga_kernel_tap(&kernel->config, port->id);
     g_autofree char *move = NULL;
     TapLook look = { tap, false, false };
@@ -302,14 +302,13 @@ kernel_tap_plug(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, const Virg
                               "network interface \"%s\" has no tap on this host", port->id);
         move = g_strdup_printf("link set dev %s netns %s\n", tap, job.namespace);
     }
-    return virga_ip_batch(move, error) &&
-           virga_netns_run(job.namespace, plug_inside, &plug, error);
+    return virga_ip_batch(move, error) && virga_netns_run(job.namespace, plug_inside, &plug, error);
 }
 
 static bool
 kernel_tap_remove(VirgaNetworkDriver *driver, const char *vpc_id, const char *tap, GError **error)
 {
-    Kernel *kernel = (Kernel *) driver;
+    Kernel *kernel = (Kernel *)driver;
     g_autofree char *name = g_strdup(tap);
 
     if (vpc_id) {
@@ -371,7 +370,7 @@ static VirgaNetworkInventory *kernel_list(VirgaNetworkDriver *driver, GError **e
 static bool
 kernel_remove(VirgaNetworkDriver *driver, const char *vpc_id, GError **error)
 {
-    Kernel *kernel = (Kernel *) driver;
+    Kernel *kernel = (Kernel *)driver;
     g_autoptr(VirgaNetworkInventory) left = NULL;
     g_auto(Job) job;
     g_autoptr(GRWLockWriterLocker) locker = NULL;
@@ -445,7 +444,7 @@ listen_inside(void *data, GError **error)
 
     if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
         setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on) == 0 &&
-        bind(fd, (struct sockaddr *) &want->address, sizeof want->address) == 0 &&
+        bind(fd, (struct sockaddr *)&want->address, sizeof want->address) == 0 &&
         listen(fd, LISTEN_BACKLOG) == 0) {
         want->fd = fd;
         return true;
@@ -465,7 +464,7 @@ kernel_listen(VirgaNetworkDriver *driver, const char *vpc_id, const char *addres
     guint32 number = 0;
     g_auto(Job) job;
 
-    job_init(&job, (Kernel *) driver, vpc_id, NULL);
+    job_init(&job, (Kernel *)driver, vpc_id, NULL);
     if (!virga_netns_exists(job.namespace))
         return virga_fail(error, "vpc", VIRGA_ERROR_STATE, "vpc \"%s\" is not on this host",
                           vpc_id);
@@ -480,7 +479,7 @@ kernel_listen(VirgaNetworkDriver *driver, const char *vpc_id, const char *addres
 static void
 kernel_free(VirgaNetworkDriver *driver)
 {
-    Kernel *kernel = (Kernel *) driver;
+    Kernel *kernel = (Kernel *)driver;
     VirgaKernelConfig *config = &kernel->config;
 
     g_free(config->tag);
@@ -518,8 +517,8 @@ check_settings(const VirgaKernelSettings *settings, GError **error)
     if (settings->underlay_address && !virga_ipv4_parse(settings->underlay_address, &address))
         return virga_fail(error, "network", VIRGA_ERROR_INVALID, "\"%s\" is no address",
                           settings->underlay_address);
-    if (settings->transit_cidr && (!virga_cidr_parse(settings->transit_cidr, &address, &prefix) ||
-                                   prefix < 8 || prefix > 28))
+    if (settings->transit_cidr &&
+        (!virga_cidr_parse(settings->transit_cidr, &address, &prefix) || prefix < 8 || prefix > 28))
         return virga_fail(error, "network", VIRGA_ERROR_INVALID, "\"%s\" is no transit block",
                           settings->transit_cidr);
     for (const char *const *cidr = settings->public_cidrs; cidr && *cidr; cidr++)
@@ -543,8 +542,8 @@ copy_settings(VirgaKernelConfig *config, const VirgaKernelSettings *settings)
     config->dnsmasq_path = g_strdup(dnsmasq);
     config->resolv_conf = g_strdup(resolv);
     config->underlay_address = g_strdup(settings->underlay_address);
-    config->public_cidrs = settings->public_cidrs ? g_strdupv((GStrv) settings->public_cidrs)
-                                                  : g_new0(char *, 1);
+    config->public_cidrs =
+        settings->public_cidrs ? g_strdupv((GStrv)settings->public_cidrs) : g_new0(char *, 1);
     config->masquerade = !settings->no_masquerade;
     config->mtu = settings->mtu ? settings->mtu : settings->underlay_address ? 1450 : 1500;
     virga_cidr_parse(transit, &config->transit_base, &prefix);
@@ -575,7 +574,6 @@ virga_network_kernel_new(const VirgaKernelSettings *settings, GError **error)
     g_mutex_init(&kernel->host.lock);
     g_mutex_init(&kernel->lock);
     g_rw_lock_init(&kernel->in_use);
-    kernel->vpcs =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify) vpc_free);
+    kernel->vpcs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)vpc_free);
     return &kernel->base;
 }

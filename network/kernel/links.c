@@ -7,10 +7,10 @@
 
 #include <string.h>
 
-#define TAP_MAC "fe:ff:ff:ff:ff:01" /* the same on every host: a guest that moves keeps its gateway */
+#define TAP_MAC                                                                                    \
+    "fe:ff:ff:ff:ff:01" /* the same on every host: a guest that moves keeps its gateway */
 
-static void
-add_line(GPtrArray *lines, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static void add_line(GPtrArray *lines, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 static void
 add_line(GPtrArray *lines, const char *format, ...)
@@ -232,8 +232,7 @@ parse_object(GPtrArray *lines, JsonObject *object, const char *device, GHashTabl
         parse_link(lines, object, ret_present);
     else if (json_object_has_member(object, "lladdr") && has_flag(object, "state", "PERMANENT"))
         add_line(lines, "neigh %s lladdr %s dev %s nud permanent", text_of(object, "dst", ""),
-                 text_of(object, "lladdr", ""),
-                 text_of(object, "dev", device ? device : ""));
+                 text_of(object, "lladdr", ""), text_of(object, "dev", device ? device : ""));
     else if (!json_object_has_member(object, "lladdr") &&
              !json_object_has_member(object, "state") && json_object_has_member(object, "dst"))
         parse_route(lines, object, device);
@@ -274,7 +273,7 @@ append_set_command(GString *text, const char *line)
     if (g_str_has_prefix(line, "link "))
         g_string_append_printf(text, "link set dev %s\n", rest);
     else
-        g_string_append_printf(text, "%.*s replace %s\n", (int) (rest - line - 1), line, rest);
+        g_string_append_printf(text, "%.*s replace %s\n", (int)(rest - line - 1), line, rest);
 }
 
 static void
@@ -282,7 +281,7 @@ append_delete_command(GString *text, const char *line)
 {
     const char *rest = strchr(line, ' ') + 1;
 
-    g_string_append_printf(text, "%.*s del %s\n", (int) (rest - line - 1), line, rest);
+    g_string_append_printf(text, "%.*s del %s\n", (int)(rest - line - 1), line, rest);
 }
 
 static GHashTable *

@@ -107,7 +107,7 @@ class_of(GPtrArray *classes, char *match)
 static GPtrArray *
 classify(const VirgaVpcGroup *group, const char *direction)
 {
-    GPtrArray *classes = g_ptr_array_new_with_free_func((GDestroyNotify) rule_class_free);
+    GPtrArray *classes = g_ptr_array_new_with_free_func((GDestroyNotify)rule_class_free);
 
     for (guint i = 0; i < group->rules->len; i++) {
         const VirgaVpcRule *rule = group->rules->pdata[i];
@@ -184,7 +184,7 @@ append_class(GString *text, RuleClass *class, bool ingress)
     Range *ranges;
 
     merge_ranges(class->ranges);
-    ranges = (Range *) (void *) class->ranges->data;
+    ranges = (Range *)(void *)class->ranges->data;
     if (class->ranges->len == 1 && ranges->first == 0 && ranges->last == G_MAXUINT32) {
         append_rule(text, class->match, "", verdict);
         return; /* everybody: no reference to a group can add to it */
@@ -225,7 +225,7 @@ append_set(GString *text, const char *kind, const char *name, const char *type, 
     g_string_append_printf(text, "\t%s %s {\n\t\ttype %s\n", kind, name, type);
     for (guint i = 0; i < elements->len; i++)
         g_string_append_printf(text, "%s%s%s", i ? ",\n\t\t\t" : "\t\telements = {\n\t\t\t",
-                               (char *) elements->pdata[i],
+                               (char *)elements->pdata[i],
                                i + 1 == elements->len ? "\n\t\t}\n" : "");
     g_string_append(text, "\t}\n");
 }
@@ -233,7 +233,7 @@ append_set(GString *text, const char *kind, const char *name, const char *type, 
 static bool
 is_member(const VirgaVpcPort *port, const char *group_id)
 {
-    return port->group_ids && g_strv_contains((const char *const *) port->group_ids, group_id);
+    return port->group_ids && g_strv_contains((const char *const *)port->group_ids, group_id);
 }
 
 /* Sets of the addresses of every group that some rule refers to. */
@@ -287,7 +287,7 @@ typedef struct {
 static void
 elements_done(Elements *elements)
 {
-    GPtrArray **array = (GPtrArray **) elements;
+    GPtrArray **array = (GPtrArray **)elements;
     for (size_t i = 0; i < sizeof *elements / sizeof *array; i++)
         g_ptr_array_unref(array[i]);
 }
@@ -296,7 +296,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Elements, elements_done)
 static void
 elements_init(Elements *elements)
 {
-    GPtrArray **array = (GPtrArray **) elements;
+    GPtrArray **array = (GPtrArray **)elements;
     for (size_t i = 0; i < sizeof *elements / sizeof *array; i++)
         array[i] = g_ptr_array_new_with_free_func(g_free);
 }
@@ -330,17 +330,16 @@ append_arp(GString *text, const VirgaKernelConfig *config, const Elements *eleme
     append_set(text, "set", "bound", "ifname . ether_addr . ipv4_addr", elements->bound);
     append_set(text, "set", "macs", "ifname . ether_addr", elements->macs);
     /* 0.0.0.0: a guest asks whether its address is taken. */
-    g_string_append_printf(
-        text,
-        "\tchain input {\n"
-        "\t\ttype filter hook input priority filter; policy accept;\n"
-        "\t\tiifname != \"v%s*\" accept\n"
-        "\t\tiifname . arp saddr ether . arp saddr ip @bound accept\n"
-        "\t\tarp saddr ip 0.0.0.0 iifname . arp saddr ether @macs accept\n"
-        "\t\tdrop\n"
-        "\t}\n"
-        "}\n",
-        config->tag);
+    g_string_append_printf(text,
+                           "\tchain input {\n"
+                           "\t\ttype filter hook input priority filter; policy accept;\n"
+                           "\t\tiifname != \"v%s*\" accept\n"
+                           "\t\tiifname . arp saddr ether . arp saddr ip @bound accept\n"
+                           "\t\tarp saddr ip 0.0.0.0 iifname . arp saddr ether @macs accept\n"
+                           "\t\tdrop\n"
+                           "\t}\n"
+                           "}\n",
+                           config->tag);
 }
 
 static void
@@ -390,20 +389,20 @@ append_fixed_chains(GString *text, const VirgaKernelConfig *config, const char *
                     "\t\toifname vmap @inbound\n"
                     "\t\tdrop\n"
                     "\t}\n");
-    g_string_append_printf(
-        text,
-        "\tchain input {\n"
-        "\t\ttype filter hook input priority filter; policy drop;\n"
-        "\t\tiifname \"lo\" accept\n"
-        "\t\tct state established,related accept\n"
-        "\t\tiifname != \"v%s*\" drop\n"
-        "\t\tudp dport 67 accept\n"
-        "\t\tip daddr { %s, " VIRGA_RESOLVER_ADDRESS " } meta l4proto { tcp, udp } th dport 53 "
-        "accept\n"
-        "\t\tip daddr " VIRGA_METADATA_ADDRESS " tcp dport 80 accept\n"
-        "\t\ticmp type echo-request accept\n"
-        "\t}\n",
-        config->tag, resolver);
+    g_string_append_printf(text,
+                           "\tchain input {\n"
+                           "\t\ttype filter hook input priority filter; policy drop;\n"
+                           "\t\tiifname \"lo\" accept\n"
+                           "\t\tct state established,related accept\n"
+                           "\t\tiifname != \"v%s*\" drop\n"
+                           "\t\tudp dport 67 accept\n"
+                           "\t\tip daddr { %s, " VIRGA_RESOLVER_ADDRESS
+                           " } meta l4proto { tcp, udp } th dport 53 "
+                           "accept\n"
+                           "\t\tip daddr " VIRGA_METADATA_ADDRESS " tcp dport 80 accept\n"
+                           "\t\ticmp type echo-request accept\n"
+                           "\t}\n",
+                           config->tag, resolver);
 }
 
 char *

@@ -18,8 +18,8 @@ typedef struct {
 } VirgaVpcSubnet;
 
 typedef struct {
-    char *id;             /* "eni-0…" */
-    char *instance_id;    /* "i-0…" or NULL */
+    char *id;          /* "eni-0…" */
+    char *instance_id; /* "i-0…" or NULL */
     char *subnet_id;
     char *mac;            /* lower case */
     char *address;        /* primary private address */
@@ -33,12 +33,12 @@ typedef struct {
 } VirgaVpcPort;
 
 typedef struct {
-    char *id;          /* "sgr-0…", or NULL */
-    char *direction;   /* "ingress", "egress" */
-    char *protocol;    /* "-1", "tcp", "udp", "icmp" or a number */
-    gint64 from_port;  /* of icmp: the type; -1: all */
-    gint64 to_port;    /* of icmp: the code; -1: all */
-    char *cidr4;       /* exactly one of these two */
+    char *id;         /* "sgr-0…", or NULL */
+    char *direction;  /* "ingress", "egress" */
+    char *protocol;   /* "-1", "tcp", "udp", "icmp" or a number */
+    gint64 from_port; /* of icmp: the type; -1: all */
+    gint64 to_port;   /* of icmp: the code; -1: all */
+    char *cidr4;      /* exactly one of these two */
     char *group_id;
 } VirgaVpcRule;
 
@@ -51,8 +51,8 @@ typedef struct {
     char *id; /* "vpc-0…" */
     gint64 generation;
     char **cidrs;
-    gint64 vni;          /* 24 bits; 0 on a single host */
-    char *domain;        /* "ec2.internal", "REGION.compute.internal" */
+    gint64 vni;   /* 24 bits; 0 on a single host */
+    char *domain; /* "ec2.internal", "REGION.compute.internal" */
     GPtrArray *subnets;
     GPtrArray *ports;
     GPtrArray *groups;
