@@ -3,11 +3,17 @@
 
 #include "core/error.h"
 #include "core/id.h"
-#include "network/cidr.h"
+#include "network/address.h"
 #include "network/security-group.h"
 #include "network/vpc.h"
 
 #include <string.h>
+
+/* A subnet's block. */
+typedef struct {
+    guint32 base;
+    unsigned prefix;
+} Block;
 
 /* AWS keeps the first four and the last address of a subnet. */
 #define RESERVED_FIRST 4
@@ -93,18 +99,18 @@ try_address(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, const
 }
 
 static bool
-insert_wanted(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, VirgaCidr subnet,
+insert_wanted(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, Block subnet,
               GError **error)
 {
     guint32 address;
     gint64 inserted;
 
-    if (!virga_address_parse(spec->address, &address) || !virga_cidr_contains(subnet, address))
+    if (!virga_ipv4_parse(spec->address, &address) || !virga_cidr_has(subnet.base, subnet.prefix, address))
         return virga_fail(error, "network interface", VIRGA_ERROR_INVALID,
                           "Address %s does not fall within the subnet's address range",
                           spec->address);
     if (address - subnet.base < RESERVED_FIRST ||
-        address - subnet.base == virga_cidr_size(subnet) - 1)
+        address - subnet.base == virga_cidr_size(subnet.prefix) - 1)
         return virga_fail(error, "network interface", VIRGA_ERROR_INVALID,
                           "Address %s is in subnet's reserved address range", spec->address);
     if (!try_address(txn, spec, id, spec->address, &inserted, error))
@@ -118,15 +124,15 @@ insert_wanted(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, Vir
 /* Guesses first: launches in the same subnet then need not wait for each other.  A subnet that is
  * nearly full is searched. */
 static bool
-insert_any(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, VirgaCidr subnet,
+insert_any(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, Block subnet,
            char **ret_address, GError **error)
 {
-    guint32 usable = (guint32) virga_cidr_size(subnet) - RESERVED_FIRST - 1;
+    guint32 usable = (guint32) virga_cidr_size(subnet.prefix) - RESERVED_FIRST - 1;
     gint64 inserted = 0;
 
     for (int i = 0; i < GUESSES; i++) {
         guint32 offset = RESERVED_FIRST + (guint32) g_random_int_range(0, (gint32) usable);
-        g_autofree char *address = virga_address_format(subnet.base + offset);
+        g_autofree char *address = virga_ipv4_text(subnet.base + offset);
 
         if (!try_address(txn, spec, id, address, &inserted, error))
             return false;
@@ -138,7 +144,7 @@ insert_any(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, VirgaC
     for (int i = 0; i < GUESSES; i++) {
         g_autoptr(VirgaRows) rows =
             virga_txn_query(txn, error, sql_free_address, "ssi", spec->subnet_id, spec->cidr,
-                            (gint64) virga_cidr_size(subnet));
+                            (gint64) virga_cidr_size(subnet.prefix));
         if (!rows)
             return false;
         if (virga_rows_count(rows) == 0)
@@ -190,9 +196,9 @@ virga_interface_create(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpe
 {
     g_autofree char *id = virga_id_new("eni");
     g_autofree char *address = g_strdup(spec->address);
-    VirgaCidr subnet;
+    Block subnet;
 
-    if (!virga_cidr_parse(spec->cidr, true, &subnet))
+    if (!virga_cidr_parse(spec->cidr, &subnet.base, &subnet.prefix))
         return virga_fail(error, "subnet", VIRGA_ERROR_INTERNAL, "\"%s\" has no valid block",
                           spec->subnet_id);
     if (spec->address ? !insert_wanted(txn, spec, id, subnet, error)
@@ -302,13 +308,13 @@ virga_interface_claim_public(VirgaTxn *txn, const char *instance_id, GError **er
 bool
 virga_public_pool_set(VirgaTxn *txn, const char *cidr, GError **error)
 {
-    VirgaCidr block;
+    Block block;
 
-    if (!virga_cidr_parse(cidr, true, &block) || block.prefix < 12)
+    if (!virga_cidr_parse(cidr, &block.base, &block.prefix) || block.prefix < 12)
         return virga_fail(error, "configuration", VIRGA_ERROR_INVALID,
                           "\"%s\" is no pool of public addresses (a block of /12 or smaller)",
                           cidr);
     return virga_txn_run(txn, error, NULL, sql_pool_trim, "s", cidr) &&
            virga_txn_run(txn, error, NULL, sql_pool_fill, "si", cidr,
-                         (gint64) virga_cidr_size(block));
+                         (gint64) virga_cidr_size(block.prefix));
 }

@@ -3,7 +3,7 @@
 
 #include "core/error.h"
 #include "core/id.h"
-#include "network/cidr.h"
+#include "network/address.h"
 #include "network/vpc.h"
 
 #include <string.h>
@@ -306,7 +306,8 @@ bool
 virga_security_group_rule_normalise(VirgaSecurityGroupRule *rule, VirgaArena *arena,
                                     GError **error)
 {
-    VirgaCidr cidr;
+    guint32 base;
+    unsigned prefix;
     g_autofree char *canonical = NULL;
 
     if (!normalise_protocol(rule, arena, error) || !normalise_ports(rule, error))
@@ -315,10 +316,10 @@ virga_security_group_rule_normalise(VirgaSecurityGroupRule *rule, VirgaArena *ar
         return rule_invalid(error, "rule description: longer than 255 characters", "…");
     if (rule->peer_group_id)
         return true;
-    if (!virga_cidr_parse(rule->cidr, false, &cidr))
+    if (!virga_cidr_parse_loose(rule->cidr, &base, &prefix))
         return virga_fail(error, "security group rule", VIRGA_ERROR_INVALID,
                           "CIDR block %s is malformed", rule->cidr ? rule->cidr : "");
-    canonical = virga_cidr_format(cidr);
+    canonical = virga_cidr_text(base, prefix);
     rule->cidr = virga_arena_strdup(arena, canonical);
     return true;
 }

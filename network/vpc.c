@@ -3,7 +3,7 @@
 
 #include "core/error.h"
 #include "core/id.h"
-#include "network/cidr.h"
+#include "network/address.h"
 #include "network/security-group.h"
 
 #define DEFAULT_BASE   "172.31.0.0/16"
@@ -153,15 +153,15 @@ add_subnets(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char
 {
     VirgaSubnet *present;
     size_t count;
-    VirgaCidr block;
+    guint32 base;
+    unsigned prefix;
 
-    virga_cidr_parse(DEFAULT_BASE, true, &block);
-    block.prefix = DEFAULT_PREFIX;
+    virga_cidr_parse(DEFAULT_BASE, &base, &prefix);
     if (!virga_subnet_list(txn, arena, account_id, NULL, &present, &count, error))
         return false;
-    for (; *zones; zones++, block.base += (guint32) virga_cidr_size(block)) {
+    for (; *zones; zones++, base += (guint32) virga_cidr_size(DEFAULT_PREFIX)) {
         g_autofree char *id = virga_id_new("subnet");
-        g_autofree char *cidr = virga_cidr_format(block);
+        g_autofree char *cidr = virga_cidr_text(base, DEFAULT_PREFIX);
 
         if (has_subnet(present, count, vpc_id, *zones))
             continue;

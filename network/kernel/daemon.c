@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dnsmasq goes on when virga-node stops.  The one that a pid file names is ours if its command
+ * line has our configuration's path and it lives in the calling thread's namespace; a pid that was
+ * reused by something else is nobody's. */
+#include "kernel-priv.h"
+
+#include "core/error.h"
+#include "core/process.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define STOP_TIMEOUT_MS 3000
+
+static char *
+file_of(const VirgaDaemon *daemon, const char *name)
+{
+    return g_strconcat(daemon->directory, "/", name, NULL);
+}
+
+static char *
+config_argument(const VirgaDaemon *daemon)
+{
+    return g_strdup_printf("--conf-file=%s/dnsmasq.conf", daemon->directory);
+}
+
+pid_t
+virga_daemon_pid(const VirgaDaemon *daemon)
+{
+    g_autofree char *pid_file = file_of(daemon, "dnsmasq.pid");
+    g_autofree char *argument = config_argument(daemon);
+    g_autofree char *text = NULL, *proc = NULL, *command = NULL;
+    gsize length;
+    guint64 pid;
+
+    if (!g_file_get_contents(pid_file, &text, NULL, NULL) ||
+        !g_ascii_string_to_unsigned(g_strstrip(text), 10, 2, G_MAXINT, &pid, NULL))
+        return 0;
+    proc = g_strdup_printf("/proc/%d/cmdline", (int)pid);
+    if (!g_file_get_contents(proc, &command, &length, NULL))
+        return 0;
+    for (const char *at = command; at < command + length; at += strlen(at) + 1)
+        if (g_str_equal(at, argument))
+            return (pid_t)pid;
+    return 0;
+}
+
+static bool
+is_here(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/ns/net", (int)pid);
+    struct stat its, ours;
+
+    return stat(path, &its) == 0 && stat("/proc/thread-self/ns/net", &ours) == 0 &&
+           its.st_ino == ours.st_ino && its.st_dev == ours.st_dev;
+}
+
+bool
+virga_file_update(const char *directory, const char *name, const char *text, bool *ret_changed,
+                  GError **error)
+{
+    g_autofree char *path = g_build_filename(directory, name, NULL);
+    g_autofree char *now = NULL;
+
+    if (g_file_get_contents(path, &now, NULL, NULL) && g_str_equal(now, text))
+        return true;
+    *ret_changed = true;
+    return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0644, error);
+}
+
+bool
+virga_daemon_stop(const VirgaDaemon *daemon, GError **error)
+{
+    g_autofree char *pid_file = file_of(daemon, "dnsmasq.pid");
+    pid_t pid = virga_daemon_pid(daemon);
+    int pidfd = pid ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    struct pollfd fd = { pidfd, POLLIN, 0 };
+    bool ended = true;
+
+    /* The descriptor pins the process; asking again makes sure that it is still the one. */
+    if (pidfd >= 0 && virga_daemon_pid(daemon) == pid) {
+        syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0);
+        ended = poll(&fd, 1, STOP_TIMEOUT_MS) > 0;
+        if (!ended)
+            ended = syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0 &&
+                    poll(&fd, 1, STOP_TIMEOUT_MS) > 0;
+    }
+    if (pidfd >= 0)
+        close(pidfd);
+    if (!ended)
+        return virga_fail(error, "network", VIRGA_ERROR_INTERNAL, "could not stop dnsmasq %d",
+                          (int)pid);
+    unlink(pid_file);
+    return true;
+}
+
+bool
+virga_daemon_ensure(const VirgaDaemon *daemon, const char *config, bool reload, GError **error)
+{
+    g_autofree char *argument = config_argument(daemon);
+    const char *argv[] = { daemon->program, argument, NULL };
+    g_autofree char *path = file_of(daemon, "dnsmasq.conf");
+    g_autofree char *now = NULL;
+    pid_t pid = virga_daemon_pid(daemon);
+    bool changed = !g_file_get_contents(path, &now, NULL, NULL) || !g_str_equal(now, config);
+
+    if (pid && !changed && is_here(pid))
+        return !reload || kill(pid, SIGHUP) == 0 ||
+               virga_fail_errno(error, "network", errno, "could not signal dnsmasq %d", (int)pid);
+    /* Stopped before its file is replaced: after a crash in between the two still agree.  It
+     * detaches itself into a session of its own, and returns when it is ready. */
+    return virga_daemon_stop(daemon, error) &&
+           virga_file_update(daemon->directory, "dnsmasq.conf", config, &changed, error) &&
+           virga_process_run(argv, NULL, VIRGA_SPAWN_TIMEOUT_MS, NULL, error);
+}

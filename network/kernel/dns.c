@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dnsmasq's files.  The configuration changes only with the VPC's subnets; guests are in two
+ * tables that dnsmasq reads again on SIGHUP, so a launch never restarts it. */
+#include "kernel-priv.h"
+
+#include "network/address.h"
+
+#include <string.h>
+
+#define LEASE_SECONDS 3600 /* EC2's */
+
+static void
+append_subnet(GString *text, const VirgaVpcSubnet *subnet)
+{
+    g_autofree char *network = NULL, *gateway = NULL, *netmask = NULL;
+    guint32 base = 0;
+    unsigned prefix = 32;
+
+    virga_cidr_parse(subnet->cidr, &base, &prefix);
+    network = virga_ipv4_text(base);
+    gateway = virga_ipv4_text(base + 1);
+    netmask = virga_netmask_text(prefix);
+    g_string_append_printf(text,
+                           "dhcp-range=set:%s,%s,static,%s,%d\n"
+                           "dhcp-option=tag:%s,option:router,%s\n",
+                           subnet->id, network, netmask, LEASE_SECONDS, subnet->id, gateway);
+}
+
+/* MTUs that differ from the usual one come by tag. */
+static void
+append_mtus(GString *text, const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
+{
+    g_autoptr(GHashTable) done = g_hash_table_new(NULL, NULL);
+
+    g_string_append_printf(text, "dhcp-option=option:mtu,%" G_GINT64_FORMAT "\n", config->mtu);
+    for (guint i = 0; i < plan->ports->len; i++) {
+        const VirgaVpcPort *port = plan->ports->pdata[i];
+
+        if (port->mtu && port->mtu != config->mtu && virga_kernel_is_local(config, port) &&
+            g_hash_table_add(done, GINT_TO_POINTER((int)port->mtu)))
+            g_string_append_printf(text, "dhcp-option=tag:mtu%d,option:mtu,%d\n", (int)port->mtu,
+                                   (int)port->mtu);
+    }
+}
+
+char *
+virga_dns_config(const VirgaKernelConfig *config, const VirgaVpcPlan *plan, const char *directory)
+{
+    GString *text = g_string_new("# Written by virga-node; changes here are lost.\n");
+    g_autofree char *resolver = NULL;
+    guint32 base = 0;
+    unsigned prefix;
+
+    virga_cidr_parse(plan->cidrs[0], &base, &prefix);
+    resolver = virga_ipv4_text(base + 2);
+    g_string_append_printf(text,
+                           "pid-file=%s/dnsmasq.pid\n"
+                           "except-interface=" VIRGA_UPLINK "\n"
+                           "except-interface=" VIRGA_VXLAN "\n"
+                           "no-resolv\nno-hosts\n"
+                           "server=%s\n"
+                           "domain=%s\nlocal=/%s/\n"
+                           "domain-needed\nbogus-priv\nlocal-ttl=60\ncache-size=2000\n"
+                           "addn-hosts=%s/hosts\n",
+                           directory, config->gateway, plan->domain, plan->domain, directory);
+    g_string_append_printf(text,
+                           "dhcp-hostsfile=%s/dhcp-hosts\n"
+                           "dhcp-authoritative\ndhcp-ignore-names\nno-ping\nleasefile-ro\n"
+                           "dhcp-lease-max=65536\nquiet-dhcp\n"
+                           "dhcp-option=option:dns-server,%s\n"
+                           "dhcp-option=option:domain-search,%s\n",
+                           directory, resolver, plan->domain);
+    append_mtus(text, config, plan);
+    for (guint i = 0; i < plan->subnets->len; i++)
+        append_subnet(text, plan->subnets->pdata[i]);
+    return g_string_free(text, FALSE);
+}
+
+static char *
+default_name(const VirgaVpcPort *port)
+{
+    g_autofree char *name = g_strconcat("ip-", port->address, NULL);
+    return g_strdelimit(g_steal_pointer(&name), ".", '-');
+}
+
+/* The first name of a line is the one that a reverse query answers. */
+char *
+virga_dns_hosts(const VirgaVpcPlan *plan)
+{
+    GString *text = g_string_new(NULL);
+
+    for (guint i = 0; i < plan->ports->len; i++) {
+        const VirgaVpcPort *port = plan->ports->pdata[i];
+        g_autofree char *name = default_name(port);
+
+        g_string_append_printf(text, "%s %s.%s %s", port->address, name, plan->domain, name);
+        if (port->hostname && !g_str_equal(port->hostname, name))
+            g_string_append_printf(text, " %s.%s %s", port->hostname, plan->domain, port->hostname);
+        g_string_append_c(text, '\n');
+    }
+    return g_string_free(text, FALSE);
+}
+
+char *
+virga_dns_dhcp_hosts(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
+{
+    GString *text = g_string_new(NULL);
+
+    for (guint i = 0; i < plan->ports->len; i++) {
+        const VirgaVpcPort *port = plan->ports->pdata[i];
+        g_autofree char *name = default_name(port);
+
+        if (!virga_kernel_is_local(config, port))
+            continue;
+        g_string_append(text, port->mac);
+        if (port->mtu && port->mtu != config->mtu)
+            g_string_append_printf(text, ",set:mtu%d", (int)port->mtu);
+        g_string_append_printf(text, ",%s,%s,%d\n", port->address,
+                               port->hostname ? port->hostname : name, LEASE_SECONDS);
+    }
+    return g_string_free(text, FALSE);
+}
+
+char *
+virga_dns_forwarder(const VirgaKernelConfig *config, const char *directory)
+{
+    return g_strdup_printf("# Written by virga-node; changes here are lost.\n"
+                           "pid-file=%s/dnsmasq.pid\n"
+                           "listen-address=%s\nbind-interfaces\n"
+                           "no-hosts\nresolv-file=%s\ncache-size=10000\n",
+                           directory, config->gateway, config->resolv_conf);
+}

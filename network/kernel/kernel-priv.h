@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the kernel driver.  Texts (policy, links, dnsmasq) are pure functions of the plan and
+ * the settings, golden-tested; netns.c, daemon.c and kernel.c touch the machine. */
+#pragma once
+
+#include "network/plan.h"
+
+#include <glib.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define VIRGA_UPLINK "up0" /* the namespace's end of the veth pair */
+#define VIRGA_VXLAN "vx0"
+#define VIRGA_METADATA_ADDRESS "169.254.169.254"
+#define VIRGA_RESOLVER_ADDRESS "169.254.169.253"
+#define VIRGA_SPAWN_TIMEOUT_MS 10000
+
+/* The driver's settings, checked and copied. */
+typedef struct {
+    char *tag, *host_id, *state_directory, *dnsmasq_path, *resolv_conf;
+    char *underlay_address; /* or NULL */
+    char **public_cidrs;    /* never NULL */
+    bool masquerade;
+    gint64 mtu;
+    guint32 transit_base, transit_last;
+    char *gateway; /* the first address of the transit */
+} VirgaKernelConfig;
+
+/* names.c: all names that the host sees.  The caller owns them. */
+char *virga_kernel_namespace(const VirgaKernelConfig *config, const char *vpc_id);
+char *virga_kernel_veth(const VirgaKernelConfig *config, const char *vpc_id);
+char *virga_kernel_tap(const VirgaKernelConfig *config, const char *port_id);
+char *virga_kernel_veth_mac(const char *vpc_id, bool inside);
+char *virga_kernel_vxlan_mac(const char *tunnel_address);
+bool virga_kernel_is_local(const VirgaKernelConfig *config, const VirgaVpcPort *port);
+
+/* policy.c: input of "nft -f -", one transaction each. */
+char *virga_policy_vpc(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
+char *virga_policy_host(const VirgaKernelConfig *config);
+
+/* links.c: the state of one namespace as lines, each the arguments of an ip command without its
+ * verb: "addr 10.0.1.1/32 dev vabc…", "route 10.0.1.5 dev vabc…".  What is wanted and what is
+ * there are the same text, so that the difference is a list of commands. */
+GPtrArray *virga_links_vpc(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
+                           const char *transit, GHashTable *present);
+GPtrArray *virga_links_port(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
+                            const VirgaVpcPort *port);
+GPtrArray *virga_links_host(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
+                            const char *transit);
+/* Lines of what "ip -j -batch" answered to addr, route and neigh show.  'device' is the one that
+ * the answer is limited to, or NULL.  'ret_present' (may be NULL) gets the names of links. */
+GPtrArray *virga_links_parse(const char *output, const char *device, GHashTable *ret_present,
+                             GError **error);
+/* Input of "ip -batch" that turns 'is' into 'want', or NULL if nothing is to be done. */
+char *virga_links_diff(GPtrArray *is, GPtrArray *want);
+/* Input of "bridge -batch" for the VXLAN device's static table, or NULL. */
+char *virga_links_fdb(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
+
+/* dns.c: files of dnsmasq. */
+char *virga_dns_config(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
+                       const char *directory);
+char *virga_dns_hosts(const VirgaVpcPlan *plan);
+char *virga_dns_dhcp_hosts(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
+char *virga_dns_forwarder(const VirgaKernelConfig *config, const char *directory);
+
+/* netns.c.  Functions that say "here" act on the calling thread's namespace. */
+typedef bool (*VirgaNetnsFunc)(void *data, GError **error);
+/* Runs 'func' in a thread of its own that has entered the namespace; no other thread moves, and
+ * programs that 'func' runs are in the namespace too. */
+bool virga_netns_run(const char *name, VirgaNetnsFunc func, void *data, GError **error);
+bool virga_netns_exists(const char *name);
+char *virga_netns_path(const char *name);
+/* Writes /proc/sys/net/'path' here unless it has the value. */
+bool virga_sysctl_set(const char *path, const char *value, GError **error);
+/* The number of the last change to nftables here; 0 if it cannot be read. */
+guint32 virga_nft_generation(void);
+bool virga_tap_create(const char *name, uid_t owner, GError **error);
+/* True if a process has the tap open (or the veth's peer is up). */
+bool virga_tap_has_carrier(const char *name);
+
+/* daemon.c: a dnsmasq that outlives us, known by its pid file and its configuration's path. */
+typedef struct {
+    const char *program;
+    const char *directory; /* holds dnsmasq.conf and dnsmasq.pid */
+} VirgaDaemon;
+/* 0: not running. */
+pid_t virga_daemon_pid(const VirgaDaemon *daemon);
+/* Runs it here with this configuration; a running one with the same is kept, and told to read its
+ * other files again if 'reload'. */
+bool virga_daemon_ensure(const VirgaDaemon *daemon, const char *config, bool reload,
+                         GError **error);
+bool virga_daemon_stop(const VirgaDaemon *daemon, GError **error);
+/* Replaces a file if its text differs.  World-readable. */
+bool virga_file_update(const char *directory, const char *name, const char *text, bool *ret_changed,
+                       GError **error);

@@ -1,0 +1,579 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernel driver: how network/kernel.h comes true.
+ *
+ * An apply looks first and acts on differences only.  Programs that it runs when nothing changed:
+ * ip twice (one look at each end of the uplink).  A new guest costs one nft more, and one ip if
+ * it has a public address; tap_prepare none, tap_plug ip twice. */
+#include "network/kernel.h"
+
+#include "core/error.h"
+#include "core/process.h"
+#include "host-priv.h"
+#include "network/address.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define TRANSIT_CIDR "169.254.0.0/17"
+#define LISTEN_BACKLOG 64
+
+typedef struct {
+    GMutex lock; /* one call at a time */
+    VirgaPolicyState policy;
+    guint64 epoch;
+    bool read_again; /* dnsmasq may not have seen its tables yet */
+} Vpc;
+
+typedef struct {
+    VirgaNetworkDriver base;
+    VirgaKernelConfig config;
+    VirgaKernelHost host;
+    GRWLock in_use; /* read: a VPC needs the host's share; write: it is taken away.  Taken after
+                     * a VPC's lock */
+    GMutex lock;    /* of 'vpcs'; its values live as long as the driver */
+    GHashTable *vpcs;
+} Kernel;
+
+/* One call's view of one VPC. */
+typedef struct {
+    Kernel *kernel;
+    Vpc *vpc;
+    const VirgaVpcPlan *plan; /* or NULL */
+    char *namespace;
+    char *directory;
+    char *transit;
+    VirgaDaemon dnsmasq;
+} Job;
+
+static Vpc *
+vpc_of(Kernel *kernel, const char *id)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&kernel->lock);
+    Vpc *vpc = g_hash_table_lookup(kernel->vpcs, id);
+
+    if (!vpc) {
+        vpc = g_new0(Vpc, 1);
+        g_mutex_init(&vpc->lock);
+        vpc->read_again = true;
+        vpc->epoch = 1;
+        g_hash_table_replace(kernel->vpcs, g_strdup(id), vpc);
+    }
+    return vpc;
+}
+
+static void
+vpc_free(Vpc *vpc)
+{
+    virga_policy_forget(&vpc->policy);
+    g_mutex_clear(&vpc->lock);
+    g_free(vpc);
+}
+
+/* Holds the VPC's lock until job_done(). */
+static void
+job_init(Job *job, Kernel *kernel, const char *vpc_id, const VirgaVpcPlan *plan)
+{
+    *job = (Job){ .kernel = kernel, .plan = plan, .vpc = vpc_of(kernel, vpc_id) };
+    job->namespace = virga_kernel_namespace(&kernel->config, vpc_id);
+    job->directory = g_build_filename(kernel->config.state_directory, vpc_id, NULL);
+    job->dnsmasq = (VirgaDaemon){ kernel->config.dnsmasq_path, job->directory };
+    g_mutex_lock(&job->vpc->lock);
+}
+
+static void
+job_done(Job *job)
+{
+    g_mutex_unlock(&job->vpc->lock);
+    g_free(job->namespace);
+    g_free(job->directory);
+    g_free(job->transit);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Job, job_done)
+
+static bool
+set_tap_sysctls(const char *tap, GError **error)
+{
+    g_autofree char *proxy = g_strdup_printf("ipv4/conf/%s/proxy_arp", tap);
+    g_autofree char *filter = g_strdup_printf("ipv4/conf/%s/rp_filter", tap);
+    g_autofree char *delay = g_strdup_printf("ipv4/neigh/%s/proxy_delay", tap);
+
+    return virga_sysctl_set(proxy, "1", error) && virga_sysctl_set(filter, "0", error) &&
+           virga_sysctl_set(delay, "0", error);
+}
+
+/* The filter binds sources to taps, so the kernel's own guess is switched off. */
+static bool
+set_namespace_sysctls(GError **error)
+{
+    static const char *const settings[][2] = {
+        { "ipv4/ip_forward", "1" },
+        { "ipv4/conf/all/rp_filter", "0" },
+        { "ipv4/conf/default/rp_filter", "0" },
+        { "ipv4/conf/" VIRGA_UPLINK "/rp_filter", "0" },
+        { "ipv4/conf/all/send_redirects", "0" },
+        { "ipv4/conf/default/send_redirects", "0" },
+        { "ipv4/conf/all/accept_redirects", "0" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(settings); i++)
+        if (!virga_sysctl_set(settings[i][0], settings[i][1], error))
+            return false;
+    return access("/proc/sys/net/ipv6", F_OK) != 0 ||
+           (virga_sysctl_set("ipv6/conf/all/disable_ipv6", "1", error) &&
+            virga_sysctl_set("ipv6/conf/default/disable_ipv6", "1", error));
+}
+
+static bool
+apply_links(Job *job, GError **error)
+{
+    const char *argv[] = { "ip", "-j", "-batch", "-", NULL };
+    const VirgaKernelConfig *config = &job->kernel->config;
+    g_autoptr(GHashTable) present = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GPtrArray) is = NULL, want = NULL;
+    g_autofree char *answer = NULL, *batch = NULL;
+
+    if (!virga_process_run(argv, "addr show\nroute show\nneigh show nud permanent\n",
+                           VIRGA_SPAWN_TIMEOUT_MS, &answer, error))
+        return false;
+    is = virga_links_parse(answer, NULL, present, error);
+    if (!is || !set_namespace_sysctls(error))
+        return false;
+    want = virga_links_vpc(config, job->plan, job->transit, present);
+    batch = virga_links_diff(is, want);
+    if (!virga_ip_batch(batch, error))
+        return false;
+    for (guint i = 0; i < job->plan->ports->len; i++) {
+        const VirgaVpcPort *port = job->plan->ports->pdata[i];
+        g_autofree char *tap = virga_kernel_tap(config, port->id);
+
+        if (virga_kernel_is_local(config, port) && g_hash_table_contains(present, tap) &&
+            !set_tap_sysctls(tap, error))
+            return false;
+    }
+    return true;
+}
+
+static bool
+apply_fdb(Job *job, GError **error)
+{
+    const char *argv[] = { "bridge", "-batch", "-", NULL };
+    g_autofree char *text = virga_links_fdb(&job->kernel->config, job->plan);
+
+    return !text || virga_process_run(argv, text, VIRGA_SPAWN_TIMEOUT_MS, NULL, error);
+}
+
+static bool
+apply_dns(Job *job, GError **error)
+{
+    g_autofree char *config = virga_dns_config(&job->kernel->config, job->plan, job->directory);
+    g_autofree char *hosts = virga_dns_hosts(job->plan);
+    g_autofree char *dhcp = virga_dns_dhcp_hosts(&job->kernel->config, job->plan);
+
+    g_mkdir_with_parents(job->directory, 0755);
+    if (!virga_file_update(job->directory, "hosts", hosts, &job->vpc->read_again, error) ||
+        !virga_file_update(job->directory, "dhcp-hosts", dhcp, &job->vpc->read_again, error) ||
+        !virga_daemon_ensure(&job->dnsmasq, config, job->vpc->read_again, error))
+        return false;
+    job->vpc->read_again = false;
+    return true;
+}
+
+/* Policy comes first: nothing is ever reachable that it does not allow. */
+static bool
+apply_inside(void *data, GError **error)
+{
+    Job *job = data;
+    g_autofree char *policy = virga_policy_vpc(&job->kernel->config, job->plan);
+
+    return virga_policy_apply(&job->vpc->policy, policy, error) && apply_links(job, error) &&
+           apply_fdb(job, error) && apply_dns(job, error);
+}
+
+static bool
+kernel_apply(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, guint64 *ret_epoch,
+             GError **error)
+{
+    Kernel *kernel = (Kernel *)driver;
+    g_auto(Job) job;
+    g_autoptr(GRWLockReaderLocker) locker = NULL;
+    bool is_new;
+
+    job_init(&job, kernel, plan->id, plan);
+    locker = g_rw_lock_reader_locker_new(&kernel->in_use);
+    if (!virga_host_ensure(&kernel->host, error) ||
+        !virga_host_ensure_namespace(&kernel->host, plan, &job.dnsmasq, &is_new, error))
+        return false;
+    if (is_new) {
+        virga_policy_forget(&job.vpc->policy);
+        job.vpc->epoch++;
+    }
+    *ret_epoch = job.vpc->epoch;
+    return virga_host_converge(&kernel->host, plan, &job.transit, error) &&
+           virga_netns_run(job.namespace, apply_inside, &job, error);
+}
+
+typedef struct {
+    const char *tap;
+    bool there, running;
+} TapLook;
+
+static bool
+look_at_tap(void *data, GError **error)
+{
+    TapLook *look = data;
+
+    look->there = if_nametoindex(look->tap) != 0;
+    look->running = look->there && virga_tap_has_carrier(look->tap);
+    return true;
+}
+
+static bool
+delete_link_here(void *data, GError **error)
+{
+    const char *name = data;
+    g_autofree char *text = g_strdup_printf("link del %s\n", name);
+
+    return if_nametoindex(name) == 0 || virga_ip_batch(text, error);
+}
+
+static bool
+kernel_tap_prepare(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, const VirgaVpcPort *port,
+                   uid_t owner, GError **error)
+{
+    Kernel *kernel = (Kernel *)driver;
+    g_autofree char *tap = virga_kernel_tap(&kernel->config, port->id);
+    TapLook look = { tap, false, false };
+    g_auto(Job) job;
+
+    job_init(&job, kernel, plan->id, plan);
+    if (virga_netns_exists(job.namespace) &&
+        !virga_netns_run(job.namespace, look_at_tap, &look, error))
+        return false;
+    if (look.running)
+        return true;
+    if (look.there && !virga_netns_run(job.namespace, delete_link_here, tap, error))
+        return false;
+    return virga_tap_create(tap, owner, error);
+}
+
+typedef struct {
+    const Job *job;
+    const VirgaVpcPort *port;
+    const char *tap;
+} Plug;
+
+static bool
+plug_inside(void *data, GError **error)
+{
+    const Plug *plug = data;
+    g_autoptr(GPtrArray) want =
+        virga_links_port(&plug->job->kernel->config, plug->job->plan, plug->port);
+    g_autoptr(GPtrArray) is = g_ptr_array_new();
+    g_autofree char *batch = virga_links_diff(is, want);
+
+    return set_tap_sysctls(plug->tap, error) && virga_ip_batch(batch, error);
+}
+
+static bool
+kernel_tap_plug(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, const VirgaVpcPort *port,
+                GError **error)
+{
+    Kernel *kernel = (Kernel *)driver;
+    g_autofree char *tap = virga_kernel_tap(&kernel->config, port->id);
+    g_autofree char *move = NULL;
+    TapLook look = { tap, false, false };
+    g_auto(Job) job;
+    Plug plug = { &job, port, tap };
+
+    job_init(&job, kernel, plan->id, plan);
+    if (!virga_netns_exists(job.namespace))
+        return virga_fail(error, "vpc", VIRGA_ERROR_STATE, "vpc \"%s\" is not on this host",
+                          plan->id);
+    if (!virga_netns_run(job.namespace, look_at_tap, &look, error))
+        return false;
+    if (!look.there) {
+        if (if_nametoindex(tap) == 0)
+            return virga_fail(error, "network interface", VIRGA_ERROR_STATE,
+                              "network interface \"%s\" has no tap on this host", port->id);
+        move = g_strdup_printf("link set dev %s netns %s\n", tap, job.namespace);
+    }
+    return virga_ip_batch(move, error) && virga_netns_run(job.namespace, plug_inside, &plug, error);
+}
+
+static bool
+kernel_tap_remove(VirgaNetworkDriver *driver, const char *vpc_id, const char *tap, GError **error)
+{
+    Kernel *kernel = (Kernel *)driver;
+    g_autofree char *name = g_strdup(tap);
+
+    if (vpc_id) {
+        g_auto(Job) job;
+        job_init(&job, kernel, vpc_id, NULL);
+        if (virga_netns_exists(job.namespace) &&
+            !virga_netns_run(job.namespace, delete_link_here, name, error))
+            return false;
+    }
+    return delete_link_here(name, error);
+}
+
+/* All links but lo: a namespace that somebody's socket keeps alive shall hold nothing. */
+static bool
+delete_links_inside(void *data, GError **error)
+{
+    struct if_nameindex *links = if_nameindex();
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    for (struct if_nameindex *link = links; link && link->if_index; link++)
+        if (!g_str_equal(link->if_name, "lo"))
+            g_string_append_printf(text, "link del %s\n", link->if_name);
+    if_freenameindex(links);
+    return virga_ip_batch(text->len ? text->str : NULL, error);
+}
+
+static void
+remove_files(const char *directory)
+{
+    static const char *const files[] = { "dnsmasq.conf", "dnsmasq.pid", "hosts", "dhcp-hosts" };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *path = g_build_filename(directory, files[i], NULL);
+        unlink(path);
+    }
+    rmdir(directory);
+}
+
+static bool
+remove_namespace(Job *job, const char *vpc_id, GError **error)
+{
+    g_autofree char *veth = virga_kernel_veth(&job->kernel->config, vpc_id);
+    g_autofree char *path = virga_netns_path(job->namespace);
+    g_autofree char *text = g_strdup_printf("netns del %s\n", job->namespace);
+    bool there = virga_netns_exists(job->namespace);
+
+    if (!virga_daemon_stop(&job->dnsmasq, error) ||
+        (there && !virga_netns_run(job->namespace, delete_links_inside, NULL, error)) ||
+        !delete_link_here(veth, error) || (there && !virga_ip_batch(text, error)))
+        return false;
+    unlink(path);
+    remove_files(job->directory);
+    virga_policy_forget(&job->vpc->policy);
+    return true;
+}
+
+static VirgaNetworkInventory *kernel_list(VirgaNetworkDriver *driver, GError **error);
+
+static bool
+kernel_remove(VirgaNetworkDriver *driver, const char *vpc_id, GError **error)
+{
+    Kernel *kernel = (Kernel *)driver;
+    g_autoptr(VirgaNetworkInventory) left = NULL;
+    g_auto(Job) job;
+    g_autoptr(GRWLockWriterLocker) locker = NULL;
+
+    job_init(&job, kernel, vpc_id, NULL);
+    if (!remove_namespace(&job, vpc_id, error))
+        return false;
+    job.vpc->read_again = true;
+    locker = g_rw_lock_writer_locker_new(&kernel->in_use);
+    left = kernel_list(driver, error);
+    if (!left)
+        return false;
+    return left->vpc_ids[0] || virga_host_clear(&kernel->host, error);
+}
+
+typedef struct {
+    VirgaNetworkInventory *inventory;
+    const char *prefix, *vpc_id;
+} TapSearch;
+
+static bool
+find_taps_here(void *data, GError **error)
+{
+    const TapSearch *search = data;
+    struct if_nameindex *links = if_nameindex();
+
+    for (struct if_nameindex *link = links; link && link->if_index; link++)
+        if (g_str_has_prefix(link->if_name, search->prefix))
+            virga_network_inventory_add_tap(search->inventory, link->if_name, search->vpc_id);
+    if_freenameindex(links);
+    return true;
+}
+
+static VirgaNetworkInventory *
+kernel_list(VirgaNetworkDriver *driver, GError **error)
+{
+    g_autoptr(VirgaNetworkInventory) inventory = virga_network_inventory_new();
+    g_autofree char *prefix = g_strdup_printf("virga-%s-", driver->tag);
+    g_autofree char *taps = g_strdup_printf("v%s", driver->tag);
+    g_autofree char *path = virga_netns_path("");
+    g_autoptr(GStrvBuilder) ids = g_strv_builder_new();
+    g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
+    TapSearch here = { inventory, taps, NULL };
+    const char *name;
+
+    find_taps_here(&here, NULL);
+    while (directory && (name = g_dir_read_name(directory))) {
+        TapSearch there = { inventory, taps, name + strlen(prefix) };
+
+        if (!g_str_has_prefix(name, prefix))
+            continue;
+        g_strv_builder_add(ids, there.vpc_id);
+        if (virga_netns_exists(name) && !virga_netns_run(name, find_taps_here, &there, error))
+            return NULL;
+    }
+    g_strfreev(inventory->vpc_ids);
+    inventory->vpc_ids = g_strv_builder_end(ids);
+    return g_steal_pointer(&inventory);
+}
+
+typedef struct {
+    struct sockaddr_in address;
+    int fd;
+} Listen;
+
+static bool
+listen_inside(void *data, GError **error)
+{
+    Listen *want = data;
+    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+        setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on) == 0 &&
+        bind(fd, (struct sockaddr *)&want->address, sizeof want->address) == 0 &&
+        listen(fd, LISTEN_BACKLOG) == 0) {
+        want->fd = fd;
+        return true;
+    }
+    virga_fail_errno(error, "vpc", errno, "could not listen on port %d",
+                     ntohs(want->address.sin_port));
+    if (fd >= 0)
+        close(fd);
+    return false;
+}
+
+static bool
+kernel_listen(VirgaNetworkDriver *driver, const char *vpc_id, const char *address, guint16 port,
+              int *ret_fd, GError **error)
+{
+    Listen want = { { .sin_family = AF_INET, .sin_port = htons(port) }, -1 };
+    guint32 number = 0;
+    g_auto(Job) job;
+
+    job_init(&job, (Kernel *)driver, vpc_id, NULL);
+    if (!virga_netns_exists(job.namespace))
+        return virga_fail(error, "vpc", VIRGA_ERROR_STATE, "vpc \"%s\" is not on this host",
+                          vpc_id);
+    virga_ipv4_parse(address, &number);
+    want.address.sin_addr.s_addr = htonl(number);
+    if (!virga_netns_run(job.namespace, listen_inside, &want, error))
+        return false;
+    *ret_fd = want.fd;
+    return true;
+}
+
+static void
+kernel_free(VirgaNetworkDriver *driver)
+{
+    Kernel *kernel = (Kernel *)driver;
+    VirgaKernelConfig *config = &kernel->config;
+
+    g_free(config->tag);
+    g_free(config->host_id);
+    g_free(config->state_directory);
+    g_free(config->dnsmasq_path);
+    g_free(config->resolv_conf);
+    g_free(config->underlay_address);
+    g_free(config->gateway);
+    g_strfreev(config->public_cidrs);
+    virga_policy_forget(&kernel->host.policy);
+    g_mutex_clear(&kernel->host.lock);
+    g_hash_table_unref(kernel->vpcs);
+    g_mutex_clear(&kernel->lock);
+    g_rw_lock_clear(&kernel->in_use);
+    virga_network_driver_done(driver);
+    g_free(kernel);
+}
+
+static bool
+check_settings(const VirgaKernelSettings *settings, GError **error)
+{
+    guint32 address;
+    unsigned prefix;
+
+    if (!settings->tag || strlen(settings->tag) != VIRGA_TAG_SIZE - 1 ||
+        strspn(settings->tag, "abcdefghijklmnopqrstuvwxyz0123456789") != VIRGA_TAG_SIZE - 1)
+        return virga_fail(error, "network", VIRGA_ERROR_INVALID,
+                          "a cloud's tag is 3 letters or digits, not \"%s\"",
+                          settings->tag ? settings->tag : "");
+    if (!settings->host_id || !settings->state_directory || settings->state_directory[0] != '/' ||
+        strpbrk(settings->state_directory, " \t\n,#"))
+        return virga_fail(error, "network", VIRGA_ERROR_INVALID,
+                          "the network needs a host id and an absolute state directory");
+    if (settings->underlay_address && !virga_ipv4_parse(settings->underlay_address, &address))
+        return virga_fail(error, "network", VIRGA_ERROR_INVALID, "\"%s\" is no address",
+                          settings->underlay_address);
+    if (settings->transit_cidr &&
+        (!virga_cidr_parse(settings->transit_cidr, &address, &prefix) || prefix < 8 || prefix > 28))
+        return virga_fail(error, "network", VIRGA_ERROR_INVALID, "\"%s\" is no transit block",
+                          settings->transit_cidr);
+    for (const char *const *cidr = settings->public_cidrs; cidr && *cidr; cidr++)
+        if (!virga_cidr_parse(*cidr, &address, &prefix))
+            return virga_fail(error, "network", VIRGA_ERROR_INVALID,
+                              "\"%s\" is no block of public addresses", *cidr);
+    return true;
+}
+
+static void
+copy_settings(VirgaKernelConfig *config, const VirgaKernelSettings *settings)
+{
+    const char *transit = settings->transit_cidr ? settings->transit_cidr : TRANSIT_CIDR;
+    const char *dnsmasq = settings->dnsmasq_path ? settings->dnsmasq_path : "dnsmasq";
+    const char *resolv = settings->resolv_conf ? settings->resolv_conf : "/etc/resolv.conf";
+    unsigned prefix = 32;
+
+    config->tag = g_strdup(settings->tag);
+    config->host_id = g_strdup(settings->host_id);
+    config->state_directory = g_strdup(settings->state_directory);
+    config->dnsmasq_path = g_strdup(dnsmasq);
+    config->resolv_conf = g_strdup(resolv);
+    config->underlay_address = g_strdup(settings->underlay_address);
+    config->public_cidrs =
+        settings->public_cidrs ? g_strdupv((GStrv)settings->public_cidrs) : g_new0(char *, 1);
+    config->masquerade = !settings->no_masquerade;
+    config->mtu = settings->mtu ? settings->mtu : settings->underlay_address ? 1450 : 1500;
+    virga_cidr_parse(transit, &config->transit_base, &prefix);
+    config->transit_last = virga_cidr_last(config->transit_base, prefix);
+    config->gateway = virga_ipv4_text(config->transit_base + 1);
+}
+
+VirgaNetworkDriver *
+virga_network_kernel_new(const VirgaKernelSettings *settings, GError **error)
+{
+    Kernel *kernel;
+
+    if (!check_settings(settings, error))
+        return NULL;
+    kernel = g_new0(Kernel, 1);
+    virga_network_driver_init(&kernel->base, settings->tag, settings->host_id);
+    kernel->base.name = "kernel";
+    kernel->base.apply = kernel_apply;
+    kernel->base.tap_prepare = kernel_tap_prepare;
+    kernel->base.tap_plug = kernel_tap_plug;
+    kernel->base.tap_remove = kernel_tap_remove;
+    kernel->base.remove = kernel_remove;
+    kernel->base.list = kernel_list;
+    kernel->base.listen = kernel_listen;
+    kernel->base.free = kernel_free;
+    copy_settings(&kernel->config, settings);
+    kernel->host.config = &kernel->config;
+    g_mutex_init(&kernel->host.lock);
+    g_mutex_init(&kernel->lock);
+    g_rw_lock_init(&kernel->in_use);
+    kernel->vpcs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)vpc_free);
+    return &kernel->base;
+}

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The plan, the fake driver and the texts of the kernel driver. */
+#include "golden.h"
+#include "kernel-priv.h"
+
+#include "core/error.h"
+#include "network/address.h"
+#include "network/fake.h"
+
+#include <stdlib.h>
+
+#define VPC "vpc-0800000000000000a"
+
+static VirgaVpcRule *
+add_rule(VirgaVpcGroup *group, const char *direction, const char *protocol, int from, int to,
+         const char *peer)
+{
+    VirgaVpcRule *rule = virga_vpc_group_add_rule(group, NULL);
+
+    rule->direction = g_strdup(direction);
+    rule->protocol = g_strdup(protocol);
+    rule->from_port = from;
+    rule->to_port = to;
+    if (g_str_has_prefix(peer, "sg-"))
+        rule->group_id = g_strdup(peer);
+    else
+        rule->cidr4 = g_strdup(peer);
+    return rule;
+}
+
+static VirgaVpcPort *
+add_port(VirgaVpcPlan *plan, const char *id, const char *mac, const char *address, const char *host)
+{
+    VirgaVpcPort *port = virga_vpc_plan_add_port(plan, id);
+
+    port->subnet_id = g_strdup("subnet-08000000000000001");
+    port->mac = g_strdup(mac);
+    port->address = g_strdup(address);
+    port->host_id = g_strdup(host);
+    return port;
+}
+
+/* Every kind of rule and port once. */
+static VirgaVpcPlan *
+example(void)
+{
+    VirgaVpcPlan *plan = virga_vpc_plan_new(VPC);
+    VirgaVpcSubnet *subnet = virga_vpc_plan_add_subnet(plan, "subnet-08000000000000001");
+    VirgaVpcGroup *web = virga_vpc_plan_add_group(plan, "sg-08000000000000001");
+    VirgaVpcGroup *odd = virga_vpc_plan_add_group(plan, "sg-08000000000000002");
+    VirgaVpcPort *port;
+    const char *cidrs[] = { "10.1.0.0/16", NULL };
+
+    plan->generation = 3;
+    plan->vni = 77;
+    plan->domain = g_strdup("ec2.internal");
+    g_strfreev(plan->cidrs);
+    plan->cidrs = g_strdupv((GStrv)cidrs);
+    subnet->zone = g_strdup("us-east-1a");
+    subnet->cidr = g_strdup("10.1.4.0/22");
+
+    add_rule(web, "egress", "-1", -1, -1, "0.0.0.0/0");
+    add_rule(web, "ingress", "tcp", 22, 22, "192.0.2.0/24");
+    add_rule(web, "ingress", "tcp", 22, 22, "192.0.3.7/32");
+    add_rule(web, "ingress", "tcp", 22, 22, "192.0.2.128/25"); /* within another */
+    add_rule(web, "ingress", "tcp", 22, 22, "192.0.1.0/24");   /* touches another */
+    add_rule(web, "ingress", "tcp", 22, 22, "sg-08000000000000002");
+    add_rule(web, "ingress", "tcp", 443, 443, "0.0.0.0/0");
+    add_rule(web, "ingress", "tcp", 443, 443, "10.0.0.0/8"); /* everybody already */
+    add_rule(web, "ingress", "-1", -1, -1, "sg-08000000000000001");
+    add_rule(odd, "ingress", "udp", 1000, 2000, "10.0.0.0/8");
+    add_rule(odd, "ingress", "17", 0, 65535, "10.2.0.0/16");
+    add_rule(odd, "ingress", "icmp", 8, 0, "0.0.0.0/0");
+    add_rule(odd, "ingress", "icmp", 3, -1, "0.0.0.0/0");
+    add_rule(odd, "ingress", "icmp", -1, -1, "10.0.0.0/8");
+    add_rule(odd, "ingress", "50", -1, -1, "10.0.0.0/8");
+    add_rule(odd, "ingress", "icmpv6", -1, -1, "10.0.0.0/8");      /* no IPv4 packet is */
+    add_rule(odd, "ingress", "tcp", 1, 1, "sg-08000000000000003"); /* has no members */
+    add_rule(odd, "egress", "tcp", 443, 443, "sg-08000000000000001");
+
+    port = add_port(plan, "eni-08000000000000001", "02:00:00:00:00:01", "10.1.4.5", "host-1");
+    port->public_address = g_strdup("203.0.113.10");
+    port->group_ids = g_strsplit("sg-08000000000000001 sg-08000000000000002", " ", 0);
+    port = add_port(plan, "eni-08000000000000002", "02:00:00:00:00:02", "10.1.5.6", "host-1");
+    port->group_ids = g_strsplit("sg-08000000000000002", " ", 0);
+    port->source_dest_check = false;
+    port->hostname = g_strdup("router");
+    port->mtu = 9000;
+    port = add_port(plan, "eni-08000000000000003", "02:00:00:00:00:03", "10.1.5.7", "host-2");
+    port->host_address = g_strdup("198.51.100.2");
+    port->public_address = g_strdup("203.0.113.11");
+    port->group_ids = g_strsplit("sg-08000000000000001", " ", 0);
+    return plan;
+}
+
+static VirgaKernelConfig
+example_config(void)
+{
+    static char *pool[] = { (char *)"203.0.113.0/24", (char *)"198.18.0.0/24", NULL };
+    VirgaKernelConfig config = { .tag = (char *)"abc",
+                                 .host_id = (char *)"host-1",
+                                 .state_directory = (char *)"/state",
+                                 .resolv_conf = (char *)"/etc/resolv.conf",
+                                 .public_cidrs = pool,
+                                 .masquerade = true,
+                                 .mtu = 1500,
+                                 .gateway = (char *)"169.254.0.1" };
+
+    virga_ipv4_parse("169.254.0.0", &config.transit_base);
+    virga_ipv4_parse("169.254.127.255", &config.transit_last);
+    return config;
+}
+
+static void
+test_address(void)
+{
+    guint32 base;
+    unsigned prefix;
+
+    g_assert_true(virga_cidr_parse("10.1.4.0/22", &base, &prefix));
+    g_assert_cmphex(base, ==, 0x0a010400);
+    g_assert_cmpuint(prefix, ==, 22);
+    g_assert_cmphex(virga_cidr_last(base, prefix), ==, 0x0a0107ff);
+    g_assert_true(virga_cidr_parse("0.0.0.0/0", &base, &prefix));
+    g_assert_cmphex(virga_cidr_last(base, prefix), ==, 0xffffffff);
+    g_assert_false(virga_cidr_parse("10.1.4.1/22", &base, &prefix));
+    g_assert_false(virga_cidr_parse("10.1.4.0/33", &base, &prefix));
+    g_assert_false(virga_cidr_parse("10.1.4.0/", &base, &prefix));
+    g_assert_false(virga_cidr_parse("10.1.4.0", &base, &prefix));
+    g_assert_false(virga_cidr_parse("10.1.4.0/2 2", &base, &prefix));
+    g_assert_true(virga_mac_is("02:00:00:00:00:0f"));
+    g_assert_false(virga_mac_is("01:00:00:00:00:0f"));
+    g_assert_false(virga_mac_is("02:00:00:00:00:0F"));
+    g_assert_false(virga_mac_is("02:00:00:00:00:0f\n"));
+}
+
+static void
+test_round_trip(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = example();
+    g_autoptr(VirgaVpcPlan) again = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = virga_vpc_plan_to_text(plan);
+    g_autofree char *second = NULL;
+
+    again = virga_vpc_plan_from_text(text, &error);
+    g_assert_no_error(error);
+    second = virga_vpc_plan_to_text(again);
+    g_assert_cmpstr(text, ==, second);
+    g_assert_cmpint(again->ports->len, ==, 3);
+    golden_assert("network/plan.json", text);
+}
+
+/* Whatever could mean something to nft, ip or dnsmasq is refused. */
+static void
+test_refusals(void)
+{
+    static const char *const cases[][2] = {
+        { "\"" VPC "\"", "\"vpc-08\\n\"" },
+        { "ec2.internal", "ec2 internal" },
+        { "ec2.internal", "ec2.internal\\nserver=1.2.3.4" },
+        { "10.1.0.0/16", "10.1.0.0/16 via" },
+        { "10.1.4.5", "10.1.9.5" }, /* not in the subnet */
+        { "02:00:00:00:00:01", "02:00:00:00:00:0g" },
+        { "\"router\"", "\"a;b\"" },
+        { "\"203.0.113.10\"", "\"203.0.113.10 drop\"" },
+        { "eni-08000000000000001", "eni-0800000000000000/" },
+        { "\"50\"", "\"50 accept\"" },
+        { "\"egress\"", "\"outward\"" },
+        { "192.0.3.7/32", "192.0.3.7/24" },
+        { "sg-08000000000000003", "sg-x" },
+        { "\"mtu\":9000", "\"mtu\":\"9000\"" },
+        { "\"mtu\":9000", "\"mtu\":90" },
+        { "\"vni\":77", "\"vni\":16777216" },
+        { "\"group_ids\":[\"sg-08000000000000002\"]", "\"group_ids\":[\"sg-0800000000000000f\"]" },
+        { "\"subnets\":[", "\"subnets\":[3," },
+    };
+    g_autoptr(VirgaVpcPlan) plan = example();
+    g_autofree char *text = virga_vpc_plan_to_text(plan);
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_auto(GStrv) parts = g_strsplit(text, cases[i][0], 2);
+        g_autofree char *bad = g_strjoinv(cases[i][1], parts);
+        g_autoptr(GError) error = NULL;
+
+        g_assert_cmpint(g_strv_length(parts), ==, 2);
+        g_assert_null(virga_vpc_plan_from_text(bad, &error));
+        g_assert_true(virga_error_is(error, NULL, VIRGA_ERROR_INVALID));
+    }
+}
+
+static void
+test_policy(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = example();
+    VirgaKernelConfig config = example_config();
+    g_autofree char *vpc = virga_policy_vpc(&config, plan);
+    g_autofree char *host = virga_policy_host(&config);
+
+    golden_assert("network/policy-vpc.nft", vpc);
+    golden_assert("network/policy-host.nft", host);
+}
+
+static void
+test_dns(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = example();
+    VirgaKernelConfig config = example_config();
+    g_autofree char *dnsmasq = virga_dns_config(&config, plan, "/state/" VPC);
+    g_autofree char *hosts = virga_dns_hosts(plan);
+    g_autofree char *dhcp = virga_dns_dhcp_hosts(&config, plan);
+    g_autofree char *forwarder = virga_dns_forwarder(&config, "/state/forwarder");
+
+    golden_assert("network/dnsmasq.conf", dnsmasq);
+    golden_assert("network/hosts", hosts);
+    golden_assert("network/dhcp-hosts", dhcp);
+    golden_assert("network/forwarder.conf", forwarder);
+}
+
+static void
+test_links(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = example();
+    VirgaKernelConfig config = example_config();
+    g_autoptr(GHashTable) present = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GPtrArray) none = g_ptr_array_new();
+    g_autoptr(GPtrArray) vpc = NULL, host = NULL;
+    g_autofree char *inside = NULL, *outside = NULL, *nothing = NULL, *fdb = NULL;
+
+    config.underlay_address = (char *)"198.51.100.1";
+    config.mtu = 1450;
+    g_hash_table_add(present, (char *)"vabc00000000001"); /* the other tap is not plugged yet */
+    vpc = virga_links_vpc(&config, plan, "169.254.0.9", present);
+    host = virga_links_host(&config, plan, "169.254.0.9");
+    inside = virga_links_diff(none, vpc);
+    outside = virga_links_diff(none, host);
+    nothing = virga_links_diff(vpc, vpc);
+    fdb = virga_links_fdb(&config, plan);
+    golden_assert("network/links-vpc.ip", inside);
+    golden_assert("network/links-host.ip", outside);
+    golden_assert("network/links-vxlan.bridge", fdb);
+    g_assert_null(nothing);
+}
+
+/* What ip answers becomes the lines that were wanted. */
+static void
+test_links_parse(void)
+{
+    static const char answer[] =
+        "[{\"ifname\":\"lo\",\"flags\":[\"LOOPBACK\",\"UP\"],\"mtu\":65536,\"addr_info\":["
+        "{\"family\":\"inet\",\"local\":\"127.0.0.1\",\"prefixlen\":8},"
+        "{\"family\":\"inet\",\"local\":\"10.1.0.2\",\"prefixlen\":32}]},"
+        "{\"ifname\":\"up0\",\"flags\":[\"BROADCAST\"],\"mtu\":1500,"
+        "\"address\":\"fe:76:00:00:00:0a\",\"addr_info\":[]}]\n"
+        "[{\"dst\":\"default\",\"gateway\":\"169.254.0.1\",\"dev\":\"up0\",\"flags\":[\"onlink\"]},"
+        "{\"dst\":\"10.1.4.5\",\"dev\":\"vabc1\",\"scope\":\"link\",\"flags\":[\"linkdown\"]},"
+        "{\"type\":\"unreachable\",\"dst\":\"10.1.0.0/16\",\"dev\":\"lo\",\"flags\":[]}]\n"
+        "[{\"dst\":\"169.254.0.1\",\"dev\":\"up0\",\"lladdr\":\"fe:77:00:00:00:0a\","
+        "\"state\":[\"PERMANENT\"]},{\"dst\":\"10.1.4.5\",\"dev\":\"vabc1\",\"state\":[\"FAILED\"]}"
+        "]\n";
+    static const char *const want[] = {
+        "link lo up",
+        "addr 10.1.0.2/32 dev lo",
+        "link up0 address fe:76:00:00:00:0a mtu 1500",
+        "route default via 169.254.0.1 dev up0 onlink",
+        "route 10.1.4.5 dev vabc1",
+        "route unreachable 10.1.0.0/16",
+        "neigh 169.254.0.1 lladdr fe:77:00:00:00:0a dev up0 nud permanent",
+    };
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) lines = virga_links_parse(answer, NULL, NULL, &error);
+
+    g_assert_no_error(error);
+    g_assert_cmpint(lines->len, ==, G_N_ELEMENTS(want));
+    for (guint i = 0; i < lines->len; i++)
+        g_assert_cmpstr(lines->pdata[i], ==, want[i]);
+    g_assert_null(virga_links_parse("Error: nonsense\n", NULL, NULL, &error));
+}
+
+static bool
+launch(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
+{
+    const char *port = "eni-08000000000000001";
+
+    return virga_network_apply(driver, plan, NULL, error) &&
+           virga_network_tap_prepare(driver, plan, port, 0, error) &&
+           virga_network_tap_plug(driver, plan, port, error);
+}
+
+/* Whichever call fails, the next pass finishes the job. */
+static void
+test_fake(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = example();
+    bool failed = true;
+
+    for (unsigned call = 1; failed; call++) {
+        g_autoptr(VirgaNetworkDriver) driver = virga_network_fake_new("abc", "host-1");
+        g_autoptr(VirgaNetworkInventory) left = NULL;
+        g_autoptr(GError) error = NULL;
+
+        virga_network_fake_fail_at(driver, call);
+        launch(driver, plan, NULL);
+        failed = virga_network_fake_failed(driver);
+        virga_network_fake_fail_at(driver, 0);
+        g_assert_true(launch(driver, plan, &error));
+        g_assert_no_error(error);
+        g_assert_true(virga_network_fake_plugged(driver, VPC, "eni-08000000000000001"));
+        g_assert_true(virga_network_remove(driver, VPC, &error));
+        left = virga_network_list(driver, &error);
+        g_assert_cmpint(left->taps->len, ==, 0);
+        g_assert_null(left->vpc_ids[0]);
+    }
+}
+
+static void
+test_generic_checks(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = example();
+    g_autoptr(VirgaNetworkDriver) driver = virga_network_fake_new("abc", "host-1");
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(virga_network_apply(driver, plan, NULL, &error));
+    plan->generation--;
+    g_assert_false(virga_network_apply(driver, plan, NULL, &error));
+    g_assert_true(virga_error_is(error, "vpc", VIRGA_ERROR_CONFLICT));
+    g_clear_error(&error);
+    g_assert_false(virga_network_tap_plug(driver, plan, "eni-08000000000000003", &error));
+    g_assert_true(virga_error_is(error, "network interface", VIRGA_ERROR_NOT_FOUND));
+    g_clear_error(&error);
+    g_assert_false(virga_network_tap_remove(driver, VPC, "eth0", &error));
+    g_assert_true(virga_error_is(error, "network interface", VIRGA_ERROR_INVALID));
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/network/address", test_address);
+    g_test_add_func("/network/plan/round-trip", test_round_trip);
+    g_test_add_func("/network/plan/refusals", test_refusals);
+    g_test_add_func("/network/kernel/policy", test_policy);
+    g_test_add_func("/network/kernel/dns", test_dns);
+    g_test_add_func("/network/kernel/links", test_links);
+    g_test_add_func("/network/kernel/links-parse", test_links_parse);
+    g_test_add_func("/network/fake", test_fake);
+    g_test_add_func("/network/generic-checks", test_generic_checks);
+    return g_test_run();
+}
