@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Helpers of all Python tests: "from conftest import run, wait_for"."""
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+
+# Their tests start daemons and guests, and thus belong into a simulated host.
+HOST_LAYERS = ("system", "clients")
+
+
+def wait_for(condition, deadline_s, what, interval_s=0.05):
+    """Calls condition() until its result is true, and returns that; TimeoutError names 'what'.
+    An exception of the condition is an answer, too: it is not caught."""
+    end = time.monotonic() + deadline_s
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > end:
+            raise TimeoutError("no %s after %g s" % (what, deadline_s))
+        time.sleep(interval_s)
+
+
+def run(command, deadline_s=60, check=True, **options):
+    """Runs a command to its end and returns the CompletedProcess, output as text.  A failure shows
+    what it wrote, unless check is False."""
+    options.setdefault("stdin", None if "input" in options else subprocess.DEVNULL)
+    if options["stdin"] is None:
+        del options["stdin"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=deadline_s, **options)
+    if check and done.returncode != 0:
+        shown = command if isinstance(command, str) else " ".join(command)
+        raise AssertionError("%s: exit %d\n%s%s"
+                             % (shown, done.returncode, done.stdout, done.stderr))
+    return done
+
+
+def from_environment(name):
+    if name not in os.environ:
+        pytest.fail("%s is not set: run this through tools/test" % name, pytrace=False)
+    return os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def build_dir():
+    """Where meson built the programs under test."""
+    return from_environment("VIRGA_BUILD")
+
+
+@pytest.fixture(scope="session")
+def image_micro():
+    """The path of the micro guest image.  Never write to it: make an overlay."""
+    return from_environment("VIRGA_IMAGE_MICRO")
+
+
+def pytest_collection_modifyitems(items):
+    if "VIRGA_HOST" in os.environ:
+        return
+    for item in items:
+        layer = os.path.relpath(str(item.fspath), os.path.join(ROOT, "tests")).split(os.sep)[0]
+        if layer in HOST_LAYERS:
+            pytest.exit("tests/%s needs a simulated host: run \"tools/test %s\", or pytest under "
+                        "tests/lib/host" % (layer, layer), 4)
