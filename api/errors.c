@@ -103,7 +103,7 @@ virga_api_fail(GError **error, const char *code, unsigned status, const char *fo
 
     va_start(args, format);
     if (error)
-        *error = g_error_new_valist(g_quark_from_string(domain), (int)status, format, args);
+        *error = g_error_new_valist(g_quark_from_string(domain), (int) status, format, args);
     va_end(args);
     return false;
 }
@@ -143,7 +143,7 @@ virga_api_error(const GError *error)
     const Mapping *mapping = virga_error_is_ours(error) ? find_mapping(error) : NULL;
 
     if (code)
-        return (VirgaApiError){ code, (unsigned)error->code, error->message, false };
+        return (VirgaApiError){ code, (unsigned) error->code, error->message, false };
     if (!mapping || mapping->status == 500) {
         /* Why there is no room is said to the client; what broke inside is not. */
         if (mapping && error->code == VIRGA_ERROR_CAPACITY)

@@ -39,7 +39,7 @@ match_one(const char *pattern, const char *text)
         return pattern + 1;
     if (*pattern == '\\' && pattern[1])
         pattern++;
-    length = (gsize)(next_character(text) - text);
+    length = (gsize) (next_character(text) - text);
     return strncmp(pattern, text, length) == 0 ? pattern + length : NULL;
 }
 
@@ -92,7 +92,7 @@ static const char *
 string_member(const VirgaWireShape *shape, const char *name, const void *structure)
 {
     const VirgaWireMember *member = virga_wire_member(shape, name);
-    return *(const char *const *)((const guint8 *)structure + member->offset);
+    return *(const char *const *) ((const guint8 *) structure + member->offset);
 }
 
 static bool
@@ -149,7 +149,7 @@ set_patterns(VirgaArena *arena, Condition *condition, const VirgaWireList *value
     patterns = virga_arena_new_array(arena, const char *, values->count + 1);
     condition->literal = true;
     for (gsize i = 0; i < values->count; i++) {
-        const char *value = ((const char *const *)values->items)[i];
+        const char *value = ((const char *const *) values->items)[i];
 
         patterns[i] = value ? value : "";
         condition->literal = condition->literal && !strpbrk(patterns[i], "*?\\");
@@ -173,7 +173,7 @@ virga_filter_compile(VirgaArena *arena, const VirgaFilterField *fields, gsize fi
     filter->conditions = virga_arena_new_array(arena, Condition, filters->count);
     filter->count = filters->count;
     for (gsize i = 0; i < filters->count; i++) {
-        const Filter *asked = (const Filter *)filters->items + i;
+        const Filter *asked = (const Filter *) filters->items + i;
         Condition *condition = &filter->conditions[i];
 
         condition->name = asked->name ? asked->name : "";
@@ -200,11 +200,11 @@ static bool
 match_tag(const VirgaFilter *filter, const Condition *condition, const void *item)
 {
     const VirgaWireMember *tags = filter->tag_keys.steps[0];
-    const VirgaWireList *list = (const void *)((const guint8 *)item + tags->offset);
+    const VirgaWireList *list = (const void *) ((const guint8 *) item + tags->offset);
     const VirgaWireShape *shape = tags->shape->element;
 
     for (gsize i = 0; i < list->count; i++) {
-        const void *tag = (const guint8 *)list->items + i * shape->size;
+        const void *tag = (const guint8 *) list->items + i * shape->size;
         const char *value = string_member(shape, "Value", tag);
 
         if (g_strcmp0(string_member(shape, "Key", tag), condition->tag_key) == 0)

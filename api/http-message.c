@@ -20,8 +20,8 @@ clear_header(gpointer data)
 {
     VirgaHttpHeader *header = data;
 
-    g_free((char *)header->name);
-    g_free((char *)header->value);
+    g_free((char *) header->name);
+    g_free((char *) header->value);
 }
 
 VirgaHttpResponse *

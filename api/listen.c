@@ -28,7 +28,7 @@ listen_on(GSocketAddress *address, bool is_tcp, GError **error)
         return -1;
     }
     if ((is_tcp && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0) ||
-        bind(fd, (struct sockaddr *)&native, (socklen_t)size) < 0 || listen(fd, BACKLOG) < 0) {
+        bind(fd, (struct sockaddr *) &native, (socklen_t) size) < 0 || listen(fd, BACKLOG) < 0) {
         virga_fail_errno(error, "listener", errno, "could not listen");
         close(fd);
         return -1;
@@ -66,7 +66,7 @@ is_served(const char *path)
     if (fd < 0)
         return false;
     g_strlcpy(address.sun_path, path, sizeof address.sun_path);
-    served = connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    served = connect(fd, (struct sockaddr *) &address, sizeof address) == 0;
     close(fd);
     return served;
 }
@@ -78,7 +78,7 @@ virga_http_listen_unix(const char *path, mode_t mode, GError **error)
     struct stat found;
     int fd;
 
-    if (strlen(path) >= sizeof((struct sockaddr_un *)NULL)->sun_path) {
+    if (strlen(path) >= sizeof((struct sockaddr_un *) NULL)->sun_path) {
         virga_fail(error, "listener", VIRGA_ERROR_INVALID, "socket path \"%s\" is too long", path);
         return -1;
     }

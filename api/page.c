@@ -7,7 +7,7 @@
 #include <gnutls/gnutls.h>
 #include <string.h>
 
-#define MAC_BYTES 16 /* of HMAC-SHA256: nobody can try 2^128 */
+#define MAC_BYTES   16 /* of HMAC-SHA256: nobody can try 2^128 */
 #define TOKEN_CHARS 2048
 
 struct VirgaPager {
@@ -92,7 +92,7 @@ virga_page_key(const VirgaPager *pager, VirgaArena *arena, const char *account_i
     bytes = g_base64_decode(text->str, &size);
     if (size <= MAC_BYTES || memchr(bytes + MAC_BYTES, 0, size - MAC_BYTES))
         return invalid(error);
-    key = virga_arena_strndup(arena, (char *)bytes + MAC_BYTES, size - MAC_BYTES);
+    key = virga_arena_strndup(arena, (char *) bytes + MAC_BYTES, size - MAC_BYTES);
     authenticate(pager, account_id, action, key, mac);
     if (gnutls_memcmp(mac, bytes, MAC_BYTES) != 0)
         return invalid(error);

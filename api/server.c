@@ -25,17 +25,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define DEFAULT_WORKERS 8
-#define DEFAULT_QUEUE_MAX 4096
-#define DEFAULT_CONNECTIONS 4096
+#define DEFAULT_WORKERS        8
+#define DEFAULT_QUEUE_MAX      4096
+#define DEFAULT_CONNECTIONS    4096
 #define DEFAULT_IDLE_TIMEOUT_S 60
-#define DEFAULT_DEADLINE_MS 120000
-#define DEFAULT_BODY_LIMIT ((gsize)2 << 20)
-#define CONNECTION_MEMORY ((gsize)64 << 10) /* headers of a request must fit in half of it */
-#define DISCARD_MAX ((guint64)64 << 20)     /* of a body that is refused already */
-#define DEADLINE_CHECK_MS 250
-#define EMPTY_TURNS_MAX 256
-#define STOP_FLUSH_MS 2000
+#define DEFAULT_DEADLINE_MS    120000
+#define DEFAULT_BODY_LIMIT     ((gsize) 2 << 20)
+#define CONNECTION_MEMORY      ((gsize) 64 << 10) /* headers of a request must fit in half of it */
+#define DISCARD_MAX            ((guint64) 64 << 20) /* of a body that is refused already */
+#define DEADLINE_CHECK_MS      250
+#define EMPTY_TURNS_MAX        256
+#define STOP_FLUSH_MS          2000
 
 typedef enum { RECEIVING, RUNNING, ANSWERED } State;
 
@@ -173,8 +173,8 @@ set_peer(VirgaHttpExchange *exchange)
     socklen_t size = sizeof peer;
 
     request->is_local = exchange->server->is_unix;
-    request->peer_uid = (uid_t)-1;
-    request->peer_gid = (gid_t)-1;
+    request->peer_uid = (uid_t) -1;
+    request->peer_gid = (gid_t) -1;
     request->peer = request->is_local ? "unix" : exchange->peer;
     if (request->is_local) {
         info = MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -189,10 +189,10 @@ set_peer(VirgaHttpExchange *exchange)
     if (!info || !info->client_addr)
         return;
     if (info->client_addr->sa_family == AF_INET)
-        inet_ntop(AF_INET, &((struct sockaddr_in *)info->client_addr)->sin_addr, exchange->peer,
+        inet_ntop(AF_INET, &((struct sockaddr_in *) info->client_addr)->sin_addr, exchange->peer,
                   sizeof exchange->peer);
     else if (info->client_addr->sa_family == AF_INET6)
-        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)info->client_addr)->sin6_addr, exchange->peer,
+        inet_ntop(AF_INET6, &((struct sockaddr_in6 *) info->client_addr)->sin6_addr, exchange->peer,
                   sizeof exchange->peer);
 }
 
@@ -211,7 +211,7 @@ send_response(VirgaHttpExchange *exchange)
         response->fd = -1; /* libmicrohttpd's now */
     } else {
         /* Persistent: the exchange, and with it the body, lives until the answer is sent. */
-        out = MHD_create_response_from_buffer(size, (void *)data, MHD_RESPMEM_PERSISTENT);
+        out = MHD_create_response_from_buffer(size, (void *) data, MHD_RESPMEM_PERSISTENT);
     }
     if (!out)
         return MHD_NO;
@@ -256,9 +256,9 @@ begin(VirgaHttpExchange *exchange, const char *method)
     exchange->headers = g_array_new(FALSE, FALSE, sizeof(VirgaHttpHeader));
     MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, add_header, exchange);
     request->method = virga_arena_strdup(exchange->arena, method);
-    request->headers = (VirgaHttpHeader *)(void *)exchange->headers->data;
+    request->headers = (VirgaHttpHeader *) (void *) exchange->headers->data;
     request->header_count = exchange->headers->len;
-    request->body = (const guint8 *)"";
+    request->body = (const guint8 *) "";
     set_peer(exchange);
     if (options->on_headers)
         response = options->on_headers(request, &exchange->sink, options->user_data);
@@ -281,7 +281,7 @@ write_all(int fd, const char *data, gsize size)
         if (written <= 0)
             return false;
         data += written;
-        size -= (gsize)written;
+        size -= (gsize) written;
     }
     return true;
 }
@@ -309,7 +309,7 @@ receive(VirgaHttpExchange *exchange, const char *data, gsize size)
     }
     if (!exchange->body)
         exchange->body = g_byte_array_new();
-    g_byte_array_append(exchange->body, (const guint8 *)data, (guint)size);
+    g_byte_array_append(exchange->body, (const guint8 *) data, (guint) size);
     return MHD_YES;
 }
 
@@ -384,11 +384,11 @@ dispatch(VirgaHttpExchange *exchange)
     if (g_thread_pool_unprocessed(server->pool) >= server->options.queue_max ||
         g_atomic_int_get(&server->stopping))
         return refuse(exchange, rejection(exchange, 503));
-    request->body_size = (gsize)exchange->received;
+    request->body_size = (gsize) exchange->received;
     request->body_fd = exchange->sink.fd;
     request->body_in_file = exchange->sink.fd >= 0;
     if (exchange->body) {
-        g_byte_array_append(exchange->body, (const guint8 *)"", 1);
+        g_byte_array_append(exchange->body, (const guint8 *) "", 1);
         request->body = exchange->body->data;
     }
     MHD_suspend_connection(exchange->connection);
@@ -478,8 +478,8 @@ turn(VirgaHttpServer *server, int timeout_ms)
     guint64 wakes;
     int ready;
 
-    if (MHD_get_timeout(server->daemon, &wanted) == MHD_YES && wanted < (guint64)timeout_ms)
-        timeout_ms = (int)wanted;
+    if (MHD_get_timeout(server->daemon, &wanted) == MHD_YES && wanted < (guint64) timeout_ms)
+        timeout_ms = (int) wanted;
     /* Some malformed requests make libmicrohttpd ask for turns without end. */
     if (timeout_ms == 0 && server->empty_turns > EMPTY_TURNS_MAX)
         timeout_ms = 1;
@@ -561,13 +561,13 @@ look_at_socket(VirgaHttpServer *server, int listen_fd)
     struct sockaddr_storage address = { 0 };
     socklen_t size = sizeof address;
 
-    if (getsockname(listen_fd, (struct sockaddr *)&address, &size) < 0)
+    if (getsockname(listen_fd, (struct sockaddr *) &address, &size) < 0)
         return;
     server->is_unix = address.ss_family == AF_UNIX;
     if (address.ss_family == AF_INET)
-        server->port = ntohs(((struct sockaddr_in *)&address)->sin_port);
+        server->port = ntohs(((struct sockaddr_in *) &address)->sin_port);
     else if (address.ss_family == AF_INET6)
-        server->port = ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+        server->port = ntohs(((struct sockaddr_in6 *) &address)->sin6_port);
 }
 
 VirgaHttpServer *
@@ -591,7 +591,7 @@ virga_http_server_new(int listen_fd, const VirgaHttpOptions *options, GError **e
         return NULL;
     }
     server->epoll_fd = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD)->listen_fd;
-    server->pool = g_thread_pool_new(work, NULL, (int)server->options.workers, FALSE, NULL);
+    server->pool = g_thread_pool_new(work, NULL, (int) server->options.workers, FALSE, NULL);
     server->thread = g_thread_new("http", serve, server);
     return server;
 }
@@ -616,7 +616,7 @@ virga_http_server_running(VirgaHttpServer *server)
 unsigned
 virga_http_server_connections(VirgaHttpServer *server)
 {
-    return (unsigned)g_atomic_int_get(&server->connections);
+    return (unsigned) g_atomic_int_get(&server->connections);
 }
 
 void
@@ -624,7 +624,7 @@ virga_http_server_stop(VirgaHttpServer *server, unsigned drain_ms)
 {
     if (!server)
         return;
-    g_atomic_int_set(&server->stopping, 1 + (int)MIN(drain_ms, G_MAXINT - 1));
+    g_atomic_int_set(&server->stopping, 1 + (int) MIN(drain_ms, G_MAXINT - 1));
     wake(server);
     g_thread_join(server->thread);
     g_thread_pool_free(server->pool, FALSE, TRUE);

@@ -3,8 +3,14 @@
 
 #include <string.h>
 
-#define FIELD(type, kind, name)     { #name, VIRGA_FIELD_##kind, offsetof(type, name), false, NULL }
-#define REQUIRED(type, kind, name)  { #name, VIRGA_FIELD_##kind, offsetof(type, name), true, NULL }
+#define FIELD(type, kind, name)                                                                    \
+    {                                                                                              \
+#name, VIRGA_FIELD_##kind, offsetof(type, name), false, NULL                               \
+    }
+#define REQUIRED(type, kind, name)                                                                 \
+    {                                                                                              \
+#name, VIRGA_FIELD_##kind, offsetof(type, name), true, NULL                                \
+    }
 
 static const VirgaField disk_fields[] = {
     REQUIRED(VirgaGuestDisk, STRING, id),
@@ -20,12 +26,9 @@ static const VirgaField disk_fields[] = {
 static const VirgaRecordType disk_type = { "disk", sizeof(VirgaGuestDisk), disk_fields };
 
 static const VirgaField port_fields[] = {
-    REQUIRED(VirgaGuestPort, STRING, id),
-    REQUIRED(VirgaGuestPort, STRING, vpc_id),
-    REQUIRED(VirgaGuestPort, STRING, mac),
-    REQUIRED(VirgaGuestPort, STRING, address),
-    FIELD(VirgaGuestPort, INTEGER, device_index),
-    { NULL, 0, 0, false, NULL },
+    REQUIRED(VirgaGuestPort, STRING, id),         REQUIRED(VirgaGuestPort, STRING, vpc_id),
+    REQUIRED(VirgaGuestPort, STRING, mac),        REQUIRED(VirgaGuestPort, STRING, address),
+    FIELD(VirgaGuestPort, INTEGER, device_index), { NULL, 0, 0, false, NULL },
 };
 static const VirgaRecordType port_type = { "port", sizeof(VirgaGuestPort), port_fields };
 
@@ -49,10 +52,10 @@ const VirgaRecordType virga_guest_wish_type = { "guest", sizeof(VirgaGuestWish),
 const char *
 virga_guest_step_name(VirgaGuestStep step)
 {
-    static const char *const names[] = { "settled", "wait",   "make disks",   "prepare taps",
-                                         "start",   "plug",   "resume",       "ask to shut down",
-                                         "power off", "reboot", "reset",      "retire",
-                                         "remove",  "lost",   "off by guest" };
+    static const char *const names[] = { "settled",   "wait",   "make disks",  "prepare taps",
+                                         "start",     "plug",   "resume",      "ask to shut down",
+                                         "power off", "reboot", "reset",       "retire",
+                                         "remove",    "lost",   "off by guest" };
 
     return names[step];
 }

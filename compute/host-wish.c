@@ -119,8 +119,7 @@ collect_plans(VirgaTxn *txn, const char *host_id, JsonObject *known, const char 
         gint64 has = known ? json_object_get_int_member_with_default(known, id, 0) : 0;
 
         g_string_append_printf(ids, "%s\"%s\"", i ? "," : "", id);
-        if (virga_rows_int(rows, i, 1) > has &&
-            !append_plan(txn, plans, id, region, error))
+        if (virga_rows_int(rows, i, 1) > has && !append_plan(txn, plans, id, region, error))
             return false;
     }
     return true;
@@ -147,7 +146,8 @@ virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *kn
         return false;
     if (after > 0 && generation <= after && plans->len == 0 && virga_rows_count(guests) == 0)
         return true;
-    g_string_append_printf(json, "{\"generation\":%" G_GINT64_FORMAT ",\"complete\":%s,\"guests\":[",
+    g_string_append_printf(json,
+                           "{\"generation\":%" G_GINT64_FORMAT ",\"complete\":%s,\"guests\":[",
                            MAX(generation, after), after == 0 ? "true" : "false");
     append_rows(json, guests);
     g_string_append_printf(json, "],\"vpcs\":[%s],\"vpc_ids\":[%s]}", plans->str, ids->str);

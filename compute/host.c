@@ -14,16 +14,17 @@ static const char sql_report[] =
     " trouble = $6, vcpus = $7, memory_mib = $8, disk_free_gib = $9, seen = now()";
 static const char sql_list[] =
     "SELECT id, name, zone, version, hypervisor, trouble, vcpus, memory_mib, disk_free_gib,"
-    " vcpus_claimed, memory_claimed_mib, generation, " VIRGA_SQL_TIME("seen") ","
-    " seen > now() - interval '" STRINGIFY(VIRGA_HOST_LOST_S) " seconds' FROM host ORDER BY id";
+    " vcpus_claimed, memory_claimed_mib, generation, " VIRGA_SQL_TIME(
+        "seen") ","
+                " seen > now() - interval '" STRINGIFY(
+                    VIRGA_HOST_LOST_S) " seconds' FROM host ORDER BY id";
 static const char sql_claim[] =
     "UPDATE host SET vcpus_claimed = vcpus_claimed + $2,"
     " memory_claimed_mib = memory_claimed_mib + $3, generation = generation + 1"
     " WHERE id = $1 AND vcpus_claimed + $2 <= vcpus AND memory_claimed_mib + $3 <= memory_mib"
     " RETURNING generation";
-static const char sql_unclaim[] =
-    "UPDATE host SET vcpus_claimed = vcpus_claimed - $2,"
-    " memory_claimed_mib = memory_claimed_mib - $3 WHERE id = $1";
+static const char sql_unclaim[] = "UPDATE host SET vcpus_claimed = vcpus_claimed - $2,"
+                                  " memory_claimed_mib = memory_claimed_mib - $3 WHERE id = $1";
 static const char sql_touch[] =
     "UPDATE host SET generation = generation + 1 WHERE id = $1 RETURNING generation";
 static const char sql_wake[] = "SELECT pg_notify('virga_host', $1)";
@@ -111,8 +112,7 @@ virga_host_touch(VirgaTxn *txn, const char *host_id, gint64 *ret_generation, GEr
     if (!rows)
         return false;
     if (virga_rows_count(rows) == 0)
-        return virga_fail(error, "host", VIRGA_ERROR_NOT_FOUND, "there is no host \"%s\"",
-                          host_id);
+        return virga_fail(error, "host", VIRGA_ERROR_NOT_FOUND, "there is no host \"%s\"", host_id);
     *ret_generation = virga_rows_int(rows, 0, 0);
     return virga_host_wake(txn, host_id, error);
 }

@@ -8,8 +8,10 @@
 
 static const char sql_list[] =
     "SELECT id, account_id, name, description, architecture, boot_mode, root_device_name,"
-    " imds_support, state, is_public, ena_support, " VIRGA_SQL_TIME("created") " FROM image"
-    " WHERE (account_id = $1 OR is_public) AND ($2::text[] IS NULL OR id = ANY ($2)) ORDER BY id";
+    " imds_support, state, is_public, ena_support, " VIRGA_SQL_TIME(
+        "created") " FROM image"
+                   " WHERE (account_id = $1 OR is_public) AND ($2::text[] IS NULL OR id = ANY "
+                   "($2)) ORDER BY id";
 static const char sql_devices[] =
     "SELECT d.device, d.snapshot_id, d.volume_type, d.size_gib, coalesce(d.iops, 0),"
     " coalesce(d.throughput, 0), d.delete_on_termination FROM image_device d"
@@ -86,8 +88,7 @@ virga_image_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const 
     if (!virga_image_list(txn, arena, account_id, ids, &image, &count, error))
         return NULL;
     if (count == 0) {
-        virga_fail(error, "image", VIRGA_ERROR_NOT_FOUND, "The image id '[%s]' does not exist",
-                   id);
+        virga_fail(error, "image", VIRGA_ERROR_NOT_FOUND, "The image id '[%s]' does not exist", id);
         return NULL;
     }
     return image;
@@ -108,8 +109,8 @@ insert_device(VirgaTxn *txn, VirgaArena *arena, const VirgaImage *image, const c
         if (size_gib && size_gib < snapshot->size_gib)
             return virga_fail(error, "image", VIRGA_ERROR_INVALID,
                               "Volume of size %" G_GINT64_FORMAT "GB is smaller than snapshot "
-                              "'%s', expect size >= %" G_GINT64_FORMAT "GB", size_gib,
-                              snapshot->id, snapshot->size_gib);
+                              "'%s', expect size >= %" G_GINT64_FORMAT "GB",
+                              size_gib, snapshot->id, snapshot->size_gib);
         if (!size_gib)
             size_gib = snapshot->size_gib;
     }

@@ -14,9 +14,9 @@
 
 #include <string.h>
 
-#define ATTEMPTS_MAX  4  /* of a transaction that lost a race */
-#define CLAIMS_MAX    16 /* of one instance, while other launches take the room */
-#define DISKS_MAX     28 /* AWS's limit of attachments */
+#define ATTEMPTS_MAX   4  /* of a transaction that lost a race */
+#define CLAIMS_MAX     16 /* of one instance, while other launches take the room */
+#define DISKS_MAX      28 /* AWS's limit of attachments */
 #define VOLUME_GIB_MAX 16384
 
 static const char sql_token[] =
@@ -25,8 +25,7 @@ static const char sql_token[] =
 static const char sql_token_get[] =
     "SELECT digest, resource_id FROM client_token"
     " WHERE account_id = $1 AND action = 'RunInstances' AND token = $2";
-static const char sql_key[] =
-    "SELECT public_key FROM key_pair WHERE account_id = $1 AND name = $2";
+static const char sql_key[] = "SELECT public_key FROM key_pair WHERE account_id = $1 AND name = $2";
 static const char sql_insert[] =
     "INSERT INTO instance (id, account_id, reservation_id, launch_index, client_token, image_id,"
     " type, vcpus, memory_mib, architecture, boot_mode, root_device_name, zone, vpc_id, subnet_id,"
@@ -76,11 +75,10 @@ find_subnet(Launch *launch, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
 
-    launch->subnet = spec->subnet_id
-                         ? virga_subnet_get(launch->txn, launch->arena, spec->account_id,
-                                            spec->subnet_id, error)
-                         : virga_subnet_default(launch->txn, launch->arena, spec->account_id,
-                                                spec->zone, error);
+    launch->subnet =
+        spec->subnet_id
+            ? virga_subnet_get(launch->txn, launch->arena, spec->account_id, spec->subnet_id, error)
+            : virga_subnet_default(launch->txn, launch->arena, spec->account_id, spec->zone, error);
     if (!launch->subnet)
         return false;
     if (spec->zone && !g_str_equal(spec->zone, launch->subnet->zone))
@@ -168,8 +166,8 @@ complete_disk(Launch *launch, VirgaDiskSpec *disk, GError **error)
         if (disk->size_gib < snapshot->size_gib)
             return virga_fail(error, "snapshot", VIRGA_ERROR_INVALID,
                               "Volume of size %" G_GINT64_FORMAT "GB is smaller than snapshot "
-                              "'%s', expect size >= %" G_GINT64_FORMAT "GB", disk->size_gib,
-                              snapshot->id, snapshot->size_gib);
+                              "'%s', expect size >= %" G_GINT64_FORMAT "GB",
+                              disk->size_gib, snapshot->id, snapshot->size_gib);
     }
     if (disk->size_gib < 1 || disk->size_gib > VOLUME_GIB_MAX)
         return virga_fail(error, "instance", VIRGA_ERROR_INVALID,
@@ -282,14 +280,14 @@ insert_instance(Launch *launch, const char *id, gint64 index, const char *host_i
     const VirgaInstanceSpec *spec = launch->spec;
 
     return virga_txn_run(
-        launch->txn, error, NULL, sql_insert, "sssisssiissssssssssbbbbssisis", id,
-        spec->account_id, launch->reservation_id, index,
-        spec->client_token ? spec->client_token : "", launch->image->id, launch->type->name,
-        launch->type->vcpus, launch->type->memory_mib, launch->image->architecture,
-        launch->image->boot_mode, launch->image->root_device_name, launch->subnet->zone,
-        launch->subnet->vpc_id, launch->subnet->id, spec->key_name, launch->public_key,
-        spec->user_data, spec->shutdown_behavior ? spec->shutdown_behavior : "stop",
-        spec->disable_termination, spec->disable_stop, spec->ebs_optimized, spec->monitoring,
+        launch->txn, error, NULL, sql_insert, "sssisssiissssssssssbbbbssisis", id, spec->account_id,
+        launch->reservation_id, index, spec->client_token ? spec->client_token : "",
+        launch->image->id, launch->type->name, launch->type->vcpus, launch->type->memory_mib,
+        launch->image->architecture, launch->image->boot_mode, launch->image->root_device_name,
+        launch->subnet->zone, launch->subnet->vpc_id, launch->subnet->id, spec->key_name,
+        launch->public_key, spec->user_data,
+        spec->shutdown_behavior ? spec->shutdown_behavior : "stop", spec->disable_termination,
+        spec->disable_stop, spec->ebs_optimized, spec->monitoring,
         spec->http_tokens                                     ? spec->http_tokens
         : g_strcmp0(launch->image->imds_support, "v2.0") == 0 ? "required"
                                                               : "optional",
@@ -340,8 +338,8 @@ add_interface(Launch *launch, const char *id, GError **error)
         .cidr = launch->subnet->cidr,
         .address = spec->address,
         .group_ids = launch->group_ids,
-        .public_address = spec->public_address < 0 ? launch->subnet->map_public
-                                                   : spec->public_address > 0,
+        .public_address =
+            spec->public_address < 0 ? launch->subnet->map_public : spec->public_address > 0,
         .instance_id = id,
         .delete_on_termination = spec->interface_delete_on_termination != 0,
         .description = spec->interface_description,
@@ -414,8 +412,8 @@ look_up(Launch *launch, const VirgaConfig *config, GError **error)
     if (!launch->type)
         return virga_fail(error, "instance type", VIRGA_ERROR_INVALID,
                           "Invalid value '%s' for InstanceType.", spec->type);
-    launch->image = virga_image_get(launch->txn, launch->arena, spec->account_id, spec->image_id,
-                                    error);
+    launch->image =
+        virga_image_get(launch->txn, launch->arena, spec->account_id, spec->image_id, error);
     return launch->image && find_key(launch, error) && find_subnet(launch, error) &&
            find_groups(launch, error) && find_disks(launch, error) && find_hosts(launch, error);
 }

@@ -46,8 +46,7 @@ static const char sql_stuck[] =
     " FOR UPDATE OF i SKIP LOCKED";
 static const char sql_forget_tokens[] =
     "DELETE FROM client_token WHERE created < now() - interval '1 day'";
-static const char sql_forget_events[] =
-    "DELETE FROM event WHERE at < now() - interval '14 days'";
+static const char sql_forget_events[] = "DELETE FROM event WHERE at < now() - interval '14 days'";
 
 static VirgaInstanceSettled
 unchanged(const VirgaInstance *instance)
@@ -81,8 +80,7 @@ settle_guest_off(const VirgaInstance *instance)
     VirgaInstanceSettled settled = unchanged(instance);
 
     settled.reason_code = "Client.InstanceInitiatedShutdown";
-    settled.reason_message =
-        "Client.InstanceInitiatedShutdown: Instance initiated shutdown";
+    settled.reason_message = "Client.InstanceInitiatedShutdown: Instance initiated shutdown";
     if (g_str_equal(instance->shutdown_behavior, "terminate") && !instance->disable_termination) {
         settled.wish = VIRGA_WISH_TERMINATE;
         settled.state = VIRGA_INSTANCE_SHUTTING_DOWN;
@@ -162,8 +160,7 @@ give_back(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceSettl
  * in the state reason. */
 static bool
 write_settled(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceFacts *facts,
-              const VirgaInstanceSettled *settled, bool claimed, gint64 generation,
-              GError **error)
+              const VirgaInstanceSettled *settled, bool claimed, gint64 generation, GError **error)
 {
     const char *code = settled->reason_code ? settled->reason_code : instance->reason_code;
     const char *message =
@@ -202,8 +199,7 @@ static bool
 apply(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceFacts *facts,
       const VirgaInstanceSettled *settled, bool claimed, gint64 generation, GError **error)
 {
-    return record_volumes(txn, facts, error) &&
-           give_back(txn, instance, settled, claimed, error) &&
+    return record_volumes(txn, facts, error) && give_back(txn, instance, settled, claimed, error) &&
            write_settled(txn, instance, facts, settled, claimed, generation, error) &&
            log_change(txn, instance, settled, error);
 }

@@ -12,11 +12,11 @@ static const struct {
     bool small_sizes; /* nano to medium */
     bool big_sizes;   /* above 2xlarge */
 } families[] = {
-    { "t2", 8192, true, false },  { "t3", 8192, true, false },  { "t3a", 8192, true, false },
-    { "m4", 8192, false, true },  { "m5", 8192, false, true },  { "m5a", 8192, false, true },
-    { "m6i", 8192, false, true }, { "m7i", 8192, false, true }, { "c5", 4096, false, true },
-    { "c5a", 4096, false, true }, { "c6i", 4096, false, true }, { "c7i", 4096, false, true },
-    { "r5", 16384, false, true }, { "r5a", 16384, false, true }, { "r6i", 16384, false, true },
+    { "t2", 8192, true, false },   { "t3", 8192, true, false },   { "t3a", 8192, true, false },
+    { "m4", 8192, false, true },   { "m5", 8192, false, true },   { "m5a", 8192, false, true },
+    { "m6i", 8192, false, true },  { "m7i", 8192, false, true },  { "c5", 4096, false, true },
+    { "c5a", 4096, false, true },  { "c6i", 4096, false, true },  { "c7i", 4096, false, true },
+    { "r5", 16384, false, true },  { "r5a", 16384, false, true }, { "r6i", 16384, false, true },
     { "r7i", 16384, false, true },
 };
 
@@ -26,17 +26,17 @@ static const struct {
     gint64 sixteenths; /* of the memory of 'large' */
     enum { SMALL, ALL, BIG } of;
 } sizes[] = {
-    { "nano", 2, 1, SMALL },     { "micro", 2, 2, SMALL },    { "small", 2, 4, SMALL },
-    { "medium", 2, 8, SMALL },   { "large", 2, 16, ALL },     { "xlarge", 4, 32, ALL },
-    { "2xlarge", 8, 64, ALL },   { "4xlarge", 16, 128, BIG }, { "8xlarge", 32, 256, BIG },
+    { "nano", 2, 1, SMALL },      { "micro", 2, 2, SMALL },     { "small", 2, 4, SMALL },
+    { "medium", 2, 8, SMALL },    { "large", 2, 16, ALL },      { "xlarge", 4, 32, ALL },
+    { "2xlarge", 8, 64, ALL },    { "4xlarge", 16, 128, BIG },  { "8xlarge", 32, 256, BIG },
     { "12xlarge", 48, 384, BIG }, { "16xlarge", 64, 512, BIG }, { "24xlarge", 96, 768, BIG },
 };
 
 /* vCPUs and GiB of the plainly named ones: "4c8g". */
 static const gint64 plain[][2] = {
-    { 1, 1 },  { 1, 2 },  { 1, 4 },  { 2, 2 },   { 2, 4 },   { 2, 8 },   { 4, 4 },   { 4, 8 },
-    { 4, 16 }, { 8, 8 },  { 8, 16 }, { 8, 32 },  { 16, 16 }, { 16, 32 }, { 16, 64 }, { 32, 64 },
-    { 32, 128 },
+    { 1, 1 },   { 1, 2 },   { 1, 4 },   { 2, 2 },   { 2, 4 },    { 2, 8 },
+    { 4, 4 },   { 4, 8 },   { 4, 16 },  { 8, 8 },   { 8, 16 },   { 8, 32 },
+    { 16, 16 }, { 16, 32 }, { 16, 64 }, { 32, 64 }, { 32, 128 },
 };
 
 static void

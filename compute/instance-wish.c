@@ -29,13 +29,14 @@ typedef struct {
 } Change;
 
 static bool
-write_change(VirgaTxn *txn, const VirgaInstance *instance, const Change *change,
-             gint64 generation, GError **error)
+write_change(VirgaTxn *txn, const VirgaInstance *instance, const Change *change, gint64 generation,
+             GError **error)
 {
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
     g_autofree char *when = g_date_time_format(now, "%Y-%m-%d %H:%M:%S GMT");
-    g_autofree char *transition =
-        change->wish == VIRGA_WISH_RUN ? g_strdup("") : g_strdup_printf("User initiated (%s)", when);
+    g_autofree char *transition = change->wish == VIRGA_WISH_RUN
+                                      ? g_strdup("")
+                                      : g_strdup_printf("User initiated (%s)", when);
     gint64 updated;
 
     if (!virga_txn_run(txn, error, &updated, sql_update, "sssbsibsssb", instance->id,
@@ -45,10 +46,9 @@ write_change(VirgaTxn *txn, const VirgaInstance *instance, const Change *change,
                        change->launched))
         return false;
     g_assert(updated == 1); /* the row is locked */
-    return virga_event_add(txn, error, instance->id, "asked to %s: %s -> %s",
-                           virga_wish_name(change->wish),
-                           virga_instance_state_name(instance->state),
-                           virga_instance_state_name(change->state));
+    return virga_event_add(
+        txn, error, instance->id, "asked to %s: %s -> %s", virga_wish_name(change->wish),
+        virga_instance_state_name(instance->state), virga_instance_state_name(change->state));
 }
 
 static bool
@@ -65,8 +65,9 @@ change_one(VirgaTxn *txn, const VirgaInstance *instance, const Change *change, G
 static bool
 start_one(VirgaTxn *txn, VirgaArena *arena, const VirgaInstance *instance, GError **error)
 {
-    Change change = { .wish = VIRGA_WISH_RUN, .state = VIRGA_INSTANCE_PENDING, .claimed = true,
-                      .launched = true };
+    Change change = {
+        .wish = VIRGA_WISH_RUN, .state = VIRGA_INSTANCE_PENDING, .claimed = true, .launched = true
+    };
     VirgaPlaceRequest request = { .host_id = instance->host_id,
                                   .vcpus = instance->vcpus,
                                   .memory_mib = instance->memory_mib };
@@ -95,8 +96,8 @@ static bool
 fail_state(const VirgaInstance *instance, const char *verb, GError **error)
 {
     return virga_fail(error, "instance", VIRGA_ERROR_STATE,
-                      "The instance '%s' is not in a state from which it can be %s.",
-                      instance->id, verb);
+                      "The instance '%s' is not in a state from which it can be %s.", instance->id,
+                      verb);
 }
 
 typedef struct {
@@ -106,8 +107,7 @@ typedef struct {
 } Call;
 
 typedef bool (*Step)(VirgaTxn *txn, VirgaArena *arena, const Call *call,
-                     const VirgaInstance *instance, VirgaInstanceState *ret_after,
-                     GError **error);
+                     const VirgaInstance *instance, VirgaInstanceState *ret_after, GError **error);
 
 static bool
 step_start(VirgaTxn *txn, VirgaArena *arena, const Call *call, const VirgaInstance *instance,
@@ -143,7 +143,8 @@ step_stop(VirgaTxn *txn, VirgaArena *arena, const Call *call, const VirgaInstanc
     if (instance->disable_stop)
         return virga_fail(error, "instance", VIRGA_ERROR_DENIED,
                           "The instance '%s' may not be stopped. Modify its 'disableApiStop' "
-                          "instance attribute and try again.", instance->id);
+                          "instance attribute and try again.",
+                          instance->id);
     *ret_after = VIRGA_INSTANCE_STOPPING;
     return change_one(txn, instance, &change, error);
 }
@@ -193,8 +194,8 @@ attempt(VirgaDb *db, VirgaArena *arena, const Call *call, Step step, VirgaInstan
     VirgaInstanceChange *changes;
     size_t count;
 
-    if (!txn || !virga_instance_lock(txn, arena, call->account_id, call->ids, &instances, &count,
-                                     error))
+    if (!txn ||
+        !virga_instance_lock(txn, arena, call->account_id, call->ids, &instances, &count, error))
         return false;
     changes = virga_arena_new_array(arena, VirgaInstanceChange, count);
     for (size_t i = 0; i < count; i++) {
@@ -234,9 +235,8 @@ run(VirgaDb *db, VirgaArena *arena, const Call *call, Step step, VirgaInstanceCh
 }
 
 bool
-virga_instance_start(VirgaDb *db, VirgaArena *arena, const char *account_id,
-                     const char *const *ids, bool dry_run, VirgaInstanceChange **ret,
-                     GError **error)
+virga_instance_start(VirgaDb *db, VirgaArena *arena, const char *account_id, const char *const *ids,
+                     bool dry_run, VirgaInstanceChange **ret, GError **error)
 {
     Call call = { .account_id = account_id, .ids = ids, .dry_run = dry_run };
 
@@ -244,9 +244,8 @@ virga_instance_start(VirgaDb *db, VirgaArena *arena, const char *account_id,
 }
 
 bool
-virga_instance_stop(VirgaDb *db, VirgaArena *arena, const char *account_id,
-                    const char *const *ids, bool force, bool dry_run, VirgaInstanceChange **ret,
-                    GError **error)
+virga_instance_stop(VirgaDb *db, VirgaArena *arena, const char *account_id, const char *const *ids,
+                    bool force, bool dry_run, VirgaInstanceChange **ret, GError **error)
 {
     Call call = { .account_id = account_id, .ids = ids, .force = force, .dry_run = dry_run };
 

@@ -12,19 +12,19 @@ static const char sql_list[] =
     "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.account_id = $1"
     " AND ($2::text[] IS NULL OR i.id = ANY ($2))"
     " AND ($3::text IS NULL OR i.reservation_id = $3)"
-    " AND (i.state <> 'terminated' OR i.state_since > now() - interval '"
-    STRINGIFY(VIRGA_TERMINATED_VISIBLE_S) " seconds') ORDER BY i.id";
+    " AND (i.state <> 'terminated' OR i.state_since > now() - interval '" STRINGIFY(
+        VIRGA_TERMINATED_VISIBLE_S) " seconds') ORDER BY i.id";
 static const char sql_lock[] =
     "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.account_id = $1 AND i.id = ANY ($2)"
-    " AND (i.state <> 'terminated' OR i.state_since > now() - interval '"
-    STRINGIFY(VIRGA_TERMINATED_VISIBLE_S) " seconds') ORDER BY i.id FOR UPDATE";
+    " AND (i.state <> 'terminated' OR i.state_since > now() - interval '" STRINGIFY(
+        VIRGA_TERMINATED_VISIBLE_S) " seconds') ORDER BY i.id FOR UPDATE";
 
 static const struct {
     VirgaInstanceState state;
     const char *name;
 } states[] = {
-    { VIRGA_INSTANCE_PENDING, "pending" },     { VIRGA_INSTANCE_RUNNING, "running" },
-    { VIRGA_INSTANCE_STOPPING, "stopping" },   { VIRGA_INSTANCE_STOPPED, "stopped" },
+    { VIRGA_INSTANCE_PENDING, "pending" },       { VIRGA_INSTANCE_RUNNING, "running" },
+    { VIRGA_INSTANCE_STOPPING, "stopping" },     { VIRGA_INSTANCE_STOPPED, "stopped" },
     { VIRGA_INSTANCE_TERMINATED, "terminated" }, { VIRGA_INSTANCE_SHUTTING_DOWN, "shutting-down" },
 };
 
@@ -57,21 +57,36 @@ virga_wish_name(VirgaWish wish)
 static VirgaWish
 wish_of_name(const char *name)
 {
-    return name[0] == 'r' ? VIRGA_WISH_RUN : name[0] == 's' ? VIRGA_WISH_STOP
-                                                            : VIRGA_WISH_TERMINATE;
+    return name[0] == 'r'   ? VIRGA_WISH_RUN
+           : name[0] == 's' ? VIRGA_WISH_STOP
+                            : VIRGA_WISH_TERMINATE;
 }
 
 void
 virga_instance_read(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInstance *instance)
 {
     char **texts[] = {
-        &instance->id,              &instance->account_id,     &instance->reservation_id,
-        &instance->client_token,    &instance->image_id,       &instance->type,
-        &instance->architecture,    &instance->boot_mode,      &instance->root_device_name,
-        &instance->zone,            &instance->vpc_id,         &instance->subnet_id,
-        &instance->key_name,        &instance->shutdown_behavior, &instance->http_tokens,
-        &instance->http_endpoint,   &instance->http_tags,      &instance->reachable,
-        &instance->reason_code,     &instance->reason_message, &instance->transition_reason,
+        &instance->id,
+        &instance->account_id,
+        &instance->reservation_id,
+        &instance->client_token,
+        &instance->image_id,
+        &instance->type,
+        &instance->architecture,
+        &instance->boot_mode,
+        &instance->root_device_name,
+        &instance->zone,
+        &instance->vpc_id,
+        &instance->subnet_id,
+        &instance->key_name,
+        &instance->shutdown_behavior,
+        &instance->http_tokens,
+        &instance->http_endpoint,
+        &instance->http_tags,
+        &instance->reachable,
+        &instance->reason_code,
+        &instance->reason_message,
+        &instance->transition_reason,
         &instance->host_id,
     };
     gint64 *numbers[] = { &instance->launch_index, &instance->vcpus, &instance->memory_mib,
@@ -149,8 +164,7 @@ put_in_order(VirgaArena *arena, const char *const *ids, const VirgaInstance *fou
 
 bool
 virga_instance_lock(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-                    const char *const *ids, VirgaInstance **ret, size_t *ret_count,
-                    GError **error)
+                    const char *const *ids, VirgaInstance **ret, size_t *ret_count, GError **error)
 {
     g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_lock, "sa", account_id, ids);
     VirgaInstance *found;

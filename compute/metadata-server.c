@@ -10,11 +10,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define IDLE_TIMEOUT_S 10
-#define CONNECTIONS_MAX 120 /* libmicrohttpd stalls at exactly 128 ready ones with epoll */
+#define IDLE_TIMEOUT_S    10
+#define CONNECTIONS_MAX   120 /* libmicrohttpd stalls at exactly 128 ready ones with epoll */
 #define GUEST_CONNECTIONS 16
 #define CONNECTION_MEMORY (16u << 10)
-#define HOPS_USUAL 64
+#define HOPS_USUAL        64
 
 struct VirgaMetadataServer {
     struct MHD_Daemon *daemon;
@@ -40,8 +40,8 @@ peer_of(struct MHD_Connection *connection, char address[static INET_ADDRSTRLEN])
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
     if (!client || !socket || client->client_addr->sa_family != AF_INET ||
-        !inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)client->client_addr)->sin_addr, address,
-                   INET_ADDRSTRLEN))
+        !inet_ntop(AF_INET, &((struct sockaddr_in *) (void *) client->client_addr)->sin_addr,
+                   address, INET_ADDRSTRLEN))
         return -1;
     return socket->connect_fd;
 }
@@ -50,7 +50,7 @@ peer_of(struct MHD_Connection *connection, char address[static INET_ADDRSTRLEN])
 static void
 set_hops(int fd, gint64 hops)
 {
-    int value = (int)CLAMP(hops, 1, 64);
+    int value = (int) CLAMP(hops, 1, 64);
     setsockopt(fd, IPPROTO_IP, IP_TTL, &value, sizeof value);
 }
 
@@ -60,7 +60,7 @@ send_answer(struct MHD_Connection *connection, const VirgaMetadataResponse *answ
     gsize length;
     const void *bytes = g_bytes_get_data(answer->body, &length);
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(length, (void *)bytes, MHD_RESPMEM_MUST_COPY);
+        MHD_create_response_from_buffer(length, (void *) bytes, MHD_RESPMEM_MUST_COPY);
     enum MHD_Result result;
 
     MHD_add_response_header(response, MHD_HTTP_HEADER_SERVER, "EC2ws");
@@ -120,10 +120,10 @@ virga_metadata_server_new(int fd, const char *vpc_id,
     server->data = data;
     server->daemon = MHD_start_daemon(
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL, handle, server,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-        (unsigned)GUEST_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_END);
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) IDLE_TIMEOUT_S,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned) CONNECTIONS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        (unsigned) GUEST_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t) CONNECTION_MEMORY, MHD_OPTION_END);
     if (server->daemon)
         return server;
     close(fd);

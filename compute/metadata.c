@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-#define TTL_MIN 1
-#define TTL_MAX 21600
+#define TTL_MIN  1
+#define TTL_MAX  21600
 #define MAC_SIZE 32
 
 typedef struct {
@@ -186,7 +186,7 @@ compare_leaves(const void *a, const void *b)
 static GPtrArray *
 leaves_of(const VirgaMetadata *metadata)
 {
-    GPtrArray *leaves = g_ptr_array_new_with_free_func((GDestroyNotify)leaf_free);
+    GPtrArray *leaves = g_ptr_array_new_with_free_func((GDestroyNotify) leaf_free);
     const char *domain = metadata->services_domain ? metadata->services_domain : "amazonaws.com";
     g_autofree char *identity = identity_document(metadata);
 
@@ -232,14 +232,14 @@ list_folder(GPtrArray *leaves, const char *folder, const char *key_name)
     bool keys = g_str_equal(folder, "meta-data/public-keys/");
 
     for (guint i = 0; i < leaves->len; i++) {
-        const char *path = ((Leaf *)leaves->pdata[i])->path, *rest, *slash;
+        const char *path = ((Leaf *) leaves->pdata[i])->path, *rest, *slash;
         char *name;
 
         if (!g_str_has_prefix(path, folder))
             continue;
         rest = path + strlen(folder);
         slash = strchr(rest, '/');
-        name = slash ? g_strndup(rest, (gsize)(slash - rest) + 1) : g_strdup(rest);
+        name = slash ? g_strndup(rest, (gsize) (slash - rest) + 1) : g_strdup(rest);
         if (keys) {
             g_free(name);
             name = g_strdup_printf("0=%s", key_name);
@@ -296,7 +296,7 @@ answer_path(VirgaMetadataResponse *ret, const VirgaMetadata *metadata, const cha
             g_str_equal(leaf->path, "user-data") ? "application/octet-stream" : "text/plain";
         return;
     }
-    folder = g_strdup_printf("%.*s%s", (int)length, path, length ? "/" : "");
+    folder = g_strdup_printf("%.*s%s", (int) length, path, length ? "/" : "");
     listing = list_folder(leaves, folder, metadata->key_name);
     if (listing)
         answer(ret, 200, listing);
@@ -310,8 +310,8 @@ sign_token(const VirgaMetadata *metadata, const guint8 *key, guint64 expiry, gui
     g_autoptr(GHmac) hmac = g_hmac_new(G_CHECKSUM_SHA256, key, VIRGA_METADATA_KEY_SIZE);
     gsize length = MAC_SIZE;
 
-    g_hmac_update(hmac, (const guchar *)&expiry, sizeof expiry);
-    g_hmac_update(hmac, (const guchar *)metadata->instance_id, -1);
+    g_hmac_update(hmac, (const guchar *) &expiry, sizeof expiry);
+    g_hmac_update(hmac, (const guchar *) metadata->instance_id, -1);
     g_hmac_get_digest(hmac, mac, &length);
 }
 
@@ -329,7 +329,7 @@ token_is_valid(const VirgaMetadata *metadata, const guint8 *key, gint64 now, con
     sign_token(metadata, key, expiry, mac);
     for (unsigned i = 0; i < MAC_SIZE; i++) /* the same time for every guess */
         difference |= mac[i] ^ bytes[sizeof expiry + i];
-    return difference == 0 && now < (gint64)GUINT64_FROM_BE(expiry);
+    return difference == 0 && now < (gint64) GUINT64_FROM_BE(expiry);
 }
 
 static void
@@ -350,7 +350,7 @@ answer_token(VirgaMetadataResponse *ret, const VirgaMetadata *metadata, const gu
         answer_error(ret, 400, "Bad Request");
         return;
     }
-    expiry = GUINT64_TO_BE((guint64)now + ttl);
+    expiry = GUINT64_TO_BE((guint64) now + ttl);
     memcpy(bytes, &expiry, sizeof expiry);
     sign_token(metadata, key, expiry, bytes + sizeof expiry);
     token = g_base64_encode(bytes, sizeof bytes);
@@ -376,7 +376,7 @@ answer_get(VirgaMetadataResponse *ret, const VirgaMetadata *metadata, const char
     g_auto(GStrv) parts = g_strsplit(path, "/", 2);
 
     if (!*path) {
-        g_autofree char *text = g_strjoinv("\n", (char **)versions);
+        g_autofree char *text = g_strjoinv("\n", (char **) versions);
         answer(ret, 200, text);
     } else if (!g_strv_contains(versions, parts[0])) {
         answer_error(ret, 404, "Not Found");

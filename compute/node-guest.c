@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STEPS_MAX          64  /* of one visit */
-#define STOP_GRACE_S       90  /* for a guest to switch itself off */
+#define STEPS_MAX          64 /* of one visit */
+#define STOP_GRACE_S       90 /* for a guest to switch itself off */
 #define TERMINATE_GRACE_S  10
 #define REBOOT_GRACE_S     120
 #define RETRY_FIRST_MS     500
@@ -93,8 +93,7 @@ look_at_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGu
 /* Reads the world.  What cannot be read cheaply (taps) is what this process did itself: after a
  * restart the idempotent step is simply taken again. */
 static bool
-look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts *is,
-     GError **error)
+look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts *is, GError **error)
 {
     gint64 now = g_get_monotonic_time();
     gint64 grace_s = g_str_equal(want->wish, "stop") ? STOP_GRACE_S : TERMINATE_GRACE_S;
@@ -112,8 +111,7 @@ look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts 
     is->plugged = guest->plugged || want->ports->len == 0;
     is->former_life = guest->off_generation && guest->off_generation < want->generation;
     is->shutdown_asked = guest->asked_generation == want->generation;
-    is->shutdown_overdue =
-        is->shutdown_asked && now - guest->asked_at > grace_s * G_USEC_PER_SEC;
+    is->shutdown_overdue = is->shutdown_asked && now - guest->asked_at > grace_s * G_USEC_PER_SEC;
     g_mutex_lock(&node->lock);
     if (guest->rebooted && guest->reboot_asked)
         guest->reboots_done = guest->reboot_asked;
@@ -122,8 +120,7 @@ look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts 
         guest->reboot_asked = 0;
     g_mutex_unlock(&node->lock);
     is->rebooting = guest->reboot_asked > 0;
-    is->reboot_overdue =
-        is->rebooting && now - guest->reboot_at > REBOOT_GRACE_S * G_USEC_PER_SEC;
+    is->reboot_overdue = is->rebooting && now - guest->reboot_at > REBOOT_GRACE_S * G_USEC_PER_SEC;
     return true;
 }
 
@@ -244,7 +241,7 @@ retire(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, bool for_good,
         return false;
     for (guint i = 0; for_good && i < want->disks->len; i++)
         if (disk_at(want, i)->delete_on_termination &&
-            !node->volumes->delete(node->volumes, disk_at(want, i)->id, error))
+            !node->volumes->delete (node->volumes, disk_at(want, i)->id, error))
             return false;
     guest->retired = true;
     if (for_good && g_unlink(console) < 0 && errno != ENOENT)

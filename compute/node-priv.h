@@ -35,7 +35,7 @@ typedef struct {
 
     /* the worker's own */
     bool taps_ready, plugged;
-    bool retired; /* domain and taps were removed and not made since */
+    bool retired;                      /* domain and taps were removed and not made since */
     gint64 asked_generation, asked_at; /* of the last polite request to switch off */
     gint64 off_generation;             /* wish under which the guest was seen to be off by itself */
     gint64 reboot_asked, reboot_at;    /* number of the reboot that is under way */
@@ -73,7 +73,7 @@ struct VirgaNode {
     uid_t tap_owner;
 
     GMutex lock;
-    GCond changed;     /* facts to report, or the end */
+    GCond changed;      /* facts to report, or the end */
     GHashTable *guests; /* id -> Guest */
     GHashTable *vpcs;   /* id -> Vpc */
     gint64 generation;

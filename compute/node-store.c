@@ -17,8 +17,8 @@ load_guests_locked(VirgaNode *node, JsonArray *guests)
 {
     for (guint i = 0; guests && i < json_array_get_length(guests); i++) {
         g_autoptr(GError) error = NULL;
-        VirgaGuestWish *wish = virga_record_from_json(
-            &virga_guest_wish_type, json_array_get_element(guests, i), &error);
+        VirgaGuestWish *wish = virga_record_from_json(&virga_guest_wish_type,
+                                                      json_array_get_element(guests, i), &error);
 
         if (wish)
             node_take_wish_locked(node, wish);
@@ -51,8 +51,7 @@ node_store_load(VirgaNode *node)
 
     if (!json_parser_load_from_file(parser, path, &error)) {
         if (!g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT))
-            virga_warning("host", node->host_id, "could not read \"%s\": %s", path,
-                          error->message);
+            virga_warning("host", node->host_id, "could not read \"%s\": %s", path, error->message);
         return;
     }
     if (!JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser)))
@@ -88,8 +87,7 @@ store_json_locked(VirgaNode *node)
     g_hash_table_iter_init(&iter, node->vpcs);
     while (g_hash_table_iter_next(&iter, NULL, &value))
         if (((Vpc *) value)->plan)
-            json_builder_add_value(builder,
-                                   virga_vpc_plan_to_json(((Vpc *) value)->plan->record));
+            json_builder_add_value(builder, virga_vpc_plan_to_json(((Vpc *) value)->plan->record));
     json_builder_end_array(builder);
     json_builder_end_object(builder);
     return json_builder_get_root(builder);
@@ -108,7 +106,6 @@ node_store_save(VirgaNode *node, GError **error)
     node->stored_at = g_get_monotonic_time();
     g_mutex_unlock(&node->lock);
     text = json_to_string(json, FALSE);
-    return g_file_set_contents_full(path, text, -1,
-                                    G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
-                                    0600, error);
+    return g_file_set_contents_full(
+        path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600, error);
 }

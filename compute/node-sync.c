@@ -73,8 +73,8 @@ take_guests_locked(VirgaNode *node, JsonArray *guests, GHashTable *seen)
 {
     for (guint i = 0; guests && i < json_array_get_length(guests); i++) {
         g_autoptr(GError) error = NULL;
-        VirgaGuestWish *wish = virga_record_from_json(
-            &virga_guest_wish_type, json_array_get_element(guests, i), &error);
+        VirgaGuestWish *wish = virga_record_from_json(&virga_guest_wish_type,
+                                                      json_array_get_element(guests, i), &error);
 
         if (!wish) {
             virga_warning("host", node->host_id, "virgad sent a wish that is none: %s",
@@ -174,8 +174,8 @@ node_sync_main(gpointer data)
 
         complete = complete || g_get_monotonic_time() > resync_at;
         body = poll_body(node, complete);
-        if (virga_http_call(node->virgad, "POST", "/node/v1/desired", body,
-                            VIRGA_POLL_MS + 10000, &answer, &error) &&
+        if (virga_http_call(node->virgad, "POST", "/node/v1/desired", body, VIRGA_POLL_MS + 10000,
+                            &answer, &error) &&
             take_answer(node, answer, &error)) {
             if (complete)
                 resync_at = g_get_monotonic_time() + VIRGA_RESYNC_S * G_USEC_PER_SEC;
@@ -341,9 +341,8 @@ forget_locked(VirgaNode *node, const char *answer)
     if (!json_parser_load_from_data(parser, answer, -1, NULL))
         return;
     root = json_parser_get_root(parser);
-    ids = root && JSON_NODE_HOLDS_OBJECT(root)
-              ? array_member(json_node_get_object(root), "forget")
-              : NULL;
+    ids = root && JSON_NODE_HOLDS_OBJECT(root) ? array_member(json_node_get_object(root), "forget")
+                                               : NULL;
     for (guint i = 0; ids && i < json_array_get_length(ids); i++)
         node_drop_guest_locked(node, json_array_get_string_element(ids, i));
 }
@@ -399,8 +398,7 @@ node_report_main(gpointer data)
 }
 
 bool
-virga_node_fetch_snapshot(const char *snapshot_id, const char *path, gpointer data,
-                          GError **error)
+virga_node_fetch_snapshot(const char *snapshot_id, const char *path, gpointer data, GError **error)
 {
     g_autofree char *url = g_strconcat("/node/v1/snapshots/", snapshot_id, NULL);
     g_autoptr(GError) reason = NULL;

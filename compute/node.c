@@ -5,11 +5,11 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-#define TICK_MS        200
-#define GUEST_LOOK_S   10 /* every guest is looked at this often, event or not */
-#define VPC_LOOK_S     10
-#define STORE_DELAY_S  1
-#define VPC_WORKERS    4
+#define TICK_MS       200
+#define GUEST_LOOK_S  10 /* every guest is looked at this often, event or not */
+#define VPC_LOOK_S    10
+#define STORE_DELAY_S 1
+#define VPC_WORKERS   4
 
 static void
 wish_clear(gpointer data)
@@ -302,8 +302,8 @@ virga_node_start(VirgaNode *node)
 {
     gint64 workers = virga_config_int(node->config, "node", "workers");
 
-    node->guest_pool = g_thread_pool_new(node_work_on_guest, node,
-                                         (gint) CLAMP(workers, 1, 256), FALSE, NULL);
+    node->guest_pool =
+        g_thread_pool_new(node_work_on_guest, node, (gint) CLAMP(workers, 1, 256), FALSE, NULL);
     node->vpc_pool = g_thread_pool_new(node_work_on_vpc, node, VPC_WORKERS, FALSE, NULL);
     node_store_load(node);
     node->tick_thread = g_thread_new("tick", tick_main, node);

@@ -62,8 +62,8 @@ virga_db_migrate(VirgaDb *db, GError **error)
     applied = applied_steps(txn, error);
     if (!applied)
         return false;
-    names = g_resource_enumerate_children(resource, SCHEMA_PATH, G_RESOURCE_LOOKUP_FLAGS_NONE,
-                                          error);
+    names =
+        g_resource_enumerate_children(resource, SCHEMA_PATH, G_RESOURCE_LOOKUP_FLAGS_NONE, error);
     if (!names)
         return false;
     qsort(names, g_strv_length(names), sizeof *names, compare_names);

@@ -129,8 +129,8 @@ take_slot(VirgaDb *db, Connection **ret_connection, GError **error)
             break;
     taken = db->idle->len > 0 || db->busy < db->connections_max;
     if (taken) {
-        *ret_connection = db->idle->len ? g_ptr_array_steal_index(db->idle, db->idle->len - 1)
-                                        : NULL;
+        *ret_connection =
+            db->idle->len ? g_ptr_array_steal_index(db->idle, db->idle->len - 1) : NULL;
         db->busy++;
     }
     g_mutex_unlock(&db->lock);
@@ -311,8 +311,8 @@ parameters_read(Parameters *parameters, const char *format, va_list *args)
             if (number) {
                 g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(number / G_USEC_PER_SEC);
                 g_autofree char *text = g_date_time_format(time, "%Y-%m-%d %H:%M:%S");
-                parameters->owned[n] = g_strdup_printf("%s.%06d+00", text,
-                                                       (int) (number % G_USEC_PER_SEC));
+                parameters->owned[n] =
+                    g_strdup_printf("%s.%06d+00", text, (int) (number % G_USEC_PER_SEC));
             }
             break;
         case 'a':

@@ -186,8 +186,9 @@ bool
 virga_http_download(VirgaHttpClient *client, const char *path, const char *file,
                     unsigned timeout_ms, GError **error)
 {
-    Request request = { .method = "GET", .path = path, .timeout_ms = timeout_ms,
-                        .download = fopen(file, "wbe") };
+    Request request = {
+        .method = "GET", .path = path, .timeout_ms = timeout_ms, .download = fopen(file, "wbe")
+    };
     bool done;
 
     if (!request.download)
@@ -199,11 +200,12 @@ virga_http_download(VirgaHttpClient *client, const char *path, const char *file,
 }
 
 bool
-virga_http_upload(VirgaHttpClient *client, const char *path, const char *file,
-                  unsigned timeout_ms, char **ret_body, GError **error)
+virga_http_upload(VirgaHttpClient *client, const char *path, const char *file, unsigned timeout_ms,
+                  char **ret_body, GError **error)
 {
-    Request request = { .method = "PUT", .path = path, .timeout_ms = timeout_ms,
-                        .upload = fopen(file, "rbe") };
+    Request request = {
+        .method = "PUT", .path = path, .timeout_ms = timeout_ms, .upload = fopen(file, "rbe")
+    };
     struct stat status;
     bool done;
 

@@ -55,8 +55,8 @@ spawn_child(const char *const *argv, Pipes *pipes, pid_t *ret_pid, GError **erro
         sigaddset(&defaults, SIGPIPE); /* daemons ignore it, programs expect it */
         posix_spawnattr_setsigdefault(&attributes, &defaults);
         posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-        failure = posix_spawnp(ret_pid, argv[0], &actions, &attributes, (char *const *) argv,
-                               environ);
+        failure =
+            posix_spawnp(ret_pid, argv[0], &actions, &attributes, (char *const *) argv, environ);
         posix_spawnattr_destroy(&attributes);
         posix_spawn_file_actions_destroy(&actions);
     }

@@ -17,8 +17,7 @@ static const char sql_count[] = "SELECT count(*) FROM tag WHERE resource_id = $1
 static const char sql_unset[] =
     "DELETE FROM tag WHERE resource_id = $1 AND account_id = $2 AND key = $3"
     " AND ($4::text IS NULL OR value = $4)";
-static const char sql_unset_all[] =
-    "DELETE FROM tag WHERE resource_id = $1 AND account_id = $2";
+static const char sql_unset_all[] = "DELETE FROM tag WHERE resource_id = $1 AND account_id = $2";
 static const char sql_forget[] = "DELETE FROM tag WHERE resource_id = $1";
 static const char sql_owns[] =
     "SELECT EXISTS (SELECT 1 FROM instance WHERE id = $1 AND account_id = $2)"
@@ -68,8 +67,8 @@ check_tag(const VirgaTag *tag, GError **error)
 }
 
 bool
-virga_tag_set(VirgaTxn *txn, const char *account_id, const char *resource_id,
-              const VirgaTag *tags, size_t count, GError **error)
+virga_tag_set(VirgaTxn *txn, const char *account_id, const char *resource_id, const VirgaTag *tags,
+              size_t count, GError **error)
 {
     g_autoptr(VirgaRows) rows = NULL;
 

@@ -29,9 +29,9 @@ virga_cidr_parse_loose(const char *text, guint32 *ret_base, unsigned *ret_prefix
     guint64 prefix;
     guint32 address;
 
-    if (!slash || (size_t)(slash - text) >= sizeof base)
+    if (!slash || (size_t) (slash - text) >= sizeof base)
         return false;
-    memcpy(base, text, (size_t)(slash - text));
+    memcpy(base, text, (size_t) (slash - text));
     base[slash - text] = '\0';
     if (!virga_ipv4_parse(base, &address) ||
         !g_ascii_string_to_unsigned(slash + 1, 10, 0, 32, &prefix, NULL))

@@ -22,7 +22,7 @@ virga_network_inventory_new(void)
     VirgaNetworkInventory *inventory = g_new0(VirgaNetworkInventory, 1);
 
     inventory->vpc_ids = g_new0(char *, 1);
-    inventory->taps = g_ptr_array_new_with_free_func((GDestroyNotify)tap_free);
+    inventory->taps = g_ptr_array_new_with_free_func((GDestroyNotify) tap_free);
     return inventory;
 }
 

@@ -42,14 +42,18 @@ static const char sql_list[] =
     "SELECT i.id, i.account_id, i.vpc_id, i.subnet_id, i.zone, i.mac, host(i.address),"
     " i.description, host(p.address), p.allocation_id, i.source_dest_check,"
     " i.delete_on_termination, i.attachment_id, i.instance_id, i.device_index,"
-    " " VIRGA_SQL_TIME("i.attached") ", g.ids, g.names"
-    " FROM network_interface i LEFT JOIN public_address p ON p.interface_id = i.id"
-    " LEFT JOIN LATERAL (SELECT array_agg(m.group_id ORDER BY m.position) AS ids,"
-    "  array_agg(s.name ORDER BY m.position) AS names FROM network_interface_group m"
-    "  JOIN security_group s ON s.id = m.group_id WHERE m.interface_id = i.id) g ON true"
-    " WHERE i.account_id = $1 AND i.instance_id IS NOT NULL"
-    " AND ($2::text[] IS NULL OR i.instance_id = ANY ($2))"
-    " ORDER BY i.instance_id, i.device_index";
+    " " VIRGA_SQL_TIME(
+        "i.attached") ", g.ids, g.names"
+                      " FROM network_interface i LEFT JOIN public_address p ON p.interface_id = "
+                      "i.id"
+                      " LEFT JOIN LATERAL (SELECT array_agg(m.group_id ORDER BY m.position) AS ids,"
+                      "  array_agg(s.name ORDER BY m.position) AS names FROM "
+                      "network_interface_group m"
+                      "  JOIN security_group s ON s.id = m.group_id WHERE m.interface_id = i.id) g "
+                      "ON true"
+                      " WHERE i.account_id = $1 AND i.instance_id IS NOT NULL"
+                      " AND ($2::text[] IS NULL OR i.instance_id = ANY ($2))"
+                      " ORDER BY i.instance_id, i.device_index";
 static const char sql_release_public[] =
     "UPDATE public_address SET interface_id = NULL, account_id ="
     " CASE WHEN allocation_id IS NULL THEN NULL ELSE account_id END, released = now()"
@@ -92,10 +96,10 @@ try_address(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, const
     g_autofree char *mac = mac_of(id);
     g_autofree char *attachment = virga_id_new("eni-attach");
 
-    return virga_txn_run(txn, error, ret_inserted, sql_insert, "ssssssssssib", id,
-                         spec->account_id, spec->vpc_id, spec->subnet_id, spec->zone, mac, address,
-                         spec->description ? spec->description : "", attachment,
-                         spec->instance_id, spec->device_index, spec->delete_on_termination);
+    return virga_txn_run(txn, error, ret_inserted, sql_insert, "ssssssssssib", id, spec->account_id,
+                         spec->vpc_id, spec->subnet_id, spec->zone, mac, address,
+                         spec->description ? spec->description : "", attachment, spec->instance_id,
+                         spec->device_index, spec->delete_on_termination);
 }
 
 static bool
@@ -105,7 +109,8 @@ insert_wanted(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, Blo
     guint32 address;
     gint64 inserted;
 
-    if (!virga_ipv4_parse(spec->address, &address) || !virga_cidr_has(subnet.base, subnet.prefix, address))
+    if (!virga_ipv4_parse(spec->address, &address) ||
+        !virga_cidr_has(subnet.base, subnet.prefix, address))
         return virga_fail(error, "network interface", VIRGA_ERROR_INVALID,
                           "Address %s does not fall within the subnet's address range",
                           spec->address);
@@ -116,8 +121,8 @@ insert_wanted(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, Blo
     if (!try_address(txn, spec, id, spec->address, &inserted, error))
         return false;
     if (inserted == 0)
-        return virga_fail(error, "network interface", VIRGA_ERROR_EXISTS,
-                          "Address %s is in use.", spec->address);
+        return virga_fail(error, "network interface", VIRGA_ERROR_EXISTS, "Address %s is in use.",
+                          spec->address);
     return true;
 }
 

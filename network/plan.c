@@ -9,10 +9,10 @@
 
 #include <string.h>
 
-#define VNI_MAX 0xffffff
-#define MTU_MIN 576
-#define MTU_MAX 65520
-#define LABEL_MAX 63
+#define VNI_MAX    0xffffff
+#define MTU_MIN    576
+#define MTU_MAX    65520
+#define LABEL_MAX  63
 #define DOMAIN_MAX 200
 #define PREFIX_MIN 8 /* of a VPC; EC2 itself says 16 */
 #define PREFIX_MAX 29

@@ -46,8 +46,7 @@ static const char sql_rule_delete[] =
     " AND peer_group_id IS NOT DISTINCT FROM $7";
 
 static bool
-insert_rule(VirgaTxn *txn, const VirgaSecurityGroupRule *rule, gint64 *ret_inserted,
-            GError **error)
+insert_rule(VirgaTxn *txn, const VirgaSecurityGroupRule *rule, gint64 *ret_inserted, GError **error)
 {
     return virga_txn_run(txn, error, ret_inserted, sql_rule_insert, "sssbsiisss", rule->id,
                          rule->account_id, rule->group_id, rule->is_egress, rule->protocol,
@@ -99,8 +98,8 @@ virga_security_group_create(VirgaTxn *txn, VirgaArena *arena, const char *accoun
                             char **ret_id, GError **error)
 {
     g_autofree char *id = virga_id_new("sg");
-    g_autoptr(VirgaRows) vpc = virga_txn_query(txn, error, sql_vpc_exists, "ss", vpc_id,
-                                               account_id);
+    g_autoptr(VirgaRows) vpc =
+        virga_txn_query(txn, error, sql_vpc_exists, "ss", vpc_id, account_id);
     g_autoptr(VirgaRows) groups = NULL;
     g_autoptr(GError) reason = NULL;
 
@@ -129,8 +128,7 @@ virga_security_group_create(VirgaTxn *txn, VirgaArena *arena, const char *accoun
 
 /* Locks the group against concurrent changes; its VPC's id is in 'arena'. */
 static char *
-lock_group(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
-           GError **error)
+lock_group(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id, GError **error)
 {
     g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_lock, "ss", id, account_id);
 
@@ -156,7 +154,8 @@ virga_security_group_delete(VirgaTxn *txn, const char *account_id, const char *i
     if (g_str_equal(group->name, "default"))
         return virga_fail(error, "security group", VIRGA_ERROR_DENIED,
                           "the specified group: \"%s\" name: \"default\" cannot be deleted by a "
-                          "user", id);
+                          "user",
+                          id);
     users = virga_txn_query(txn, error, sql_users, "s", id);
     if (!users)
         return false;
@@ -214,8 +213,7 @@ virga_security_group_rules(VirgaTxn *txn, VirgaArena *arena, const char *account
                            const char *const *group_ids, VirgaSecurityGroupRule **ret,
                            size_t *ret_count, GError **error)
 {
-    g_autoptr(VirgaRows) rows =
-        virga_txn_query(txn, error, sql_rules, "sa", account_id, group_ids);
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_rules, "sa", account_id, group_ids);
 
     if (!rows)
         return false;
@@ -285,7 +283,8 @@ normalise_ports(VirgaSecurityGroupRule *rule, GError **error)
         if (from < -1 || from > 255 || to < -1 || to > 255 || (from == -1 && to != -1))
             return virga_fail(error, "security group rule", VIRGA_ERROR_INVALID,
                               "ICMP type (%" G_GINT64_FORMAT ") or code (%" G_GINT64_FORMAT
-                              ") out of range", from, to);
+                              ") out of range",
+                              from, to);
         return true;
     }
     if (!tcp_udp) { /* every port, whatever was said, as in AWS */
@@ -303,8 +302,7 @@ normalise_ports(VirgaSecurityGroupRule *rule, GError **error)
 }
 
 bool
-virga_security_group_rule_normalise(VirgaSecurityGroupRule *rule, VirgaArena *arena,
-                                    GError **error)
+virga_security_group_rule_normalise(VirgaSecurityGroupRule *rule, VirgaArena *arena, GError **error)
 {
     guint32 base;
     unsigned prefix;
@@ -355,8 +353,8 @@ virga_security_group_authorize(VirgaTxn *txn, VirgaArena *arena, const char *acc
         if (!virga_security_group_rule_normalise(rule, arena, error))
             return false;
         if (rule->peer_group_id) {
-            VirgaSecurityGroup *peer = virga_security_group_get(txn, arena, account_id,
-                                                                rule->peer_group_id, error);
+            VirgaSecurityGroup *peer =
+                virga_security_group_get(txn, arena, account_id, rule->peer_group_id, error);
             if (!peer)
                 return false;
             if (!g_str_equal(peer->vpc_id, vpc_id))
@@ -398,8 +396,8 @@ virga_security_group_revoke(VirgaTxn *txn, const char *account_id, const char *g
         if (!rule.id && !virga_security_group_rule_normalise(&rule, arena, error))
             return false;
         if (rule.id)
-            done = virga_txn_run(txn, error, &deleted, sql_rule_delete_id, "ssb", rule.id,
-                                 group_id, is_egress);
+            done = virga_txn_run(txn, error, &deleted, sql_rule_delete_id, "ssb", rule.id, group_id,
+                                 is_egress);
         else
             done = virga_txn_run(txn, error, &deleted, sql_rule_delete, "sbsiiss", group_id,
                                  is_egress, rule.protocol, rule.from_port, rule.to_port, rule.cidr,

@@ -25,8 +25,8 @@ static const char sql_vpc_touch[] =
     " (1::bigint << (32 - masklen(s.cidr))) - 5 -"                                                 \
     " (SELECT count(*) FROM network_interface n WHERE n.subnet_id = s.id) AS free FROM subnet s "
 enum { ID, ACCOUNT_ID, VPC_ID, ZONE, CIDR, MAP_PUBLIC, IS_DEFAULT, FREE };
-static const char sql_subnet_list[] =
-    SUBNET_SELECT "WHERE s.account_id = $1 AND ($2::text[] IS NULL OR s.id = ANY ($2)) ORDER BY s.id";
+static const char sql_subnet_list[] = SUBNET_SELECT
+    "WHERE s.account_id = $1 AND ($2::text[] IS NULL OR s.id = ANY ($2)) ORDER BY s.id";
 static const char sql_subnet_default[] =
     SUBNET_SELECT "WHERE s.account_id = $1 AND s.is_default AND ($2::text IS NULL OR s.zone = $2)"
                   " ORDER BY free DESC, s.zone LIMIT 1";
@@ -86,8 +86,8 @@ read_subnet(const VirgaRows *rows, int row, VirgaArena *arena, VirgaSubnet *subn
 }
 
 bool
-virga_subnet_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-                  const char *const *ids, VirgaSubnet **ret, size_t *ret_count, GError **error)
+virga_subnet_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *const *ids,
+                  VirgaSubnet **ret, size_t *ret_count, GError **error)
 {
     g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_subnet_list, "sa", account_id, ids);
 

@@ -69,19 +69,22 @@ explain_host(GString *text, const VirgaPlaceRequest *request, const VirgaPlaceHo
         g_string_append_printf(text, "has trouble: %s", host->trouble);
         break;
     case VIRGA_PLACE_NO_VCPUS:
-        g_string_append_printf(text, "%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
+        g_string_append_printf(text,
+                               "%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
                                " vCPUs are free, %" G_GINT64_FORMAT " are needed",
                                host->vcpus - host->vcpus_claimed, host->vcpus, request->vcpus);
         break;
     case VIRGA_PLACE_NO_MEMORY:
-        g_string_append_printf(text, "%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
+        g_string_append_printf(text,
+                               "%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
                                " MiB of memory are free, %" G_GINT64_FORMAT " are needed",
                                host->memory_mib - host->memory_claimed_mib, host->memory_mib,
                                request->memory_mib);
         break;
     case VIRGA_PLACE_NO_DISK:
-        g_string_append_printf(text, "%" G_GINT64_FORMAT " GiB of disk are free, %" G_GINT64_FORMAT
-                               " are needed", host->disk_free_gib, request->disk_gib);
+        g_string_append_printf(
+            text, "%" G_GINT64_FORMAT " GiB of disk are free, %" G_GINT64_FORMAT " are needed",
+            host->disk_free_gib, request->disk_gib);
         break;
     }
 }

@@ -13,12 +13,17 @@ static const char sql_attach[] =
     " VALUES ($1, $2, $3, $4)";
 static const char sql_list[] =
     "SELECT v.id, v.account_id, v.zone, v.host_id, v.type, v.snapshot_id, v.size_gib,"
-    " coalesce(v.iops, 0), coalesce(v.throughput, 0), " VIRGA_SQL_TIME("v.created") ","
-    " v.encrypted, v.made, v.lost, a.instance_id, a.device, coalesce(a.delete_on_termination,"
-    " false), " VIRGA_SQL_TIME("a.attached")
-    " FROM volume v LEFT JOIN volume_attachment a ON a.volume_id = v.id"
-    " WHERE v.account_id = $1 AND ($2::text[] IS NULL OR v.id = ANY ($2))"
-    " AND ($3::text[] IS NULL OR a.instance_id = ANY ($3)) ORDER BY v.id";
+    " coalesce(v.iops, 0), coalesce(v.throughput, 0), " VIRGA_SQL_TIME(
+        "v.created") ","
+                     " v.encrypted, v.made, v.lost, a.instance_id, a.device, "
+                     "coalesce(a.delete_on_termination,"
+                     " false), " VIRGA_SQL_TIME(
+                         "a.attached") " FROM volume v LEFT JOIN volume_attachment a ON "
+                                       "a.volume_id = v.id"
+                                       " WHERE v.account_id = $1 AND ($2::text[] IS NULL OR v.id = "
+                                       "ANY ($2))"
+                                       " AND ($3::text[] IS NULL OR a.instance_id = ANY ($3)) "
+                                       "ORDER BY v.id";
 static const char sql_made[] = "UPDATE volume SET made = true WHERE id = $1 AND NOT made";
 static const char sql_lost[] = "UPDATE volume SET lost = true WHERE id = $1 AND NOT lost";
 static const char sql_delete[] =
@@ -30,7 +35,7 @@ static const char sql_detach[] = "DELETE FROM volume_attachment WHERE instance_i
 static const char sql_snapshot_get[] =
     "SELECT id, account_id, volume_id, description, state, sha256, size_gib, bytes,"
     " " VIRGA_SQL_TIME("created") " FROM snapshot"
-    " WHERE id = $1 AND ($2::text IS NULL OR account_id = $2)";
+                                  " WHERE id = $1 AND ($2::text IS NULL OR account_id = $2)";
 static const char sql_snapshot_insert[] =
     "INSERT INTO snapshot (id, account_id, size_gib, description, state, sha256, bytes)"
     " VALUES ($1, $2, $3, $4, 'completed', $5, $6)";
@@ -41,9 +46,9 @@ virga_volume_create(VirgaTxn *txn, VirgaArena *arena, const VirgaVolumeSpec *spe
 {
     g_autofree char *id = virga_id_new("vol");
 
-    if (!virga_txn_run(txn, error, NULL, sql_insert, "ssssisiis", id, spec->account_id,
-                       spec->zone, spec->host_id, spec->size_gib, spec->type, spec->iops,
-                       spec->throughput, spec->snapshot_id) ||
+    if (!virga_txn_run(txn, error, NULL, sql_insert, "ssssisiis", id, spec->account_id, spec->zone,
+                       spec->host_id, spec->size_gib, spec->type, spec->iops, spec->throughput,
+                       spec->snapshot_id) ||
         !virga_txn_run(txn, error, NULL, sql_attach, "sssb", id, spec->instance_id, spec->device,
                        spec->delete_on_termination))
         return false;
@@ -52,9 +57,9 @@ virga_volume_create(VirgaTxn *txn, VirgaArena *arena, const VirgaVolumeSpec *spe
 }
 
 bool
-virga_volume_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-                  const char *const *ids, const char *const *instance_ids, VirgaVolume **ret,
-                  size_t *ret_count, GError **error)
+virga_volume_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *const *ids,
+                  const char *const *instance_ids, VirgaVolume **ret, size_t *ret_count,
+                  GError **error)
 {
     g_autoptr(VirgaRows) rows =
         virga_txn_query(txn, error, sql_list, "saa", account_id, ids, instance_ids);
@@ -107,8 +112,7 @@ VirgaSnapshot *
 virga_snapshot_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
                    GError **error)
 {
-    g_autoptr(VirgaRows) rows =
-        virga_txn_query(txn, error, sql_snapshot_get, "ss", id, account_id);
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_snapshot_get, "ss", id, account_id);
     VirgaSnapshot *snapshot;
 
     if (!rows)

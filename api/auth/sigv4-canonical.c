@@ -26,11 +26,11 @@ static void
 append_encoded(GString *out, const char *text, gsize length, bool keep_slash)
 {
     for (gsize i = 0; i < length; i++) {
-        guchar byte = (guchar)text[i];
+        guchar byte = (guchar) text[i];
 
         if (g_ascii_isalnum(byte) || strchr("-._~", byte ? byte : 1) ||
             (keep_slash && byte == '/')) {
-            g_string_append_c(out, (char)byte);
+            g_string_append_c(out, (char) byte);
         } else {
             g_string_append_c(out, '%');
             g_string_append_c(out, hex_upper[byte >> 4]);
@@ -50,12 +50,12 @@ normalize_path(const char *path)
 
     for (char **segment = segments; *segment; segment++) {
         if (g_str_equal(*segment, ".."))
-            g_ptr_array_set_size(kept, kept->len ? (int)kept->len - 1 : 0);
+            g_ptr_array_set_size(kept, kept->len ? (int) kept->len - 1 : 0);
         else if (**segment && !g_str_equal(*segment, "."))
             g_ptr_array_add(kept, *segment);
     }
     for (guint i = 0; i < kept->len; i++)
-        g_string_append_printf(out, "/%s", (char *)kept->pdata[i]);
+        g_string_append_printf(out, "/%s", (char *) kept->pdata[i]);
     if (!kept->len || (length && path[length - 1] == '/'))
         g_string_append_c(out, '/');
     return g_string_free(out, FALSE);

@@ -88,7 +88,7 @@ parse_authorization(VirgaArena *arena, const char *text, VirgaSigv4 *parts,
             place = &parts->signed_headers;
         else if (g_str_has_prefix(text, "Signature="))
             place = &parts->signature;
-        value = virga_arena_strndup(arena, equals + 1, (gsize)(text + length - equals - 1));
+        value = virga_arena_strndup(arena, equals + 1, (gsize) (text + length - equals - 1));
         if (place && *place)
             return incomplete(error, "Authorization header is malformed");
         if (place)
@@ -162,7 +162,7 @@ check_signed_headers(const char *names, GError **error)
                 return incomplete(error, "SignedHeaders must be names in lower case");
         }
     }
-    if (!g_strv_contains((const char *const *)list, "host"))
+    if (!g_strv_contains((const char *const *) list, "host"))
         return sigv4_mismatch(error, "'Host' or ':authority' must be a 'SignedHeader' in the AWS "
                                      "Authorization.");
     return true;

@@ -5,7 +5,7 @@
 #include "api/sigv4.h"
 
 #define SHA256_BYTES 32
-#define SHA256_HEX 64
+#define SHA256_HEX   64
 
 void sigv4_append_sha256(GString *out, const void *data, gsize size);
 bool sigv4_mismatch(GError **error, const char *why);

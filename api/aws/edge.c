@@ -173,7 +173,7 @@ read_parameters(Passage *passage, GError **error)
     if (!is_form(request))
         return virga_api_fail(error, "InvalidRequest", 415,
                               "The body must be application/x-www-form-urlencoded");
-    return virga_wire_parse_form(passage->arena, (const char *)request->body, request->body_size,
+    return virga_wire_parse_form(passage->arena, (const char *) request->body, request->body_size,
                                  &passage->parameters, error);
 }
 
@@ -204,7 +204,7 @@ wants_dry_run(const VirgaWireShape *input, const void *request)
     const VirgaWireMember *member = virga_wire_member(input, "DryRun");
 
     return member && member->shape->type == VIRGA_WIRE_BOOLEAN &&
-           *(const bool *)((const guint8 *)request + member->offset);
+           *(const bool *) ((const guint8 *) request + member->offset);
 }
 
 /* Calls the handler; *ret_response stays NULL for the empty set of an unhandled Describe. */

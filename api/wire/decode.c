@@ -61,8 +61,8 @@ compare_components(const char *a, gsize a_length, const char *b, gsize b_length)
 static int
 compare_parameters(const void *a, const void *b)
 {
-    const char *left = ((const VirgaWireParameter *)a)->name;
-    const char *right = ((const VirgaWireParameter *)b)->name;
+    const char *left = ((const VirgaWireParameter *) a)->name;
+    const char *right = ((const VirgaWireParameter *) b)->name;
 
     for (;;) {
         gsize left_length = component_length(left), right_length = component_length(right);
@@ -133,17 +133,17 @@ check_required(const VirgaWireShape *shape, const guint8 *out, const char *prefi
         if (!member->required)
             continue;
         if (member->has_offset)
-            present = *(const bool *)(out + member->has_offset);
+            present = *(const bool *) (out + member->has_offset);
         else if (member->shape->type == VIRGA_WIRE_LIST)
-            present = ((const VirgaWireList *)value)->count > 0;
+            present = ((const VirgaWireList *) value)->count > 0;
         else if (member->shape->type == VIRGA_WIRE_TIMESTAMP)
-            present = *(const gint64 *)value != 0;
+            present = *(const gint64 *) value != 0;
         else /* pointers, and blobs, which begin with one */
-            present = *(void *const *)value != NULL;
+            present = *(void *const *) value != NULL;
         if (!present)
             return virga_api_fail(error, "MissingParameter", 400,
                                   "The request must contain the parameter %.*s%s",
-                                  (int)MIN(prefix_length, 200), prefix, member->input);
+                                  (int) MIN(prefix_length, 200), prefix, member->input);
     }
     return true;
 }
@@ -216,13 +216,13 @@ decode_member(Decoder *decoder, const VirgaWireMember *member, Range range, gsiz
     if (member->shape->type == VIRGA_WIRE_STRUCT) {
         void *structure = virga_arena_alloc(decoder->arena, 1, member->shape->size);
 
-        *(void **)value = structure;
+        *(void **) value = structure;
         value = structure;
     }
     if (!decode_component(decoder, member->shape, flat, range, length, value, error))
         return false;
     if (member->has_offset)
-        *(bool *)(out + member->has_offset) = true;
+        *(bool *) (out + member->has_offset) = true;
     return true;
 }
 
@@ -261,11 +261,11 @@ static bool
 check_length(const Decoder *decoder, const VirgaWireShape *shape, Range range, gsize count,
              GError **error)
 {
-    if (shape->has_max && (gint64)count > shape->max)
+    if (shape->has_max && (gint64) count > shape->max)
         return virga_api_fail(error, "InvalidParameterValue", 400,
                               "The list at %.200s has more than %" G_GINT64_FORMAT " elements",
                               decoder->parameters[range.from].name, shape->max);
-    if (shape->has_min && (gint64)count < shape->min)
+    if (shape->has_min && (gint64) count < shape->min)
         return virga_api_fail(error, "InvalidParameterValue", 400,
                               "The list at %.200s has less than %" G_GINT64_FORMAT " elements",
                               decoder->parameters[range.from].name, shape->min);
@@ -297,7 +297,7 @@ decode_list(Decoder *decoder, const VirgaWireShape *shape, Range range, VirgaWir
         Range same = same_component(decoder, range, length);
 
         if (!decode_component(decoder, element, flat, same, length,
-                              (guint8 *)out->items + i * element->size, error))
+                              (guint8 *) out->items + i * element->size, error))
             return false;
         range.from = same.to;
     }
@@ -394,7 +394,7 @@ virga_wire_decode(VirgaArena *arena, VirgaWireProtocol protocol, const VirgaWire
 static int
 compare_action(const void *name, const void *action)
 {
-    return strcmp(name, ((const VirgaWireAction *)action)->name);
+    return strcmp(name, ((const VirgaWireAction *) action)->name);
 }
 
 const VirgaWireAction *

@@ -41,7 +41,7 @@ append_valid(GString *out, const char *text, gsize length)
     gsize start = 0;
 
     for (gsize i = 0; i < length; i++) {
-        const guchar *at = (const guchar *)text + i;
+        const guchar *at = (const guchar *) text + i;
         const char *instead;
         gsize replaced;
 
@@ -50,12 +50,12 @@ append_valid(GString *out, const char *text, gsize length)
         instead = replacement(at, &replaced);
         if (!instead)
             continue;
-        g_string_append_len(out, text + start, (gssize)(i - start));
+        g_string_append_len(out, text + start, (gssize) (i - start));
         g_string_append(out, instead);
         i += replaced - 1;
         start = i + 1;
     }
-    g_string_append_len(out, text + start, (gssize)(length - start));
+    g_string_append_len(out, text + start, (gssize) (length - start));
 }
 
 void
@@ -70,9 +70,9 @@ virga_wire_append_escaped(GString *out, const char *text)
             append_valid(out, text, left);
             return;
         }
-        append_valid(out, text, (gsize)(end - text));
+        append_valid(out, text, (gsize) (end - text));
         g_string_append(out, "\xEF\xBF\xBD");
-        left -= (gsize)(end - text) + 1;
+        left -= (gsize) (end - text) + 1;
         text = end + 1;
     }
 }
@@ -178,7 +178,7 @@ encode_list(GString *out, const char *name, const VirgaWireShape *shape, bool fl
     if (!flat)
         open_element(out, name);
     for (gsize i = 0; i < list->count; i++) {
-        const void *value = (const guint8 *)list->items + i * element->size;
+        const void *value = (const guint8 *) list->items + i * element->size;
 
         if (element->type == VIRGA_WIRE_STRUCT)
             encode_structure(out, element_name, element, value);
@@ -201,11 +201,11 @@ encode_members(GString *out, const VirgaWireShape *shape, const guint8 *structur
         if (member->shape->type == VIRGA_WIRE_LIST) {
             encode_list(out, member->output, member->shape, member->flat, value);
         } else if (member->shape->type == VIRGA_WIRE_STRUCT) {
-            const void *inner = *(const void *const *)value;
+            const void *inner = *(const void *const *) value;
 
             if (inner)
                 encode_structure(out, member->output, member->shape, inner);
-        } else if (!member->has_offset || *(const bool *)(structure + member->has_offset)) {
+        } else if (!member->has_offset || *(const bool *) (structure + member->has_offset)) {
             encode_scalar(out, member->output, member->shape, value);
         }
     }

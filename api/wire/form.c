@@ -30,13 +30,13 @@ unescape(const char *text, gsize length, char *out)
             low = g_ascii_xdigit_value(text[i + 2]);
             if (high < 0 || low < 0)
                 return -1;
-            out[used++] = (char)(high << 4 | low);
+            out[used++] = (char) (high << 4 | low);
             i += 2;
         } else {
             out[used++] = text[i];
         }
     }
-    return (gssize)used;
+    return (gssize) used;
 }
 
 static const char *
@@ -50,7 +50,7 @@ decode(VirgaArena *arena, const char *text, gsize length, GError **error)
         return NULL;
     }
     /* Refuses NUL too, so that the text is whole as a C string. */
-    if (!g_utf8_validate_len(out, (gsize)used, NULL)) {
+    if (!g_utf8_validate_len(out, (gsize) used, NULL)) {
         malformed("it is not UTF-8", error);
         return NULL;
     }
@@ -72,7 +72,7 @@ add_pair(VirgaArena *arena, const char *text, gsize length, VirgaWireParameters 
          GError **error)
 {
     const char *equals = memchr(text, '=', length);
-    gsize name_length = equals ? (gsize)(equals - text) : length;
+    gsize name_length = equals ? (gsize) (equals - text) : length;
     VirgaWireParameter *parameter = &parameters->items[parameters->count];
 
     parameter->name = decode(arena, text, name_length, error);
@@ -103,7 +103,7 @@ virga_wire_parse_form(VirgaArena *arena, const char *text, gsize length,
     parameters->items = items;
     for (gsize start = 0; start < length;) {
         const char *end = memchr(text + start, '&', length - start);
-        gsize stop = end ? (gsize)(end - text) : length;
+        gsize stop = end ? (gsize) (end - text) : length;
 
         if (stop > start && !add_pair(arena, text + start, stop - start, parameters, error))
             return false;

@@ -68,7 +68,7 @@ walk_value(const Walk *walk, guint step, const VirgaWireShape *shape, const void
     }
     for (gsize i = 0; i < list->count; i++) {
         if (!walk_value(walk, step, shape->element,
-                        (const guint8 *)list->items + i * shape->element->size))
+                        (const guint8 *) list->items + i * shape->element->size))
             return false;
     }
     return true;
@@ -81,10 +81,10 @@ walk_structure(const Walk *walk, guint step, const guint8 *structure)
     const void *value = structure + member->offset;
 
     if (member->shape->type == VIRGA_WIRE_STRUCT) {
-        const void *inner = *(const void *const *)value;
+        const void *inner = *(const void *const *) value;
         return !inner || walk_structure(walk, step + 1, inner);
     }
-    if (member->has_offset && !*(const bool *)(structure + member->has_offset))
+    if (member->has_offset && !*(const bool *) (structure + member->has_offset))
         return true;
     return walk_value(walk, step + 1, member->shape, value);
 }

@@ -26,7 +26,7 @@ check_enum(const VirgaWireShape *shape, const char *name, const char *text, GErr
         if (g_str_equal(*value, text))
             return true;
     }
-    valid = g_strjoinv(", ", (char **)shape->values);
+    valid = g_strjoinv(", ", (char **) shape->values);
     why = g_strdup_printf("Valid values: %.2000s", valid);
     return refuse(name, text, why, error);
 }
@@ -79,8 +79,8 @@ parse_double(const VirgaWireShape *shape, const char *name, const char *text, do
     *out = g_ascii_strtod(text, &end);
     if (!*text || *end || g_ascii_isspace(*text) || errno || !isfinite(*out))
         return refuse(name, text, "It must be a number.", error);
-    if ((shape->has_min && *out < (double)shape->min) ||
-        (shape->has_max && *out > (double)shape->max))
+    if ((shape->has_min && *out < (double) shape->min) ||
+        (shape->has_max && *out > (double) shape->max))
         return refuse(name, text, "It is out of range.", error);
     return true;
 }
@@ -129,7 +129,7 @@ parse_blob(VirgaArena *arena, const char *name, const char *text, VirgaWireBlob 
 
     if (!is_base64(copy, strlen(copy)))
         return refuse(name, text, "It must be base64.", error);
-    out->data = (const guint8 *)copy;
+    out->data = (const guint8 *) copy;
     out->length = 0;
     if (*copy)
         g_base64_decode_inplace(copy, &out->length);
@@ -169,7 +169,7 @@ put_number(char *out, guint64 value, int digits)
     int count = 0;
 
     for (; value || count < digits; value /= 10)
-        reversed[count++] = (char)('0' + value % 10);
+        reversed[count++] = (char) ('0' + value % 10);
     while (count)
         *out++ = reversed[--count];
     return out;
@@ -187,9 +187,9 @@ civil_date(gint64 days, int *year, int *month, int *day)
     gint64 of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     gint64 from_march = (5 * of_year + 2) / 153;
 
-    *day = (int)(of_year - (153 * from_march + 2) / 5 + 1);
-    *month = (int)(from_march < 10 ? from_march + 3 : from_march - 9);
-    *year = (int)(year_of_era + era * 400 + (*month <= 2));
+    *day = (int) (of_year - (153 * from_march + 2) / 5 + 1);
+    *month = (int) (from_march < 10 ? from_march + 3 : from_march - 9);
+    *year = (int) (year_of_era + era * 400 + (*month <= 2));
 }
 
 static void
@@ -203,19 +203,19 @@ put_time(gint64 time_us, char buffer[static VIRGA_WIRE_TEXT_SIZE])
     char *out = buffer;
 
     civil_date(days, &year, &month, &day);
-    out = put_number(out, (guint64)year, 4);
+    out = put_number(out, (guint64) year, 4);
     *out++ = '-';
-    out = put_number(out, (guint64)month, 2);
+    out = put_number(out, (guint64) month, 2);
     *out++ = '-';
-    out = put_number(out, (guint64)day, 2);
+    out = put_number(out, (guint64) day, 2);
     *out++ = 'T';
-    out = put_number(out, (guint64)(ms / 3600000), 2);
+    out = put_number(out, (guint64) (ms / 3600000), 2);
     *out++ = ':';
-    out = put_number(out, (guint64)(ms / 60000 % 60), 2);
+    out = put_number(out, (guint64) (ms / 60000 % 60), 2);
     *out++ = ':';
-    out = put_number(out, (guint64)(ms / 1000 % 60), 2);
+    out = put_number(out, (guint64) (ms / 1000 % 60), 2);
     *out++ = '.';
-    out = put_number(out, (guint64)(ms % 1000), 3);
+    out = put_number(out, (guint64) (ms % 1000), 3);
     *out++ = 'Z';
     *out = '\0';
 }
@@ -227,7 +227,7 @@ put_integer(gint64 value, char buffer[static VIRGA_WIRE_TEXT_SIZE])
 
     if (value < 0)
         *out++ = '-';
-    out = put_number(out, value < 0 ? 0 - (guint64)value : (guint64)value, 1);
+    out = put_number(out, value < 0 ? 0 - (guint64) value : (guint64) value, 1);
     *out = '\0';
     return buffer;
 }
@@ -238,18 +238,18 @@ virga_wire_scalar_text(VirgaWireType type, const void *value,
 {
     switch (type) {
     case VIRGA_WIRE_STRING:
-        return *(const char *const *)value;
+        return *(const char *const *) value;
     case VIRGA_WIRE_INTEGER:
     case VIRGA_WIRE_LONG:
-        return put_integer(*(const gint64 *)value, buffer);
+        return put_integer(*(const gint64 *) value, buffer);
     case VIRGA_WIRE_DOUBLE:
-        return g_ascii_formatd(buffer, VIRGA_WIRE_TEXT_SIZE, "%.15g", *(const double *)value);
+        return g_ascii_formatd(buffer, VIRGA_WIRE_TEXT_SIZE, "%.15g", *(const double *) value);
     case VIRGA_WIRE_BOOLEAN:
-        return *(const bool *)value ? "true" : "false";
+        return *(const bool *) value ? "true" : "false";
     case VIRGA_WIRE_TIMESTAMP:
-        if (*(const gint64 *)value == 0)
+        if (*(const gint64 *) value == 0)
             return NULL;
-        put_time(*(const gint64 *)value, buffer);
+        put_time(*(const gint64 *) value, buffer);
         return buffer;
     case VIRGA_WIRE_BLOB:
     case VIRGA_WIRE_STRUCT:

@@ -97,8 +97,8 @@ set_state(Fake *fake, const char *id, VirgaDomainState state, VirgaDomainReason 
 static bool
 fake_resume(VirgaHypervisor *hypervisor, const char *id, GError **error)
 {
-    return set_state((Fake *) hypervisor, id, VIRGA_DOMAIN_RUNNING, VIRGA_DOMAIN_REASON_NONE,
-                     false, error);
+    return set_state((Fake *) hypervisor, id, VIRGA_DOMAIN_RUNNING, VIRGA_DOMAIN_REASON_NONE, false,
+                     error);
 }
 
 static bool

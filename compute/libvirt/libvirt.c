@@ -164,8 +164,7 @@ read_state(int state, int reason, VirgaDomainState *ret_state, VirgaDomainReason
     *ret_reason = VIRGA_DOMAIN_REASON_NONE;
     switch (state) {
     case VIR_DOMAIN_PAUSED:
-        *ret_state = reason == VIR_DOMAIN_PAUSED_IOERROR ? VIRGA_DOMAIN_STUCK
-                                                         : VIRGA_DOMAIN_PAUSED;
+        *ret_state = reason == VIR_DOMAIN_PAUSED_IOERROR ? VIRGA_DOMAIN_STUCK : VIRGA_DOMAIN_PAUSED;
         return;
     case VIR_DOMAIN_SHUTOFF:
     case VIR_DOMAIN_CRASHED:
@@ -198,8 +197,8 @@ libvirt_inspect(VirgaHypervisor *hypervisor, const char *id, VirgaDomainState *r
         *ret_state = VIRGA_DOMAIN_ABSENT;
         return true;
     }
-    done = virDomainGetState(domain, &state, &detail, 0) == 0 ||
-           fail(error, "get the state of", id);
+    done =
+        virDomainGetState(domain, &state, &detail, 0) == 0 || fail(error, "get the state of", id);
     if (done)
         read_state(state, detail, ret_state, ret_reason);
     virDomainFree(domain);

@@ -40,7 +40,7 @@ leave(Fake *fake)
 static bool
 fake_apply(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, guint64 *ret_epoch, GError **error)
 {
-    Fake *fake = (Fake *)driver;
+    Fake *fake = (Fake *) driver;
 
     if (!enter(fake, "apply", error))
         return false;
@@ -53,7 +53,7 @@ static bool
 fake_tap_prepare(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, const VirgaVpcPort *port,
                  uid_t owner, GError **error)
 {
-    Fake *fake = (Fake *)driver;
+    Fake *fake = (Fake *) driver;
     g_autofree char *tap = virga_network_tap_name(driver, port->id);
 
     if (!enter(fake, "prepare a tap", error))
@@ -67,7 +67,7 @@ static bool
 fake_tap_plug(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, const VirgaVpcPort *port,
               GError **error)
 {
-    Fake *fake = (Fake *)driver;
+    Fake *fake = (Fake *) driver;
     g_autofree char *tap = virga_network_tap_name(driver, port->id);
     bool ready;
 
@@ -85,7 +85,7 @@ fake_tap_plug(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, const VirgaV
 static bool
 fake_tap_remove(VirgaNetworkDriver *driver, const char *vpc_id, const char *tap, GError **error)
 {
-    Fake *fake = (Fake *)driver;
+    Fake *fake = (Fake *) driver;
 
     if (!enter(fake, "remove a tap", error))
         return false;
@@ -102,19 +102,19 @@ is_in(gpointer tap, gpointer vpc_id, gpointer wanted)
 static bool
 fake_remove(VirgaNetworkDriver *driver, const char *vpc_id, GError **error)
 {
-    Fake *fake = (Fake *)driver;
+    Fake *fake = (Fake *) driver;
 
     if (!enter(fake, "remove a vpc", error))
         return false;
     g_hash_table_remove(fake->vpcs, vpc_id);
-    g_hash_table_foreach_remove(fake->taps, is_in, (gpointer)vpc_id);
+    g_hash_table_foreach_remove(fake->taps, is_in, (gpointer) vpc_id);
     return leave(fake);
 }
 
 static VirgaNetworkInventory *
 fake_list(VirgaNetworkDriver *driver, GError **error)
 {
-    Fake *fake = (Fake *)driver;
+    Fake *fake = (Fake *) driver;
     g_autoptr(GStrvBuilder) ids = g_strv_builder_new();
     VirgaNetworkInventory *inventory;
     GHashTableIter iter;
@@ -130,7 +130,7 @@ fake_list(VirgaNetworkDriver *driver, GError **error)
     inventory->vpc_ids = g_strv_builder_end(ids);
     g_hash_table_iter_init(&iter, fake->taps);
     while (g_hash_table_iter_next(&iter, &key, &value))
-        virga_network_inventory_add_tap(inventory, key, *(char *)value ? value : NULL);
+        virga_network_inventory_add_tap(inventory, key, *(char *) value ? value : NULL);
     leave(fake);
     return inventory;
 }
@@ -140,7 +140,7 @@ static bool
 fake_listen(VirgaNetworkDriver *driver, const char *vpc_id, const char *address, guint16 port,
             int *ret_fd, GError **error)
 {
-    Fake *fake = (Fake *)driver;
+    Fake *fake = (Fake *) driver;
     struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
     int fd;
 
@@ -148,7 +148,7 @@ fake_listen(VirgaNetworkDriver *driver, const char *vpc_id, const char *address,
         return false;
     leave(fake);
     fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof any) < 0 || listen(fd, 16) < 0) {
+    if (fd < 0 || bind(fd, (struct sockaddr *) &any, sizeof any) < 0 || listen(fd, 16) < 0) {
         virga_fail_errno(error, "vpc", errno, "could not listen in vpc \"%s\"", vpc_id);
         if (fd >= 0)
             close(fd);
@@ -161,7 +161,7 @@ fake_listen(VirgaNetworkDriver *driver, const char *vpc_id, const char *address,
 static void
 fake_free(VirgaNetworkDriver *driver)
 {
-    Fake *fake = (Fake *)driver;
+    Fake *fake = (Fake *) driver;
 
     g_hash_table_unref(fake->vpcs);
     g_hash_table_unref(fake->taps);
@@ -194,7 +194,7 @@ virga_network_fake_new(const char *tag, const char *host_id)
 void
 virga_network_fake_fail_at(VirgaNetworkDriver *driver, unsigned call)
 {
-    Fake *fake = (Fake *)driver;
+    Fake *fake = (Fake *) driver;
 
     g_mutex_lock(&fake->mutex);
     fake->fail_at = call;
@@ -205,7 +205,7 @@ virga_network_fake_fail_at(VirgaNetworkDriver *driver, unsigned call)
 bool
 virga_network_fake_failed(VirgaNetworkDriver *driver)
 {
-    Fake *fake = (Fake *)driver;
+    Fake *fake = (Fake *) driver;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->mutex);
     return fake->failed;
 }
@@ -213,7 +213,7 @@ virga_network_fake_failed(VirgaNetworkDriver *driver)
 bool
 virga_network_fake_plugged(VirgaNetworkDriver *driver, const char *vpc_id, const char *port_id)
 {
-    Fake *fake = (Fake *)driver;
+    Fake *fake = (Fake *) driver;
     g_autofree char *tap = virga_network_tap_name(driver, port_id);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->mutex);
 

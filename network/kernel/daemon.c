@@ -41,19 +41,19 @@ virga_daemon_pid(const VirgaDaemon *daemon)
     if (!g_file_get_contents(pid_file, &text, NULL, NULL) ||
         !g_ascii_string_to_unsigned(g_strstrip(text), 10, 2, G_MAXINT, &pid, NULL))
         return 0;
-    proc = g_strdup_printf("/proc/%d/cmdline", (int)pid);
+    proc = g_strdup_printf("/proc/%d/cmdline", (int) pid);
     if (!g_file_get_contents(proc, &command, &length, NULL))
         return 0;
     for (const char *at = command; at < command + length; at += strlen(at) + 1)
         if (g_str_equal(at, argument))
-            return (pid_t)pid;
+            return (pid_t) pid;
     return 0;
 }
 
 static bool
 is_here(pid_t pid)
 {
-    g_autofree char *path = g_strdup_printf("/proc/%d/ns/net", (int)pid);
+    g_autofree char *path = g_strdup_printf("/proc/%d/ns/net", (int) pid);
     struct stat its, ours;
 
     return stat(path, &its) == 0 && stat("/proc/thread-self/ns/net", &ours) == 0 &&
@@ -78,7 +78,7 @@ virga_daemon_stop(const VirgaDaemon *daemon, GError **error)
 {
     g_autofree char *pid_file = file_of(daemon, "dnsmasq.pid");
     pid_t pid = virga_daemon_pid(daemon);
-    int pidfd = pid ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    int pidfd = pid ? (int) syscall(SYS_pidfd_open, pid, 0) : -1;
     struct pollfd fd = { pidfd, POLLIN, 0 };
     bool ended = true;
 
@@ -94,7 +94,7 @@ virga_daemon_stop(const VirgaDaemon *daemon, GError **error)
         close(pidfd);
     if (!ended)
         return virga_fail(error, "network", VIRGA_ERROR_INTERNAL, "could not stop dnsmasq %d",
-                          (int)pid);
+                          (int) pid);
     unlink(pid_file);
     return true;
 }
@@ -111,7 +111,7 @@ virga_daemon_ensure(const VirgaDaemon *daemon, const char *config, bool reload, 
 
     if (pid && !changed && is_here(pid))
         return !reload || kill(pid, SIGHUP) == 0 ||
-               virga_fail_errno(error, "network", errno, "could not signal dnsmasq %d", (int)pid);
+               virga_fail_errno(error, "network", errno, "could not signal dnsmasq %d", (int) pid);
     /* Stopped before its file is replaced: after a crash in between the two still agree.  It
      * detaches itself into a session of its own, and returns when it is ready. */
     return virga_daemon_stop(daemon, error) &&

@@ -37,9 +37,9 @@ append_mtus(GString *text, const VirgaKernelConfig *config, const VirgaVpcPlan *
         const VirgaVpcPort *port = plan->ports->pdata[i];
 
         if (port->mtu && port->mtu != config->mtu && virga_kernel_is_local(config, port) &&
-            g_hash_table_add(done, GINT_TO_POINTER((int)port->mtu)))
-            g_string_append_printf(text, "dhcp-option=tag:mtu%d,option:mtu,%d\n", (int)port->mtu,
-                                   (int)port->mtu);
+            g_hash_table_add(done, GINT_TO_POINTER((int) port->mtu)))
+            g_string_append_printf(text, "dhcp-option=tag:mtu%d,option:mtu,%d\n", (int) port->mtu,
+                                   (int) port->mtu);
     }
 }
 
@@ -114,7 +114,7 @@ virga_dns_dhcp_hosts(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
             continue;
         g_string_append(text, port->mac);
         if (port->mtu && port->mtu != config->mtu)
-            g_string_append_printf(text, ",set:mtu%d", (int)port->mtu);
+            g_string_append_printf(text, ",set:mtu%d", (int) port->mtu);
         g_string_append_printf(text, ",%s,%s,%d\n", port->address,
                                port->hostname ? port->hostname : name, LEASE_SECONDS);
     }

@@ -66,7 +66,7 @@ look_at_addresses(const char *gateway, bool *ret_has_gateway, bool *ret_has_glob
 
         if (!each->ifa_addr || each->ifa_addr->sa_family != AF_INET)
             continue;
-        address = ntohl(((struct sockaddr_in *)(void *)each->ifa_addr)->sin_addr.s_addr);
+        address = ntohl(((struct sockaddr_in *) (void *) each->ifa_addr)->sin_addr.s_addr);
         if (address == wanted)
             *ret_has_gateway = true;
         else if (address >> 24 != 127 && address >> 16 != 0xa9fe)
@@ -153,21 +153,21 @@ naming_command(const char *namespace, const VirgaDaemon *dnsmasq, bool *ret_new)
     unlink(path); /* a name without a namespace, after a reboot or a crash */
     *ret_new = pid == 0;
     if (pid)
-        return g_strdup_printf("netns attach %s %d\n", namespace, (int)pid);
+        return g_strdup_printf("netns attach %s %d\n", namespace, (int) pid);
     return g_strdup_printf("netns add %s\n", namespace);
 }
 
 static bool
 has_uplink(void *data, GError **error)
 {
-    *(bool *)data = if_nametoindex(VIRGA_UPLINK) != 0;
+    *(bool *) data = if_nametoindex(VIRGA_UPLINK) != 0;
     return true;
 }
 
 static bool
 has_vxlan(void *data, GError **error)
 {
-    *(bool *)data = if_nametoindex(VIRGA_VXLAN) != 0;
+    *(bool *) data = if_nametoindex(VIRGA_VXLAN) != 0;
     return true;
 }
 

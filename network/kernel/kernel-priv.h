@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define VIRGA_UPLINK "up0" /* the namespace's end of the veth pair */
-#define VIRGA_VXLAN "vx0"
+#define VIRGA_UPLINK           "up0" /* the namespace's end of the veth pair */
+#define VIRGA_VXLAN            "vx0"
 #define VIRGA_METADATA_ADDRESS "169.254.169.254"
 #define VIRGA_RESOLVER_ADDRESS "169.254.169.253"
 #define VIRGA_SPAWN_TIMEOUT_MS 10000

@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TRANSIT_CIDR "169.254.0.0/17"
+#define TRANSIT_CIDR   "169.254.0.0/17"
 #define LISTEN_BACKLOG 64
 
 typedef struct {
@@ -198,7 +198,7 @@ static bool
 kernel_apply(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, guint64 *ret_epoch,
              GError **error)
 {
-    Kernel *kernel = (Kernel *)driver;
+    Kernel *kernel = (Kernel *) driver;
     g_auto(Job) job;
     g_autoptr(GRWLockReaderLocker) locker = NULL;
     bool is_new;
@@ -245,7 +245,7 @@ static bool
 kernel_tap_prepare(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, const VirgaVpcPort *port,
                    uid_t owner, GError **error)
 {
-    Kernel *kernel = (Kernel *)driver;
+    Kernel *kernel = (Kernel *) driver;
     g_autofree char *tap = virga_kernel_tap(&kernel->config, port->id);
     TapLook look = { tap, false, false };
     g_auto(Job) job;
@@ -283,7 +283,7 @@ static bool
 kernel_tap_plug(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, const VirgaVpcPort *port,
                 GError **error)
 {
-    Kernel *kernel = (Kernel *)driver;
+    Kernel *kernel = (Kernel *) driver;
     g_autofree char *tap = virga_kernel_tap(&kernel->config, port->id);
     g_autofree char *move = NULL;
     TapLook look = { tap, false, false };
@@ -308,7 +308,7 @@ kernel_tap_plug(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, const Virg
 static bool
 kernel_tap_remove(VirgaNetworkDriver *driver, const char *vpc_id, const char *tap, GError **error)
 {
-    Kernel *kernel = (Kernel *)driver;
+    Kernel *kernel = (Kernel *) driver;
     g_autofree char *name = g_strdup(tap);
 
     if (vpc_id) {
@@ -370,7 +370,7 @@ static VirgaNetworkInventory *kernel_list(VirgaNetworkDriver *driver, GError **e
 static bool
 kernel_remove(VirgaNetworkDriver *driver, const char *vpc_id, GError **error)
 {
-    Kernel *kernel = (Kernel *)driver;
+    Kernel *kernel = (Kernel *) driver;
     g_autoptr(VirgaNetworkInventory) left = NULL;
     g_auto(Job) job;
     g_autoptr(GRWLockWriterLocker) locker = NULL;
@@ -444,7 +444,7 @@ listen_inside(void *data, GError **error)
 
     if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
         setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on) == 0 &&
-        bind(fd, (struct sockaddr *)&want->address, sizeof want->address) == 0 &&
+        bind(fd, (struct sockaddr *) &want->address, sizeof want->address) == 0 &&
         listen(fd, LISTEN_BACKLOG) == 0) {
         want->fd = fd;
         return true;
@@ -464,7 +464,7 @@ kernel_listen(VirgaNetworkDriver *driver, const char *vpc_id, const char *addres
     guint32 number = 0;
     g_auto(Job) job;
 
-    job_init(&job, (Kernel *)driver, vpc_id, NULL);
+    job_init(&job, (Kernel *) driver, vpc_id, NULL);
     if (!virga_netns_exists(job.namespace))
         return virga_fail(error, "vpc", VIRGA_ERROR_STATE, "vpc \"%s\" is not on this host",
                           vpc_id);
@@ -479,7 +479,7 @@ kernel_listen(VirgaNetworkDriver *driver, const char *vpc_id, const char *addres
 static void
 kernel_free(VirgaNetworkDriver *driver)
 {
-    Kernel *kernel = (Kernel *)driver;
+    Kernel *kernel = (Kernel *) driver;
     VirgaKernelConfig *config = &kernel->config;
 
     g_free(config->tag);
@@ -543,7 +543,7 @@ copy_settings(VirgaKernelConfig *config, const VirgaKernelSettings *settings)
     config->resolv_conf = g_strdup(resolv);
     config->underlay_address = g_strdup(settings->underlay_address);
     config->public_cidrs =
-        settings->public_cidrs ? g_strdupv((GStrv)settings->public_cidrs) : g_new0(char *, 1);
+        settings->public_cidrs ? g_strdupv((GStrv) settings->public_cidrs) : g_new0(char *, 1);
     config->masquerade = !settings->no_masquerade;
     config->mtu = settings->mtu ? settings->mtu : settings->underlay_address ? 1450 : 1500;
     virga_cidr_parse(transit, &config->transit_base, &prefix);
@@ -574,6 +574,7 @@ virga_network_kernel_new(const VirgaKernelSettings *settings, GError **error)
     g_mutex_init(&kernel->host.lock);
     g_mutex_init(&kernel->lock);
     g_rw_lock_init(&kernel->in_use);
-    kernel->vpcs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)vpc_free);
+    kernel->vpcs =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify) vpc_free);
     return &kernel->base;
 }

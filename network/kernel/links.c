@@ -273,7 +273,7 @@ append_set_command(GString *text, const char *line)
     if (g_str_has_prefix(line, "link "))
         g_string_append_printf(text, "link set dev %s\n", rest);
     else
-        g_string_append_printf(text, "%.*s replace %s\n", (int)(rest - line - 1), line, rest);
+        g_string_append_printf(text, "%.*s replace %s\n", (int) (rest - line - 1), line, rest);
 }
 
 static void
@@ -281,7 +281,7 @@ append_delete_command(GString *text, const char *line)
 {
     const char *rest = strchr(line, ' ') + 1;
 
-    g_string_append_printf(text, "%.*s del %s\n", (int)(rest - line - 1), line, rest);
+    g_string_append_printf(text, "%.*s del %s\n", (int) (rest - line - 1), line, rest);
 }
 
 static GHashTable *

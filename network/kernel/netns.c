@@ -87,7 +87,7 @@ virga_sysctl_set(const char *path, const char *value, GError **error)
     length = read(fd, now, sizeof now - 1);
     now[MAX(0, length)] = '\0';
     if (!g_str_equal(g_strchomp(now), value))
-        ok = pwrite(fd, value, strlen(value), 0) == (gssize)strlen(value);
+        ok = pwrite(fd, value, strlen(value), 0) == (gssize) strlen(value);
     if (!ok)
         virga_fail_errno(error, "network", errno, "could not write \"%s\"", file);
     close(fd);
@@ -135,7 +135,7 @@ virga_nft_generation(void)
     if (send(fd, &ask, sizeof ask, 0) == sizeof ask)
         length = recv(fd, answer, sizeof answer, 0);
     close(fd);
-    return length > 0 ? parse_generation(answer, (size_t)length) : 0;
+    return length > 0 ? parse_generation(answer, (size_t) length) : 0;
 }
 
 bool
@@ -149,7 +149,7 @@ virga_tap_create(const char *name, uid_t owner, GError **error)
         return virga_fail_errno(error, "network", errno, "could not open \"/dev/net/tun\"");
     g_strlcpy(request.ifr_name, name, sizeof request.ifr_name);
     /* Busy: somebody has it open, so it is there and usable. */
-    ok = ioctl(fd, TUNSETIFF, &request) == 0 ? ioctl(fd, TUNSETOWNER, (unsigned long)owner) == 0 &&
+    ok = ioctl(fd, TUNSETIFF, &request) == 0 ? ioctl(fd, TUNSETOWNER, (unsigned long) owner) == 0 &&
                                                    ioctl(fd, TUNSETPERSIST, 1UL) == 0
                                              : errno == EBUSY;
     if (!ok)
@@ -162,7 +162,7 @@ bool
 virga_tap_has_carrier(const char *name)
 {
     struct ethtool_value value = { .cmd = ETHTOOL_GLINK };
-    struct ifreq request = { .ifr_data = (void *)&value };
+    struct ifreq request = { .ifr_data = (void *) &value };
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     bool carrier;
 

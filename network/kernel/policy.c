@@ -107,7 +107,7 @@ class_of(GPtrArray *classes, char *match)
 static GPtrArray *
 classify(const VirgaVpcGroup *group, const char *direction)
 {
-    GPtrArray *classes = g_ptr_array_new_with_free_func((GDestroyNotify)rule_class_free);
+    GPtrArray *classes = g_ptr_array_new_with_free_func((GDestroyNotify) rule_class_free);
 
     for (guint i = 0; i < group->rules->len; i++) {
         const VirgaVpcRule *rule = group->rules->pdata[i];
@@ -184,7 +184,7 @@ append_class(GString *text, RuleClass *class, bool ingress)
     Range *ranges;
 
     merge_ranges(class->ranges);
-    ranges = (Range *)(void *)class->ranges->data;
+    ranges = (Range *) (void *) class->ranges->data;
     if (class->ranges->len == 1 && ranges->first == 0 && ranges->last == G_MAXUINT32) {
         append_rule(text, class->match, "", verdict);
         return; /* everybody: no reference to a group can add to it */
@@ -225,7 +225,7 @@ append_set(GString *text, const char *kind, const char *name, const char *type, 
     g_string_append_printf(text, "\t%s %s {\n\t\ttype %s\n", kind, name, type);
     for (guint i = 0; i < elements->len; i++)
         g_string_append_printf(text, "%s%s%s", i ? ",\n\t\t\t" : "\t\telements = {\n\t\t\t",
-                               (char *)elements->pdata[i],
+                               (char *) elements->pdata[i],
                                i + 1 == elements->len ? "\n\t\t}\n" : "");
     g_string_append(text, "\t}\n");
 }
@@ -233,7 +233,7 @@ append_set(GString *text, const char *kind, const char *name, const char *type, 
 static bool
 is_member(const VirgaVpcPort *port, const char *group_id)
 {
-    return port->group_ids && g_strv_contains((const char *const *)port->group_ids, group_id);
+    return port->group_ids && g_strv_contains((const char *const *) port->group_ids, group_id);
 }
 
 /* Sets of the addresses of every group that some rule refers to. */
@@ -287,7 +287,7 @@ typedef struct {
 static void
 elements_done(Elements *elements)
 {
-    GPtrArray **array = (GPtrArray **)elements;
+    GPtrArray **array = (GPtrArray **) elements;
     for (size_t i = 0; i < sizeof *elements / sizeof *array; i++)
         g_ptr_array_unref(array[i]);
 }
@@ -296,7 +296,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Elements, elements_done)
 static void
 elements_init(Elements *elements)
 {
-    GPtrArray **array = (GPtrArray **)elements;
+    GPtrArray **array = (GPtrArray **) elements;
     for (size_t i = 0; i < sizeof *elements / sizeof *array; i++)
         array[i] = g_ptr_array_new_with_free_func(g_free);
 }

@@ -122,13 +122,13 @@ check_room(Local *local, GError **error)
     gint64 free_gib;
 
     if (statvfs(local->volumes, &disk) < 0)
-        return virga_fail_errno(error, "volume", errno, "could not look at \"%s\"",
-                                local->volumes);
+        return virga_fail_errno(error, "volume", errno, "could not look at \"%s\"", local->volumes);
     free_gib = (gint64) (disk.f_bavail * disk.f_frsize >> 30);
     if (free_gib < local->reserved_gib)
         return virga_fail(error, "volume", VIRGA_ERROR_CAPACITY,
-                          "the host's disk is full: %" G_GINT64_FORMAT " GiB are free, %"
-                          G_GINT64_FORMAT " are reserved", free_gib, local->reserved_gib);
+                          "the host's disk is full: %" G_GINT64_FORMAT
+                          " GiB are free, %" G_GINT64_FORMAT " are reserved",
+                          free_gib, local->reserved_gib);
     return true;
 }
 
@@ -136,8 +136,8 @@ static bool
 create_file(const VirgaVolumeWish *wish, const char *base, const char *temporary, GError **error)
 {
     g_autofree char *size = g_strdup_printf("%" G_GINT64_FORMAT "G", wish->size_gib);
-    const char *overlay[] = { "qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2",
-                              "-b", base, temporary, size, NULL };
+    const char *overlay[] = { "qemu-img", "create", "-q", "-f",      "qcow2", "-F",
+                              "qcow2",    "-b",     base, temporary, size,    NULL };
     const char *empty[] = { "qemu-img", "create", "-q", "-f", "qcow2", temporary, size, NULL };
 
     return virga_process_run(base ? overlay : empty, NULL, QEMU_IMG_MS, NULL, error);

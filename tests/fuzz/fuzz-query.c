@@ -56,7 +56,7 @@ LLVMFuzzerTestOneInput(const guint8 *data, size_t size)
         return 0;
     action = virga_wire_action(&tec2_service, actions[data[0] % 4]);
     protocol = data[0] & 4 ? VIRGA_WIRE_QUERY : VIRGA_WIRE_EC2;
-    if (!virga_wire_parse_form(arena, (const char *)data + 1, size - 1, &parameters, &error))
+    if (!virga_wire_parse_form(arena, (const char *) data + 1, size - 1, &parameters, &error))
         return 0;
     request = virga_wire_decode(arena, protocol, action->input, &parameters, &error);
     if (!request)

@@ -19,11 +19,11 @@ LLVMFuzzerTestOneInput(const guint8 *data, size_t size)
 {
     g_autoptr(VirgaArena) arena = virga_arena_new();
     g_autoptr(VirgaSigv4Verifier) verifier = virga_sigv4_verifier_new(NULL, lookup, NULL);
-    g_autofree char *text = g_strndup((const char *)data, size);
+    g_autofree char *text = g_strndup((const char *) data, size);
     g_auto(GStrv) lines = g_strsplit(text, "\n", 32);
     VirgaHttpHeader headers[32];
     VirgaHttpRequest request = {
-        .method = "GET", .path = "/", .query = "", .headers = headers, .body = (const guint8 *)""
+        .method = "GET", .path = "/", .query = "", .headers = headers, .body = (const guint8 *) ""
     };
     VirgaSigv4 parts;
     VirgaIdentity identity;

@@ -32,7 +32,7 @@ serve(void *data)
     while (poll(&ready, 1, -1) > 0) {
         struct sockaddr_in peer;
         socklen_t length = sizeof peer;
-        int client = accept(fd, (struct sockaddr *)&peer, &length);
+        int client = accept(fd, (struct sockaddr *) &peer, &length);
         g_autofree char *text = NULL;
 
         if (client < 0)
@@ -80,7 +80,7 @@ run(VirgaNetworkDriver *driver, char **words, char **ret_text, GError **error)
         return virga_network_tap_remove(driver, *words[1] == '-' ? NULL : words[1], words[2],
                                         error);
     if (g_str_equal(command, "listen")) {
-        if (!virga_network_listen(driver, words[1], words[2], (guint16)atoi(words[3]), &fd, error))
+        if (!virga_network_listen(driver, words[1], words[2], (guint16) atoi(words[3]), &fd, error))
             return false;
         g_thread_unref(g_thread_new("serve", serve, GINT_TO_POINTER(fd)));
         return true;
@@ -127,7 +127,7 @@ main(int argc, char **argv)
         gint64 start = g_get_monotonic_time();
 
         if (run(driver, words, &text, &failure))
-            printf("ok %.2f %s\n", (double)(g_get_monotonic_time() - start) / 1000,
+            printf("ok %.2f %s\n", (double) (g_get_monotonic_time() - start) / 1000,
                    text ? text : "");
         else
             printf("error %s\n", failure->message);

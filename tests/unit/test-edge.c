@@ -9,9 +9,9 @@
 #include <gnutls/crypto.h>
 #include <string.h>
 
-#define NOW_S G_GINT64_CONSTANT(1767323045) /* 2026-01-02T03:04:05Z */
-#define TIME "20260102T030405Z"
-#define DATE "20260102"
+#define NOW_S  G_GINT64_CONSTANT(1767323045) /* 2026-01-02T03:04:05Z */
+#define TIME   "20260102T030405Z"
+#define DATE   "20260102"
 #define KEY_ID "AKIAVIRGATEST0000001"
 #define SECRET "secret"
 
@@ -96,7 +96,7 @@ ask(Ask ask, unsigned status)
                                  .query = "",
                                  .headers = headers,
                                  .header_count = 4,
-                                 .body = (const guint8 *)ask.body,
+                                 .body = (const guint8 *) ask.body,
                                  .body_size = strlen(ask.body),
                                  .peer = "192.0.2.1" };
     g_autofree char *authorization = sign(&request, ask.service);
@@ -112,7 +112,7 @@ ask(Ask ask, unsigned status)
     response = virga_edge_answer(edge, &request);
     body = g_bytes_get_data(virga_http_response_body(response), &size);
     if (virga_http_response_status(response) != status)
-        g_error("status %u: %.*s", virga_http_response_status(response), (int)size, body);
+        g_error("status %u: %.*s", virga_http_response_status(response), (int) size, body);
     g_assert_nonnull(virga_http_response_header(response, "x-amzn-requestid"));
     return g_strndup(body, size);
 }

@@ -96,7 +96,7 @@ crawl(const VirgaMetadata *metadata, const char *path, GString *into)
     entries = g_strsplit(body, "\n", 0);
     for (char **entry = entries; *entry; entry++) {
         bool is_key = g_str_has_suffix(path, "public-keys/");
-        g_autofree char *next = g_strdup_printf("%s%.*s%s", path, is_key ? 1 : (int)strlen(*entry),
+        g_autofree char *next = g_strdup_printf("%s%.*s%s", path, is_key ? 1 : (int) strlen(*entry),
                                                 *entry, is_key ? "/" : "");
         crawl(metadata, next, into);
     }
@@ -242,8 +242,8 @@ exchange(const struct sockaddr_in *to, const char *request)
     char buffer[4096];
     gssize got;
 
-    g_assert_cmpint(connect(fd, (const struct sockaddr *)to, sizeof *to), ==, 0);
-    g_assert_cmpint(write(fd, request, strlen(request)), ==, (gssize)strlen(request));
+    g_assert_cmpint(connect(fd, (const struct sockaddr *) to, sizeof *to), ==, 0);
+    g_assert_cmpint(write(fd, request, strlen(request)), ==, (gssize) strlen(request));
     while ((got = read(fd, buffer, sizeof buffer)) > 0)
         g_string_append_len(text, buffer, got);
     close(fd);
@@ -260,9 +260,9 @@ test_server(void)
     g_autoptr(GError) error = NULL;
     g_autofree char *put = NULL, *read_back = NULL, *head = NULL;
 
-    g_assert_cmpint(bind(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
+    g_assert_cmpint(bind(fd, (struct sockaddr *) &address, sizeof address), ==, 0);
     g_assert_cmpint(listen(fd, 8), ==, 0);
-    g_assert_cmpint(getsockname(fd, (struct sockaddr *)&address, &length), ==, 0);
+    g_assert_cmpint(getsockname(fd, (struct sockaddr *) &address, &length), ==, 0);
     server = virga_metadata_server_new(fd, "vpc-08000000000000001", key, look_up, NULL, &error);
     g_assert_no_error(error);
     put = exchange(&address, "PUT /latest/api/token HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"

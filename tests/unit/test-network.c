@@ -55,7 +55,7 @@ example(void)
     plan->vni = 77;
     plan->domain = g_strdup("ec2.internal");
     g_strfreev(plan->cidrs);
-    plan->cidrs = g_strdupv((GStrv)cidrs);
+    plan->cidrs = g_strdupv((GStrv) cidrs);
     subnet->zone = g_strdup("us-east-1a");
     subnet->cidr = g_strdup("10.1.4.0/22");
 
@@ -96,15 +96,15 @@ example(void)
 static VirgaKernelConfig
 example_config(void)
 {
-    static char *pool[] = { (char *)"203.0.113.0/24", (char *)"198.18.0.0/24", NULL };
-    VirgaKernelConfig config = { .tag = (char *)"abc",
-                                 .host_id = (char *)"host-1",
-                                 .state_directory = (char *)"/state",
-                                 .resolv_conf = (char *)"/etc/resolv.conf",
+    static char *pool[] = { (char *) "203.0.113.0/24", (char *) "198.18.0.0/24", NULL };
+    VirgaKernelConfig config = { .tag = (char *) "abc",
+                                 .host_id = (char *) "host-1",
+                                 .state_directory = (char *) "/state",
+                                 .resolv_conf = (char *) "/etc/resolv.conf",
                                  .public_cidrs = pool,
                                  .masquerade = true,
                                  .mtu = 1500,
-                                 .gateway = (char *)"169.254.0.1" };
+                                 .gateway = (char *) "169.254.0.1" };
 
     virga_ipv4_parse("169.254.0.0", &config.transit_base);
     virga_ipv4_parse("169.254.127.255", &config.transit_last);
@@ -227,9 +227,9 @@ test_links(void)
     g_autoptr(GPtrArray) vpc = NULL, host = NULL;
     g_autofree char *inside = NULL, *outside = NULL, *nothing = NULL, *fdb = NULL;
 
-    config.underlay_address = (char *)"198.51.100.1";
+    config.underlay_address = (char *) "198.51.100.1";
     config.mtu = 1450;
-    g_hash_table_add(present, (char *)"vabc00000000001"); /* the other tap is not plugged yet */
+    g_hash_table_add(present, (char *) "vabc00000000001"); /* the other tap is not plugged yet */
     vpc = virga_links_vpc(&config, plan, "169.254.0.9", present);
     host = virga_links_host(&config, plan, "169.254.0.9");
     inside = virga_links_diff(none, vpc);

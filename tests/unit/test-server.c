@@ -14,8 +14,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define CLIENTS 600
-#define ROUNDS 5
+#define CLIENTS  600
+#define ROUNDS   5
 #define STUCK_MS 30000
 
 typedef struct {
@@ -43,7 +43,7 @@ handle(VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
         const char *deadline = virga_http_header(request, "x-deadline");
 
         if (deadline)
-            virga_http_set_deadline(exchange, (unsigned)g_ascii_strtoull(deadline, NULL, 10));
+            virga_http_set_deadline(exchange, (unsigned) g_ascii_strtoull(deadline, NULL, 10));
         g_mutex_lock(&fixture->mutex);
         g_ptr_array_add(fixture->kept, exchange);
         g_mutex_unlock(&fixture->mutex);
@@ -62,8 +62,8 @@ handle(VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
     }
     *ret_response = text_response(200, g_strdup_printf("%s %s ? %s [%s] local=%d uid=%d",
                                                        request->method, request->path,
-                                                       request->query, (const char *)request->body,
-                                                       request->is_local, (int)request->peer_uid));
+                                                       request->query, (const char *) request->body,
+                                                       request->is_local, (int) request->peer_uid));
     virga_http_response_add_header(*ret_response, "X-Test", "yes");
     virga_http_response_add_header(*ret_response, "X-Bad", "a\r\nb");
     return VIRGA_HTTP_NOW;
@@ -138,16 +138,16 @@ connect_to(const Fixture *fixture)
     struct sockaddr_in tcp = { .sin_family = AF_INET,
                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                                .sin_port =
-                                   htons((guint16)virga_http_server_port(fixture->server)) };
+                                   htons((guint16) virga_http_server_port(fixture->server)) };
     struct sockaddr_un local = { .sun_family = AF_UNIX };
     int fd = socket(fixture->socket_path ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     g_assert_cmpint(fd, >=, 0);
     if (fixture->socket_path) {
         g_strlcpy(local.sun_path, fixture->socket_path, sizeof local.sun_path);
-        g_assert_cmpint(connect(fd, (struct sockaddr *)&local, sizeof local), ==, 0);
+        g_assert_cmpint(connect(fd, (struct sockaddr *) &local, sizeof local), ==, 0);
     } else {
-        g_assert_cmpint(connect(fd, (struct sockaddr *)&tcp, sizeof tcp), ==, 0);
+        g_assert_cmpint(connect(fd, (struct sockaddr *) &tcp, sizeof tcp), ==, 0);
     }
     return fd;
 }
@@ -168,7 +168,7 @@ answer_length(const char *text)
 
     if (!end)
         return 0;
-    total = (gsize)(end + 4 - text);
+    total = (gsize) (end + 4 - text);
     if (length && length < end)
         total += g_ascii_strtoull(length + 16, NULL, 10);
     return strlen(text) >= total ? total : 0;
@@ -232,7 +232,7 @@ test_basics(Fixture *fixture, gconstpointer data)
 static void
 test_unix(Fixture *fixture, gconstpointer data)
 {
-    g_autofree char *wanted = g_strdup_printf("local=1 uid=%d", (int)getuid());
+    g_autofree char *wanted = g_strdup_printf("local=1 uid=%d", (int) getuid());
     g_autoptr(GError) error = NULL;
     int fd = connect_to(fixture);
 
@@ -368,7 +368,7 @@ client_read(Client *client, unsigned *done)
     g_string_append_len(client->text, buffer, size);
     while ((length = answer_length(client->text->str))) {
         g_assert_true(g_str_has_prefix(client->text->str, "HTTP/1.1 200"));
-        g_string_erase(client->text, 0, (gssize)length);
+        g_string_erase(client->text, 0, (gssize) length);
         ++*done;
         if (--client->left)
             send_text(client->fd, "GET /many HTTP/1.1\r\nHost: h\r\n\r\n");

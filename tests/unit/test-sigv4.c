@@ -34,7 +34,7 @@ request_of(const Vector *vector)
         .path = vector->path,
         .query = vector->query,
         .headers = vector->headers,
-        .body = (const guint8 *)vector->body,
+        .body = (const guint8 *) vector->body,
         .body_size = strlen(vector->body),
         .peer = "192.0.2.1",
     };
@@ -90,8 +90,8 @@ test_tampered(void)
 {
     VirgaHttpRequest request = request_of(&vectors[0]);
 
-    request.body = (const guint8 *)"Action=TerminateInstances";
-    request.body_size = strlen((const char *)request.body);
+    request.body = (const guint8 *) "Action=TerminateInstances";
+    request.body_size = strlen((const char *) request.body);
     assert_refused(&request, NULL, NOW_S, "SignatureDoesNotMatch");
     request = request_of(&vectors[0]);
     request.query = "Action=Other";
@@ -128,12 +128,12 @@ assert_header_refused(const char *authorization, const char *code)
                                  .query = "",
                                  .headers = headers,
                                  .header_count = authorization ? 3 : 2,
-                                 .body = (const guint8 *)"" };
+                                 .body = (const guint8 *) "" };
 
     assert_refused(&request, NULL, NOW_S, code);
 }
 
-#define SCOPE "/20260102/us-east-1/ec2/aws4_request"
+#define SCOPE  "/20260102/us-east-1/ec2/aws4_request"
 #define ZEROES "0000000000000000000000000000000000000000000000000000000000000000"
 
 static void

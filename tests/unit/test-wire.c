@@ -267,7 +267,7 @@ test_encode(void)
                     "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xC3\xA4</value></item></tagSet>");
     g_assert_null(strstr(xml->str, "enaSupport"));
     g_assert_null(strstr(xml->str, "placement"));
-    g_assert_true(g_utf8_validate(xml->str, (gssize)xml->len, NULL));
+    g_assert_true(g_utf8_validate(xml->str, (gssize) xml->len, NULL));
 }
 
 static void

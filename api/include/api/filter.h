@@ -29,7 +29,7 @@ typedef struct VirgaFilter VirgaFilter;
  * bug and aborts. */
 #define virga_filter_new(arena, fields, shape, filters, error)                                     \
     virga_filter_compile((arena), (fields), G_N_ELEMENTS(fields), (shape),                         \
-                         (const VirgaWireList *)(const void *)(filters), (error))
+                         (const VirgaWireList *) (const void *) (filters), (error))
 VirgaFilter *virga_filter_compile(VirgaArena *arena, const VirgaFilterField *fields,
                                   gsize field_count, const VirgaWireShape *shape,
                                   const VirgaWireList *filters, GError **error);

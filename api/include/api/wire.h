@@ -26,7 +26,7 @@
 #include <stddef.h>
 
 #define VIRGA_WIRE_PARAMETERS_MAX 10000
-#define VIRGA_WIRE_DEPTH_MAX 24
+#define VIRGA_WIRE_DEPTH_MAX      24
 
 typedef struct {
     const guint8 *data;

@@ -8,11 +8,11 @@
 #include <stdbool.h>
 
 typedef enum {
-    VIRGA_DOMAIN_ABSENT,  /* not defined */
+    VIRGA_DOMAIN_ABSENT, /* not defined */
     VIRGA_DOMAIN_OFF,
-    VIRGA_DOMAIN_PAUSED,  /* by us, before it was ever resumed */
+    VIRGA_DOMAIN_PAUSED, /* by us, before it was ever resumed */
     VIRGA_DOMAIN_RUNNING,
-    VIRGA_DOMAIN_STUCK,   /* paused by an I/O error: the disk is full */
+    VIRGA_DOMAIN_STUCK, /* paused by an I/O error: the disk is full */
 } VirgaDomainState;
 
 /* Why a domain is off. */

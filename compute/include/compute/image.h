@@ -22,8 +22,7 @@ typedef struct {
 
 /* Images that the account may use (its own and public ones) in order of id, in 'arena'. */
 bool virga_image_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-                      const char *const *ids, VirgaImage **ret, size_t *ret_count,
-                      GError **error);
+                      const char *const *ids, VirgaImage **ret, size_t *ret_count, GError **error);
 
 /* One usable image; noun "image": NOT_FOUND. */
 VirgaImage *virga_image_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
@@ -32,9 +31,8 @@ VirgaImage *virga_image_get(VirgaTxn *txn, VirgaArena *arena, const char *accoun
 /* Makes an image of 'image' (its id and created are ignored).  A root device with a snapshot of
  * the account's is required.  Noun "image": EXISTS for a taken name, INVALID; noun "snapshot":
  * NOT_FOUND. */
-bool virga_image_register(VirgaTxn *txn, VirgaArena *arena, const VirgaImage *image,
-                          char **ret_id, GError **error);
+bool virga_image_register(VirgaTxn *txn, VirgaArena *arena, const VirgaImage *image, char **ret_id,
+                          GError **error);
 
 /* Takes the account's image away; instances and snapshots stay.  Noun "image": NOT_FOUND. */
-bool virga_image_deregister(VirgaTxn *txn, const char *account_id, const char *id,
-                            GError **error);
+bool virga_image_deregister(VirgaTxn *txn, const char *account_id, const char *id, GError **error);

@@ -49,13 +49,13 @@ typedef struct {
     const char *account_id, *image_id, *type;
     gint64 count_min, count_max;
     const char *key_name, *zone, *subnet_id, *address;
-    const char *const *group_ids, *const *group_names; /* NULL: the group "default" */
-    int public_address;                                /* -1: as the subnet says */
-    const char *user_data;                             /* base64 or NULL */
-    const char *client_token, *request_digest;         /* both or none */
-    const char *shutdown_behavior;                     /* NULL: "stop" */
+    const char *const *group_ids, *const *group_names;   /* NULL: the group "default" */
+    int public_address;                                  /* -1: as the subnet says */
+    const char *user_data;                               /* base64 or NULL */
+    const char *client_token, *request_digest;           /* both or none */
+    const char *shutdown_behavior;                       /* NULL: "stop" */
     const char *http_tokens, *http_endpoint, *http_tags; /* NULL: optional, enabled, disabled */
-    gint64 http_hops;                                  /* 0: 1 */
+    gint64 http_hops;                                    /* 0: 1 */
     bool disable_termination, disable_stop, ebs_optimized, monitoring;
     int interface_delete_on_termination; /* -1: true */
     const char *interface_description;

@@ -17,8 +17,8 @@ typedef struct VirgaNode VirgaNode;
 typedef struct {
     VirgaConfig *config;
     const char *host_id, *host_name;
-    const char *directory; /* of the host's state: wish, volumes, images, console logs */
-    VirgaVolumeDriver *volumes;   /* the drivers stay the caller's */
+    const char *directory;      /* of the host's state: wish, volumes, images, console logs */
+    VirgaVolumeDriver *volumes; /* the drivers stay the caller's */
     VirgaNetworkDriver *network;
     VirgaHttpClient *virgad;
     uid_t tap_owner; /* the user that guests run as */

@@ -9,8 +9,8 @@
 
 typedef struct VirgaConfig VirgaConfig;
 
-#define VIRGA_CONFIG_PATH  "/etc/virga/virga.conf"
-#define VIRGA_STATE_PATH   "/var/lib/virga"
+#define VIRGA_CONFIG_PATH "/etc/virga/virga.conf"
+#define VIRGA_STATE_PATH  "/var/lib/virga"
 
 /* Reads 'path' and lays 'state'/virga.conf over it, the file in which "virga up" keeps what it
  * chose for this cloud (port, address pool).  Missing files are empty ones.

@@ -76,6 +76,6 @@ char **virga_rows_array(const VirgaRows *rows, int row, int column); /* text[]; 
  * payload whenever notifications may have been missed: at the start and after a reconnection. */
 typedef struct VirgaDbListener VirgaDbListener;
 typedef void (*VirgaDbNotify)(const char *channel, const char *payload, gpointer data);
-VirgaDbListener *virga_db_listen(const char *dsn, const char *const *channels,
-                                 VirgaDbNotify notify, gpointer data);
+VirgaDbListener *virga_db_listen(const char *dsn, const char *const *channels, VirgaDbNotify notify,
+                                 gpointer data);
 void virga_db_listener_free(VirgaDbListener *listener);

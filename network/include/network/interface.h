@@ -37,8 +37,8 @@ bool virga_interface_create(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfa
 /* The interfaces of instances, ordered by instance and device index, in 'arena'.
  * 'instance_ids' NULL: of all the account's instances. */
 bool virga_interface_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-                          const char *const *instance_ids, VirgaInterface **ret,
-                          size_t *ret_count, GError **error);
+                          const char *const *instance_ids, VirgaInterface **ret, size_t *ret_count,
+                          GError **error);
 
 /* Gives back what an instance that is gone held: interfaces that go with it and their addresses;
  * others are detached. */

@@ -11,7 +11,7 @@ typedef struct {
 typedef struct {
     char *id, *account_id, *group_id;
     bool is_egress;
-    char *protocol; /* "tcp", "udp", "icmp", "-1" (all) or an IP protocol's number */
+    char *protocol;            /* "tcp", "udp", "icmp", "-1" (all) or an IP protocol's number */
     gint64 from_port, to_port; /* of ICMP: type and code; -1 is any */
     char *cidr;                /* this or the next */
     char *peer_group_id;
@@ -24,8 +24,8 @@ typedef struct {
 #define VIRGA_GROUPS_PER_INTERFACE_MAX 5
 
 /* The group "default" of a new VPC: members may talk to each other, and out to everywhere. */
-bool virga_security_group_create_default(VirgaTxn *txn, const char *account_id,
-                                         const char *vpc_id, GError **error);
+bool virga_security_group_create_default(VirgaTxn *txn, const char *account_id, const char *vpc_id,
+                                         GError **error);
 
 /* Makes a group that lets everything out and nothing in.  'ret_id' is in 'arena'.
  * Noun "security group": EXISTS for a name taken in the VPC, QUOTA; noun "vpc": NOT_FOUND. */
@@ -39,9 +39,8 @@ bool virga_security_group_delete(VirgaTxn *txn, const char *account_id, const ch
 
 /* The account's groups in order of id, in 'arena'; ids, names and vpc_id may be NULL. */
 bool virga_security_group_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-                               const char *const *ids, const char *const *names,
-                               const char *vpc_id, VirgaSecurityGroup **ret, size_t *ret_count,
-                               GError **error);
+                               const char *const *ids, const char *const *names, const char *vpc_id,
+                               VirgaSecurityGroup **ret, size_t *ret_count, GError **error);
 
 /* One group by id; fails with NOT_FOUND. */
 VirgaSecurityGroup *virga_security_group_get(VirgaTxn *txn, VirgaArena *arena,

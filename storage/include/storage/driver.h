@@ -10,7 +10,7 @@
 typedef struct VirgaVolumeDriver VirgaVolumeDriver;
 
 typedef struct {
-    const char *id;          /* "vol-…" */
+    const char *id; /* "vol-…" */
     gint64 size_gib;
     const char *snapshot_id; /* NULL: made empty */
     gint64 snapshot_bytes;   /* length of the snapshot's file, for a check */

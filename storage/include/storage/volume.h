@@ -26,8 +26,8 @@ bool virga_volume_create(VirgaTxn *txn, VirgaArena *arena, const VirgaVolumeSpec
 
 /* The account's volumes in order of id, in 'arena'; ids and instance_ids may be NULL. */
 bool virga_volume_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-                       const char *const *ids, const char *const *instance_ids,
-                       VirgaVolume **ret, size_t *ret_count, GError **error);
+                       const char *const *ids, const char *const *instance_ids, VirgaVolume **ret,
+                       size_t *ret_count, GError **error);
 
 /* Records that a volume's bytes exist (from then on they are never made again), or are lost. */
 bool virga_volume_set_made(VirgaTxn *txn, const char *id, GError **error);
