@@ -25,28 +25,38 @@ static const char sql_guests[] =
     "   'device_index', n.device_index) ORDER BY n.device_index), '[]'::json)"
     "   FROM network_interface n WHERE n.instance_id = i.id),"
     " 'metadata', json_strip_nulls(json_build_object("
-    "   'instance_id', i.id, 'account_id', i.account_id, 'reservation_id', i.reservation_id,"
-    "   'image_id', i.image_id, 'instance_type', i.type, 'architecture', i.architecture,"
-    "   'launch_index', i.launch_index, 'region', $3::text, 'availability_zone', i.zone,"
-    "   'root_device_name', i.root_device_name,"
+    "   'instance_id', i.id, 'instance_type', i.type, 'image_id', i.image_id,"
+    "   'reservation_id', i.reservation_id, 'account_id', i.account_id, 'region', $3::text,"
+    "   'zone', i.zone, 'zone_id', $3::text || '-az' || (ascii(right(i.zone, 1)) - 96),"
+    "   'architecture', i.architecture,"
     "   'pending_time', to_char(i.launched AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
+    "   'lifecycle', 'on-demand', 'launch_index', i.launch_index,"
     "   'key_name', i.key_name, 'public_key', i.public_key, 'user_data', i.user_data,"
-    "   'http_tokens', i.http_tokens, 'http_endpoint', i.http_endpoint, 'http_hops', i.http_hops,"
-    "   'disks', (SELECT json_agg(json_build_object('device', a.device, 'volume_id', a.volume_id)"
-    "     ORDER BY a.device) FROM volume_attachment a WHERE a.instance_id = i.id),"
-    "   'tags', CASE WHEN i.http_tags = 'enabled' THEN (SELECT json_agg(json_build_object("
-    "     'key', t.key, 'value', t.value) ORDER BY t.key) FROM tag t WHERE t.resource_id = i.id)"
-    "     END,"
-    "   'interfaces', (SELECT json_agg(json_strip_nulls(json_build_object("
-    "     'id', n.id, 'mac', n.mac, 'device_index', n.device_index, 'address', host(n.address),"
-    "     'public_address', host(p.address), 'subnet_id', n.subnet_id, 'vpc_id', n.vpc_id,"
-    "     'subnet_cidr', u.cidr::text, 'vpc_cidr', c.cidr::text,"
+    "   'disabled', i.http_endpoint = 'disabled', 'tokens_required', i.http_tokens = 'required',"
+    "   'hop_limit', i.http_hops, 'instance_tags', i.http_tags = 'enabled',"
+    "   'disks', (SELECT json_agg(d) FROM ("
+    "     SELECT json_build_object('name', 'ami', 'device', i.root_device_name) AS d"
+    "     UNION ALL SELECT json_build_object('name', 'root', 'device', i.root_device_name)"
+    "     UNION ALL SELECT json_build_object('name', 'ebs' || row_number() OVER (ORDER BY a.device),"
+    "       'device', a.device) FROM volume_attachment a"
+    "       WHERE a.instance_id = i.id AND a.device <> i.root_device_name) ds),"
+    "   'tags', (SELECT coalesce(json_agg(json_build_object('key', t.key, 'value', t.value)"
+    "     ORDER BY t.key), '[]'::json) FROM tag t"
+    "     WHERE t.resource_id = i.id AND i.http_tags = 'enabled'),"
+    "   'interfaces', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
+    "     'mac', n.mac, 'interface_id', n.id, 'device_number', n.device_index,"
+    "     'owner_id', n.account_id, 'local_hostname',"
+    "       'ip-' || replace(host(n.address), '.', '-') || '.' || $4::text,"
+    "     'local_addresses', json_build_array(host(n.address)),"
+    "     'public_address', host(p.address), 'subnet_id', n.subnet_id,"
+    "     'subnet_cidr', u.cidr::text, 'vpc_id', n.vpc_id,"
+    "     'vpc_cidrs', json_build_array(c.cidr::text),"
     "     'group_ids', (SELECT json_agg(m.group_id ORDER BY m.position)"
     "       FROM network_interface_group m WHERE m.interface_id = n.id),"
     "     'group_names', (SELECT json_agg(g.name ORDER BY m.position)"
     "       FROM network_interface_group m JOIN security_group g ON g.id = m.group_id"
-    "       WHERE m.interface_id = n.id)))"
-    "     ORDER BY n.device_index) FROM network_interface n JOIN subnet u ON u.id = n.subnet_id"
+    "       WHERE m.interface_id = n.id))) ORDER BY n.device_index), '[]'::json)"
+    "     FROM network_interface n JOIN subnet u ON u.id = n.subnet_id"
     "     JOIN vpc c ON c.id = n.vpc_id LEFT JOIN public_address p ON p.interface_id = n.id"
     "     WHERE n.instance_id = i.id)))::text"
     ")::text FROM instance i WHERE i.host_id = $1 AND i.generation > $2 ORDER BY i.id";
@@ -89,12 +99,17 @@ append_rows(GString *json, const VirgaRows *rows)
     }
 }
 
-static bool
-append_plan(VirgaTxn *txn, GString *plans, const char *vpc_id, const char *region, GError **error)
+/* The names of instances end so, as in AWS. */
+static char *
+domain_of(const char *region)
 {
-    g_autofree char *domain = g_str_equal(region, "us-east-1")
-                                  ? g_strdup("ec2.internal")
-                                  : g_strdup_printf("%s.compute.internal", region);
+    return g_str_equal(region, "us-east-1") ? g_strdup("ec2.internal")
+                                            : g_strdup_printf("%s.compute.internal", region);
+}
+
+static bool
+append_plan(VirgaTxn *txn, GString *plans, const char *vpc_id, const char *domain, GError **error)
+{
     g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_plan, "ss", vpc_id, domain);
 
     if (!rows)
@@ -107,7 +122,7 @@ append_plan(VirgaTxn *txn, GString *plans, const char *vpc_id, const char *regio
 
 /* Plans newer than the host's, and the ids of all of its VPCs. */
 static bool
-collect_plans(VirgaTxn *txn, const char *host_id, JsonObject *known, const char *region,
+collect_plans(VirgaTxn *txn, const char *host_id, JsonObject *known, const char *domain,
               GString *plans, GString *ids, GError **error)
 {
     g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_vpcs, "s", host_id);
@@ -119,7 +134,7 @@ collect_plans(VirgaTxn *txn, const char *host_id, JsonObject *known, const char 
         gint64 has = known ? json_object_get_int_member_with_default(known, id, 0) : 0;
 
         g_string_append_printf(ids, "%s\"%s\"", i ? "," : "", id);
-        if (virga_rows_int(rows, i, 1) > has && !append_plan(txn, plans, id, region, error))
+        if (virga_rows_int(rows, i, 1) > has && !append_plan(txn, plans, id, domain, error))
             return false;
     }
     return true;
@@ -130,6 +145,7 @@ virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *kn
                 const char *region, char **ret_json, GError **error)
 {
     g_autoptr(VirgaRows) host = virga_txn_query(txn, error, sql_generation, "s", host_id);
+    g_autofree char *domain = domain_of(region);
     g_autoptr(VirgaRows) guests = NULL;
     g_autoptr(GString) plans = g_string_new(NULL);
     g_autoptr(GString) ids = g_string_new(NULL);
@@ -141,8 +157,8 @@ virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *kn
         return false;
     /* The generation is read first: what is committed after it comes again, never too late. */
     generation = virga_rows_count(host) ? virga_rows_int(host, 0, 0) : 0;
-    guests = virga_txn_query(txn, error, sql_guests, "sis", host_id, after, region);
-    if (!guests || !collect_plans(txn, host_id, known, region, plans, ids, error))
+    guests = virga_txn_query(txn, error, sql_guests, "siss", host_id, after, region, domain);
+    if (!guests || !collect_plans(txn, host_id, known, domain, plans, ids, error))
         return false;
     if (after > 0 && generation <= after && plans->len == 0 && virga_rows_count(guests) == 0)
         return true;

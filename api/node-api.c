@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Long polls of hosts, facts and snapshots.
+ *
+ * A poll that has nothing to say waits in a list and holds no thread.  A notification marks it;
+ * a worker looks at the database; a mark that comes during the look makes it look again, so that
+ * no change falls between. */
+#include "api/node-api.h"
+
+#include "compute/host-wish.h"
+#include "compute/host.h"
+#include "compute/instance.h"
+#include "core/error.h"
+#include "core/id.h"
+#include "core/limits.h"
+#include "core/log.h"
+#include "core/record.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PREFIX        "/node/v1/"
+#define LOOKERS       2
+#define TICK_MS       1000
+#define FACTS_MAX     4096 /* guests in one report */
+#define HOST_ID_CHARS 64
+
+typedef struct {
+    VirgaHttpExchange *exchange;
+    char *host_id;
+    gint64 after, until; /* generation; monotonic time */
+    JsonNode *known;     /* {vpc id: generation} or NULL */
+    bool looking, again;
+} Poll;
+
+struct VirgaNodeApi {
+    VirgaServices *services;
+    GMutex lock;
+    GCond stopped;
+    GPtrArray *polls; /* that wait or are looked at */
+    GThreadPool *lookers;
+    GThread *ticker;
+    bool stopping;
+};
+
+static VirgaHttpResponse *
+answer(unsigned status, const char *text)
+{
+    g_autoptr(GBytes) body = g_bytes_new(text, strlen(text));
+
+    return virga_http_response_new(status, "application/json", g_steal_pointer(&body));
+}
+
+static VirgaHttpResponse *
+answer_error(const GError *error)
+{
+    unsigned status = virga_error_is(error, NULL, VIRGA_ERROR_INVALID)     ? 400
+                      : virga_error_is(error, NULL, VIRGA_ERROR_DENIED)    ? 403
+                      : virga_error_is(error, NULL, VIRGA_ERROR_NOT_FOUND) ? 404
+                      : virga_error_is(error, NULL, VIRGA_ERROR_RETRY)     ? 503
+                                                                           : 500;
+    g_autoptr(JsonNode) node = json_node_new(JSON_NODE_VALUE);
+    g_autofree char *quoted = NULL, *text = NULL;
+
+    json_node_set_string(node, error->message);
+    quoted = json_to_string(node, FALSE);
+    text = g_strdup_printf("{\"error\":%s}", quoted);
+    return answer(status, text);
+}
+
+static void
+poll_free(Poll *poll)
+{
+    g_clear_pointer(&poll->known, json_node_unref);
+    g_free(poll->host_id);
+    g_free(poll);
+}
+
+/* ---- desired ---- */
+
+static void
+look_locked(VirgaNodeApi *api, Poll *poll)
+{
+    if (poll->looking) {
+        poll->again = true;
+        return;
+    }
+    poll->looking = true;
+    g_thread_pool_push(api->lookers, poll, NULL);
+}
+
+void
+virga_node_api_wake(VirgaNodeApi *api, const char *host_id)
+{
+    g_mutex_lock(&api->lock);
+    for (guint i = 0; i < api->polls->len && !api->stopping; i++) {
+        Poll *poll = api->polls->pdata[i];
+
+        if (!host_id || g_str_equal(host_id, poll->host_id))
+            look_locked(api, poll);
+    }
+    g_mutex_unlock(&api->lock);
+}
+
+static VirgaHttpResponse *
+look_at_wish(VirgaNodeApi *api, Poll *poll, bool final)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VirgaTxn) txn = virga_db_read(api->services->db, &error);
+    JsonObject *known = poll->known ? json_node_get_object(poll->known) : NULL;
+    g_autofree char *json = NULL;
+
+    if (!txn || !virga_host_wish(txn, poll->host_id, poll->after, known, api->services->region,
+                                 &json, &error))
+        return answer_error(error);
+    if (!json && final)
+        json = g_strdup_printf("{\"generation\":%" G_GINT64_FORMAT "}", poll->after);
+    return json ? answer(200, json) : NULL;
+}
+
+/* A thread of the pool. */
+static void
+look(gpointer data, gpointer user_data)
+{
+    Poll *poll = data;
+    VirgaNodeApi *api = user_data;
+    VirgaHttpResponse *response;
+    bool final;
+
+    g_mutex_lock(&api->lock);
+    poll->again = false;
+    final = api->stopping || g_get_monotonic_time() >= poll->until;
+    g_mutex_unlock(&api->lock);
+    response = look_at_wish(api, poll, final);
+    g_mutex_lock(&api->lock);
+    poll->looking = false;
+    if (response) {
+        g_ptr_array_remove_fast(api->polls, poll);
+        g_cond_broadcast(&api->stopped);
+    } else if (poll->again || api->stopping) {
+        look_locked(api, poll);
+    }
+    g_mutex_unlock(&api->lock);
+    if (response) {
+        virga_http_reply(poll->exchange, response);
+        poll_free(poll);
+    }
+}
+
+static gpointer
+tick_main(gpointer data)
+{
+    VirgaNodeApi *api = data;
+
+    g_mutex_lock(&api->lock);
+    while (!api->stopping) {
+        gint64 now = g_get_monotonic_time();
+
+        for (guint i = 0; i < api->polls->len; i++) {
+            Poll *poll = api->polls->pdata[i];
+
+            if (now >= poll->until && !poll->looking)
+                look_locked(api, poll);
+        }
+        g_cond_wait_until(&api->stopped, &api->lock, now + TICK_MS * 1000);
+    }
+    g_mutex_unlock(&api->lock);
+    return NULL;
+}
+
+static bool
+is_host_id(const char *id)
+{
+    return id && *id && strlen(id) <= HOST_ID_CHARS && virga_id_is(id, "h");
+}
+
+static JsonObject *
+parse_object(JsonParser *parser, const VirgaHttpRequest *request, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    JsonNode *root;
+
+    if (!g_utf8_validate((const char *) request->body, (gssize) request->body_size, NULL) ||
+        !json_parser_load_from_data(parser, (const char *) request->body,
+                                    (gssize) request->body_size, &reason)) {
+        virga_fail(error, "request", VIRGA_ERROR_INVALID, "the body is no JSON");
+        return NULL;
+    }
+    root = json_parser_get_root(parser);
+    if (!root || !JSON_NODE_HOLDS_OBJECT(root)) {
+        virga_fail(error, "request", VIRGA_ERROR_INVALID, "the body is no object");
+        return NULL;
+    }
+    return json_node_get_object(root);
+}
+
+/* True if 'member' holds an object of integers. */
+static bool
+holds_numbers(JsonNode *member)
+{
+    g_autoptr(GList) values = NULL;
+
+    if (!JSON_NODE_HOLDS_OBJECT(member))
+        return false;
+    values = json_object_get_values(json_node_get_object(member));
+    for (GList *value = values; value; value = value->next)
+        if (!JSON_NODE_HOLDS_VALUE(value->data) ||
+            json_node_get_value_type(value->data) != G_TYPE_INT64)
+            return false;
+    return true;
+}
+
+static const char *
+text_member(JsonObject *object, const char *name)
+{
+    JsonNode *node = json_object_get_member(object, name);
+
+    return node && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING
+               ? json_node_get_string(node)
+               : NULL;
+}
+
+static Poll *
+read_poll(const VirgaHttpRequest *request, GError **error)
+{
+    g_autoptr(JsonParser) parser = json_parser_new();
+    JsonObject *object = parse_object(parser, request, error);
+    JsonNode *known, *after;
+    const char *host_id;
+    Poll *poll;
+
+    if (!object)
+        return NULL;
+    host_id = text_member(object, "host");
+    known = json_object_get_member(object, "vpcs");
+    after = json_object_get_member(object, "after");
+    if (!is_host_id(host_id) || (known && !holds_numbers(known)) || !after ||
+        !JSON_NODE_HOLDS_VALUE(after) || json_node_get_value_type(after) != G_TYPE_INT64) {
+        virga_fail(error, "request", VIRGA_ERROR_INVALID, "host, after or vpcs is malformed");
+        return NULL;
+    }
+    poll = g_new0(Poll, 1);
+    poll->host_id = g_strdup(host_id);
+    poll->after = json_node_get_int(after);
+    poll->until = g_get_monotonic_time() + (gint64) VIRGA_POLL_MS * 1000;
+    if (known)
+        poll->known = json_node_copy(known);
+    return poll;
+}
+
+static VirgaHttpOutcome
+handle_desired(VirgaNodeApi *api, VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
+               VirgaHttpResponse **ret_response)
+{
+    g_autoptr(GError) error = NULL;
+    Poll *poll = read_poll(request, &error);
+
+    if (!poll) {
+        *ret_response = answer_error(error);
+        return VIRGA_HTTP_NOW;
+    }
+    poll->exchange = exchange;
+    virga_http_set_deadline(exchange, VIRGA_POLL_MS + 10000);
+    g_mutex_lock(&api->lock);
+    g_ptr_array_add(api->polls, poll);
+    look_locked(api, poll);
+    g_mutex_unlock(&api->lock);
+    return VIRGA_HTTP_LATER;
+}
+
+/* ---- facts ---- */
+
+typedef struct {
+    char *id, *power, *reachable, *code, *message, *console;
+    gint64 generation, reboots_done;
+    char **made, **lost;
+} GuestFacts;
+
+typedef struct {
+    char *id, *name, *zone, *version, *hypervisor, *trouble;
+    gint64 vcpus, memory_mib, disk_free_gib;
+} HostFacts;
+
+#define GUEST_FIELD(kind, name, required)                                                          \
+    { #name, VIRGA_FIELD_##kind, offsetof(GuestFacts, name), required, NULL }
+#define HOST_FIELD(kind, name, required)                                                           \
+    { #name, VIRGA_FIELD_##kind, offsetof(HostFacts, name), required, NULL }
+
+/* clang-format off */
+static const VirgaField guest_fields[] = {
+    GUEST_FIELD(STRING, id, true),
+    GUEST_FIELD(INTEGER, generation, true),
+    GUEST_FIELD(STRING, power, true),
+    GUEST_FIELD(INTEGER, reboots_done, false),
+    GUEST_FIELD(STRING, reachable, false),
+    GUEST_FIELD(STRING, code, false),
+    GUEST_FIELD(STRING, message, false),
+    GUEST_FIELD(STRING, console, false),
+    GUEST_FIELD(STRINGS, made, false),
+    GUEST_FIELD(STRINGS, lost, false),
+    { NULL, 0, 0, false, NULL },
+};
+static const VirgaField host_fields[] = {
+    HOST_FIELD(STRING, id, true),
+    HOST_FIELD(STRING, name, true),
+    HOST_FIELD(STRING, zone, true),
+    HOST_FIELD(STRING, version, true),
+    HOST_FIELD(STRING, hypervisor, true),
+    HOST_FIELD(STRING, trouble, false),
+    HOST_FIELD(INTEGER, vcpus, true),
+    HOST_FIELD(INTEGER, memory_mib, true),
+    HOST_FIELD(INTEGER, disk_free_gib, true),
+    { NULL, 0, 0, false, NULL },
+};
+/* clang-format on */
+static const VirgaRecordType guest_type = { "guest", sizeof(GuestFacts), guest_fields };
+static const VirgaRecordType host_type = { "host", sizeof(HostFacts), host_fields };
+
+static bool
+read_power(const char *text, VirgaPower *ret)
+{
+    static const char *const names[] = { "preparing", "running", "off",
+                                         "off-guest", "absent",  "failed" };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        if (g_str_equal(names[i], text)) {
+            *ret = (VirgaPower) i;
+            return true;
+        }
+    return false;
+}
+
+static void
+free_guest(gpointer data)
+{
+    virga_record_free(&guest_type, data);
+}
+
+/* The guests of a report; the facts in 'arena' lend their texts from 'records'. */
+static bool
+read_guests(JsonArray *array, GPtrArray *records, VirgaArena *arena, VirgaInstanceFacts **ret,
+            GError **error)
+{
+    guint count = json_array_get_length(array);
+    VirgaInstanceFacts *facts = virga_arena_new_array(arena, VirgaInstanceFacts, count);
+
+    if (count > FACTS_MAX)
+        return virga_fail(error, "request", VIRGA_ERROR_INVALID, "more than %d guests", FACTS_MAX);
+    for (guint i = 0; i < count; i++) {
+        GuestFacts *guest =
+            virga_record_from_json(&guest_type, json_array_get_element(array, i), error);
+
+        if (!guest)
+            return false;
+        g_ptr_array_add(records, guest);
+        facts[i] = (VirgaInstanceFacts){ .id = guest->id,
+                                         .generation = guest->generation,
+                                         .reboots_done = guest->reboots_done,
+                                         .reachable = guest->reachable,
+                                         .code = guest->code,
+                                         .message = guest->message,
+                                         .made = (const char *const *) guest->made,
+                                         .lost = (const char *const *) guest->lost,
+                                         .console = guest->console };
+        if (!read_power(guest->power, &facts[i].power))
+            return virga_fail(error, "request", VIRGA_ERROR_INVALID, "\"%s\" is no power state",
+                              guest->power);
+    }
+    *ret = facts;
+    return true;
+}
+
+static bool
+report_host(VirgaNodeApi *api, const char *host_id, JsonNode *node, GError **error)
+{
+    HostFacts *facts = virga_record_from_json(&host_type, node, error);
+    g_autoptr(VirgaTxn) txn = NULL;
+    g_autofree char *zone = NULL;
+    bool done;
+
+    if (!facts)
+        return false;
+    zone = g_strconcat(api->services->region, facts->zone, NULL);
+    txn = virga_db_begin(api->services->db, error);
+    done = txn != NULL;
+    if (done && !g_str_equal(facts->id, host_id))
+        done = virga_fail(error, "request", VIRGA_ERROR_DENIED, "a host reports only itself");
+    if (done) {
+        VirgaHost host = { .id = facts->id,
+                           .name = facts->name,
+                           .zone = zone,
+                           .version = facts->version,
+                           .hypervisor = facts->hypervisor,
+                           .trouble = facts->trouble,
+                           .vcpus = facts->vcpus,
+                           .memory_mib = facts->memory_mib,
+                           .disk_free_gib = facts->disk_free_gib };
+        done = virga_host_report(txn, &host, error) && virga_txn_commit(txn, error);
+    }
+    virga_record_free(&host_type, facts);
+    return done;
+}
+
+static char *
+forget_json(char **forget)
+{
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    g_autoptr(JsonNode) root = NULL;
+
+    json_builder_begin_object(builder);
+    json_builder_set_member_name(builder, "forget");
+    json_builder_begin_array(builder);
+    for (; *forget; forget++)
+        json_builder_add_string_value(builder, *forget);
+    json_builder_end_array(builder);
+    json_builder_end_object(builder);
+    root = json_builder_get_root(builder);
+    return json_to_string(root, FALSE);
+}
+
+static char *
+take_facts(VirgaNodeApi *api, const VirgaHttpRequest *request, GError **error)
+{
+    g_autoptr(VirgaArena) arena = virga_arena_new();
+    g_autoptr(JsonParser) parser = json_parser_new();
+    g_autoptr(GPtrArray) records = g_ptr_array_new_with_free_func(free_guest);
+    JsonObject *object = parse_object(parser, request, error);
+    VirgaInstanceFacts *facts;
+    const char *host_id;
+    JsonNode *guests;
+    char **forget;
+
+    if (!object)
+        return NULL;
+    host_id = text_member(object, "host_id");
+    guests = json_object_get_member(object, "guests");
+    if (!is_host_id(host_id) || !guests || !JSON_NODE_HOLDS_ARRAY(guests)) {
+        virga_fail(error, "request", VIRGA_ERROR_INVALID, "host_id or guests is malformed");
+        return NULL;
+    }
+    if (json_object_has_member(object, "host") &&
+        !report_host(api, host_id, json_object_get_member(object, "host"), error))
+        return NULL;
+    if (!read_guests(json_node_get_array(guests), records, arena, &facts, error) ||
+        !virga_instance_report(api->services->db, arena, host_id, facts, records->len, &forget,
+                               error))
+        return NULL;
+    return forget_json(forget);
+}
+
+static VirgaHttpResponse *
+handle_facts(VirgaNodeApi *api, const VirgaHttpRequest *request)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *json = take_facts(api, request, &error);
+
+    if (json)
+        return answer(200, json);
+    if (!virga_error_is(error, NULL, VIRGA_ERROR_RETRY))
+        virga_warning("host", NULL, "facts refused: %s", error->message);
+    return answer_error(error);
+}
+
+/* ---- snapshots ---- */
+
+static VirgaHttpResponse *
+handle_snapshot(VirgaNodeApi *api, const char *id)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *path = NULL;
+    struct stat status;
+    int fd = -1;
+
+    if (virga_id_is(id, "snap")) {
+        path = g_strdup_printf("%s/%s.qcow2", api->services->store, id);
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    }
+    if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
+        if (fd >= 0)
+            close(fd);
+        virga_fail(&error, "snapshot", VIRGA_ERROR_NOT_FOUND, "there is no such snapshot");
+        return answer_error(error);
+    }
+    return virga_http_response_new_fd(200, "application/octet-stream", fd, 0,
+                                      (guint64) status.st_size);
+}
+
+/* ---- */
+
+VirgaHttpOutcome
+virga_node_api_handle(VirgaNodeApi *api, VirgaHttpExchange *exchange,
+                      const VirgaHttpRequest *request, VirgaHttpResponse **ret_response)
+{
+    const char *path = request->path + strlen(PREFIX);
+
+    /* The Unix socket is the embedded cloud's own host; others will come with a certificate. */
+    if (!request->is_local || (request->peer_uid != 0 && request->peer_uid != geteuid()))
+        *ret_response = answer(403, "{\"error\":\"only root may\"}");
+    else if (g_str_equal(path, "desired") && g_str_equal(request->method, "POST"))
+        return handle_desired(api, exchange, request, ret_response);
+    else if (g_str_equal(path, "facts") && g_str_equal(request->method, "POST"))
+        *ret_response = handle_facts(api, request);
+    else if (g_str_has_prefix(path, "snapshots/") && g_str_equal(request->method, "GET"))
+        *ret_response = handle_snapshot(api, path + strlen("snapshots/"));
+    else
+        *ret_response = answer(404, "{\"error\":\"there is no such resource\"}");
+    return VIRGA_HTTP_NOW;
+}
+
+VirgaNodeApi *
+virga_node_api_new(VirgaServices *services)
+{
+    VirgaNodeApi *api = g_new0(VirgaNodeApi, 1);
+
+    api->services = services;
+    g_mutex_init(&api->lock);
+    g_cond_init(&api->stopped);
+    api->polls = g_ptr_array_new();
+    api->lookers = g_thread_pool_new(look, api, LOOKERS, FALSE, NULL);
+    api->ticker = g_thread_new("node-api", tick_main, api);
+    return api;
+}
+
+void
+virga_node_api_free(VirgaNodeApi *api)
+{
+    g_mutex_lock(&api->lock);
+    api->stopping = true;
+    for (guint i = 0; i < api->polls->len; i++)
+        look_locked(api, api->polls->pdata[i]);
+    g_cond_broadcast(&api->stopped);
+    while (api->polls->len > 0)
+        g_cond_wait(&api->stopped, &api->lock);
+    g_mutex_unlock(&api->lock);
+    g_thread_join(api->ticker);
+    g_thread_pool_free(api->lookers, FALSE, TRUE);
+    g_ptr_array_unref(api->polls);
+    g_mutex_clear(&api->lock);
+    g_cond_clear(&api->stopped);
+    g_free(api);
+}

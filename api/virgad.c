@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* virgad: the controller.  Serves the AWS dialect on TCP, hosts and operators on a Unix socket.
+ * Any number may run on one database; each is as good as another. */
+#include "api/edge.h"
+#include "api/node-api.h"
+#include "api/operator.h"
+#include "api/services.h"
+
+#include "compute/instance.h"
+#include "core/account.h"
+#include "core/error.h"
+#include "core/limits.h"
+#include "core/log.h"
+#include "network/interface.h"
+
+#include "ec2.h"
+#include "sts.h"
+
+#include <glib-unix.h>
+#include <gnutls/crypto.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define SWEEP_S           15
+#define DRAIN_MS          3000
+#define DATABASE_PATIENCE 60 /* seconds until a database that does not answer ends the start */
+#define PAGE_SECRET       "pages"
+#define UPLOAD_PREFIX     "/operator/v1/"
+
+static const char sql_secret_add[] =
+    "INSERT INTO secret (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+static const char sql_secret[] = "SELECT value FROM secret WHERE name = $1";
+
+typedef struct {
+    VirgaServices services;
+    VirgaEdge *edge;
+    VirgaNodeApi *node_api;
+    VirgaHttpServer *tcp, *local;
+    VirgaDbListener *listener;
+    GMainLoop *loop;
+    GThread *sweeper;
+    GMutex lock;
+    GCond stop;
+    bool stopping;
+} Virgad;
+
+static char *
+make_dsn(const VirgaConfig *config)
+{
+    const char *dsn = virga_config_text(config, "database", "dsn");
+    g_autofree char *run = virga_config_path(config, "run");
+
+    /* A lost answer must not hold a worker for ever. */
+    return g_strdup_printf("%s%s%s connect_timeout=5 application_name=virgad", *dsn ? dsn : "host=",
+                           *dsn ? "" : run, *dsn ? "" : " dbname=virga user=virga");
+}
+
+static char **
+make_zones(const VirgaConfig *config, const char *region)
+{
+    g_auto(GStrv) letters = g_strsplit(virga_config_text(config, "cloud", "zones"), ",", -1);
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+    for (char **letter = letters; *letter; letter++) {
+        g_autofree char *zone = g_strconcat(region, g_strstrip(*letter), NULL);
+
+        g_strv_builder_add(builder, zone);
+    }
+    return g_strv_builder_end(builder);
+}
+
+/* ---- the database ---- */
+
+static bool
+prepare_database(Virgad *virgad, GError **error)
+{
+    VirgaServices *services = &virgad->services;
+    g_autoptr(VirgaTxn) txn = NULL;
+
+    if (!virga_db_migrate(services->db, error))
+        return false;
+    txn = virga_db_begin(services->db, error);
+    return txn &&
+           virga_public_pool_set(
+               txn, virga_config_text(services->config, "network", "public-pool"), error) &&
+           virga_txn_commit(txn, error);
+}
+
+/* At the machine's start the database may come up after us. */
+static bool
+await_database(Virgad *virgad, GError **error)
+{
+    gint64 deadline = g_get_monotonic_time() + DATABASE_PATIENCE * G_USEC_PER_SEC;
+
+    for (;;) {
+        g_autoptr(GError) reason = NULL;
+
+        if (prepare_database(virgad, &reason))
+            return true;
+        if (!virga_error_is(reason, NULL, VIRGA_ERROR_RETRY) ||
+            g_get_monotonic_time() > deadline) {
+            g_propagate_error(error, g_steal_pointer(&reason));
+            return false;
+        }
+        g_usleep(VIRGA_RECONNECT_MS * 1000);
+    }
+}
+
+/* The secret that signs pagination tokens: made by whoever starts first, shared by all. */
+static bool
+load_pager(Virgad *virgad, GError **error)
+{
+    VirgaServices *services = &virgad->services;
+    g_autoptr(VirgaTxn) txn = virga_db_begin(services->db, error);
+    g_autoptr(VirgaRows) rows = NULL;
+    g_autofree char *fresh = NULL;
+    guint8 bytes[32];
+    const char *secret;
+
+    if (!txn)
+        return false;
+    gnutls_rnd(GNUTLS_RND_KEY, bytes, sizeof bytes);
+    fresh = g_base64_encode(bytes, sizeof bytes);
+    if (!virga_txn_run(txn, error, NULL, sql_secret_add, "ss", PAGE_SECRET, fresh))
+        return false;
+    rows = virga_txn_query(txn, error, sql_secret, "s", PAGE_SECRET);
+    if (!rows)
+        return false;
+    secret = virga_rows_text(rows, 0, 0);
+    services->pager = virga_pager_new(secret, strlen(secret));
+    return virga_txn_commit(txn, error);
+}
+
+static bool
+find_key(const char *access_key_id, VirgaArena *arena, VirgaIdentity *ret_identity,
+         gpointer user_data, GError **error)
+{
+    VirgaServices *services = user_data;
+    g_autoptr(VirgaTxn) txn = virga_db_read(services->db, error);
+    VirgaAccessKey *key;
+
+    if (!txn || !virga_account_key_find(txn, arena, access_key_id, &key, error))
+        return false;
+    if (!key->active)
+        return virga_fail(error, "access key", VIRGA_ERROR_NOT_FOUND, "the key is not active");
+    *ret_identity = (VirgaIdentity){ .secret = key->secret,
+                                     .account_id = key->account_id,
+                                     .principal_arn = key->principal,
+                                     .user_id = key->user_id };
+    return true;
+}
+
+/* ---- hints and the regular look ---- */
+
+static void
+on_notification(const char *channel, const char *payload, gpointer data)
+{
+    Virgad *virgad = data;
+
+    /* A VPC's hosts are known to the database alone: all that wait look. */
+    virga_node_api_wake(virgad->node_api,
+                        g_strcmp0(channel, "virga_host") == 0 ? payload : NULL);
+}
+
+static gpointer
+sweep_main(gpointer data)
+{
+    Virgad *virgad = data;
+
+    g_mutex_lock(&virgad->lock);
+    while (!virgad->stopping) {
+        g_autoptr(GError) error = NULL;
+
+        g_mutex_unlock(&virgad->lock);
+        if (!virga_instance_sweep(virgad->services.db, &error))
+            virga_notice("database", NULL, "could not sweep: %s", error->message);
+        g_mutex_lock(&virgad->lock);
+        if (!virgad->stopping)
+            g_cond_wait_until(&virgad->stop, &virgad->lock,
+                              g_get_monotonic_time() + SWEEP_S * G_USEC_PER_SEC);
+    }
+    g_mutex_unlock(&virgad->lock);
+    return NULL;
+}
+
+/* ---- listeners ---- */
+
+static VirgaHttpOutcome
+handle_local(VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
+             VirgaHttpResponse **ret_response, gpointer data)
+{
+    Virgad *virgad = data;
+
+    if (g_str_has_prefix(request->path, "/node/v1/"))
+        return virga_node_api_handle(virgad->node_api, exchange, request, ret_response);
+    return virga_operator_handle(exchange, request, ret_response, &virgad->services);
+}
+
+static VirgaHttpResponse *
+on_local_headers(const VirgaHttpRequest *request, VirgaHttpSink *sink, gpointer data)
+{
+    Virgad *virgad = data;
+
+    if (g_str_has_prefix(request->path, UPLOAD_PREFIX))
+        return virga_operator_sink(request, sink, &virgad->services);
+    return NULL;
+}
+
+static bool
+serve_tcp(Virgad *virgad, GError **error)
+{
+    const VirgaConfig *config = virgad->services.config;
+    VirgaHttpOptions options = {
+        .handler = virga_edge_handle,
+        .reject = virga_edge_reject,
+        .user_data = virgad->edge,
+        .workers = (unsigned) virga_config_int(config, "api", "workers"),
+        .connections = (unsigned) virga_config_int(config, "api", "connections"),
+        .body_limit = VIRGA_BODY_BYTES_MAX,
+    };
+    const char *address = virga_config_text(config, "api", "listen");
+    int fd = virga_http_listen_tcp(address, error);
+
+    if (fd < 0)
+        return false;
+    virgad->tcp = virga_http_server_new(fd, &options, error);
+    if (virgad->tcp)
+        virga_notice("api", NULL, "listens on %s", address);
+    return virgad->tcp != NULL;
+}
+
+static bool
+serve_local(Virgad *virgad, GError **error)
+{
+    g_autofree char *path = virga_config_path(virgad->services.config, "run/virgad.sock");
+    VirgaHttpOptions options = { .handler = handle_local,
+                                 .on_headers = on_local_headers,
+                                 .user_data = virgad,
+                                 .body_limit = VIRGA_NODE_BODY_BYTES_MAX };
+    int fd = virga_http_listen_unix(path, 0600, error);
+
+    if (fd < 0)
+        return false;
+    virgad->local = virga_http_server_new(fd, &options, error);
+    return virgad->local != NULL;
+}
+
+static bool
+start(Virgad *virgad, GError **error)
+{
+    static const char *const channels[] = { "virga_host", "virga_vpc", NULL };
+    VirgaServices *services = &virgad->services;
+    g_autofree char *dsn = make_dsn(services->config);
+    VirgaEdgeOptions options = {
+        .region = services->region,
+        .any_region = virga_config_bool(services->config, "cloud", "any-region"),
+        .lookup = find_key,
+        .lookup_data = services,
+        .services = services,
+    };
+
+    services->db = virga_db_new(
+        dsn, (unsigned) virga_config_int(services->config, "database", "connections"));
+    if (!await_database(virgad, error) || !load_pager(virgad, error))
+        return false;
+    options.db = services->db;
+    virgad->edge = virga_edge_new(&options);
+    virga_edge_add(virgad->edge, &ec2_service);
+    virga_edge_add(virgad->edge, &sts_service);
+    virgad->node_api = virga_node_api_new(services);
+    virgad->listener = virga_db_listen(dsn, channels, on_notification, virgad);
+    virgad->sweeper = g_thread_new("sweep", sweep_main, virgad);
+    return serve_local(virgad, error) && serve_tcp(virgad, error);
+}
+
+static void
+stop(Virgad *virgad)
+{
+    g_mutex_lock(&virgad->lock);
+    virgad->stopping = true;
+    g_cond_broadcast(&virgad->stop);
+    g_mutex_unlock(&virgad->lock);
+    g_clear_pointer(&virgad->listener, virga_db_listener_free);
+    if (virgad->sweeper)
+        g_thread_join(virgad->sweeper);
+    /* First the polls, so that the server need not wait for them. */
+    g_clear_pointer(&virgad->node_api, virga_node_api_free);
+    if (virgad->tcp)
+        virga_http_server_stop(virgad->tcp, DRAIN_MS);
+    if (virgad->local)
+        virga_http_server_stop(virgad->local, DRAIN_MS);
+    g_clear_pointer(&virgad->edge, virga_edge_free);
+    g_clear_pointer(&virgad->services.pager, virga_pager_free);
+    g_clear_pointer(&virgad->services.db, virga_db_free);
+}
+
+static gboolean
+on_signal(gpointer data)
+{
+    g_main_loop_quit(((Virgad *) data)->loop);
+    return G_SOURCE_CONTINUE;
+}
+
+static int
+run(VirgaConfig *config)
+{
+    Virgad virgad = { .services = { .config = config } };
+    g_autoptr(GError) error = NULL;
+    bool started;
+
+    virgad.services.region = g_strdup(virga_config_text(config, "cloud", "region"));
+    virgad.services.zones = make_zones(config, virgad.services.region);
+    virgad.services.store = virga_config_path(config, "store");
+    virgad.loop = g_main_loop_new(NULL, FALSE);
+    g_unix_signal_add(SIGTERM, on_signal, &virgad);
+    g_unix_signal_add(SIGINT, on_signal, &virgad);
+    started = start(&virgad, &error);
+    if (started)
+        g_main_loop_run(virgad.loop);
+    else
+        virga_log(G_LOG_LEVEL_CRITICAL, "virgad", NULL, "%s", error->message);
+    stop(&virgad);
+    g_main_loop_unref(virgad.loop);
+    g_strfreev(virgad.services.zones);
+    g_free(virgad.services.region);
+    g_free(virgad.services.store);
+    return started ? 0 : 1;
+}
+
+int
+main(int argc, char **argv)
+{
+    g_autofree char *state = NULL, *file = NULL;
+    gboolean version = FALSE;
+    GOptionEntry entries[] = {
+        { "state", 0, 0, G_OPTION_ARG_FILENAME, &state, "State directory", "DIR" },
+        { "config", 0, 0, G_OPTION_ARG_FILENAME, &file, "Configuration file", "FILE" },
+        { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version", NULL },
+        { NULL },
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new("- the controller of a Virga cloud");
+    g_autoptr(VirgaConfig) config = NULL;
+    g_autoptr(GError) error = NULL;
+
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, &error) || argc > 1) {
+        g_printerr("virgad: %s\n", error ? error->message : "too many arguments");
+        return 2;
+    }
+    if (version) {
+        g_print("virgad %s\n", VIRGA_VERSION);
+        return 0;
+    }
+    config = virga_config_load(file ? file : VIRGA_CONFIG_PATH, state ? state : VIRGA_STATE_PATH,
+                               &error);
+    if (!config) {
+        g_printerr("virgad: %s\n", error->message);
+        return 1;
+    }
+    umask(0077);
+    signal(SIGPIPE, SIG_IGN);
+    virga_log_init("virgad", virga_config_bool(config, "api", "debug"));
+    return run(config);
+}
