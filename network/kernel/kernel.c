@@ -353,11 +353,13 @@ remove_namespace(Job *job, const char *vpc_id, GError **error)
     g_autofree char *veth = virga_kernel_veth(&job->kernel->config, vpc_id);
     g_autofree char *path = virga_netns_path(job->namespace);
     g_autofree char *text = g_strdup_printf("netns del %s\n", job->namespace);
+    g_autofree char *vxlan = virga_kernel_vxlan(&job->kernel->config, vpc_id);
     bool there = virga_netns_exists(job->namespace);
 
     if (!virga_daemon_stop(&job->dnsmasq, error) ||
         (there && !virga_netns_run(job->namespace, delete_links_inside, NULL, error)) ||
-        !delete_link_here(veth, error) || (there && !virga_ip_batch(text, error)))
+        !delete_link_here(veth, error) || !delete_link_here(vxlan, error) ||
+        (there && !virga_ip_batch(text, error)))
         return false;
     unlink(path);
     remove_files(job->directory);
