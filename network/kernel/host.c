@@ -111,7 +111,7 @@ ensure_forwarder(const VirgaKernelConfig *config, GError **error)
 bool
 virga_host_ensure(VirgaKernelHost *host, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->lock);
     g_autofree char *policy = virga_policy_host(host->config);
 
     return virga_sysctl_set("ipv4/ip_forward", "1", error) &&
@@ -122,7 +122,7 @@ virga_host_ensure(VirgaKernelHost *host, GError **error)
 bool
 virga_host_clear(VirgaKernelHost *host, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->lock);
     const VirgaKernelConfig *config = host->config;
     g_autofree char *directory = forwarder_directory(config);
     g_autofree char *address = g_strdup_printf("addr del %s/32 dev lo\n", config->gateway);
@@ -295,7 +295,7 @@ bool
 virga_host_converge(VirgaKernelHost *host, const VirgaVpcPlan *plan, char **ret_transit,
                     GError **error)
 {
-    g_autoptr(GMutexLocker) locker = NULL; /* only while an address is chosen */
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = NULL; /* only while an address is chosen */
     g_autofree char *veth = virga_kernel_veth(host->config, plan->id);
     g_autoptr(GPtrArray) is = inspect_uplink(veth, error);
     g_autoptr(GPtrArray) want = NULL;

@@ -53,7 +53,7 @@ typedef struct {
 static Vpc *
 vpc_of(Kernel *kernel, const char *id)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&kernel->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&kernel->lock);
     Vpc *vpc = g_hash_table_lookup(kernel->vpcs, id);
 
     if (!vpc) {
@@ -200,7 +200,7 @@ kernel_apply(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, guint64 *ret_
 {
     Kernel *kernel = (Kernel *)driver;
     g_auto(Job) job;
-    g_autoptr(GRWLockReaderLocker) locker = NULL;
+    g_autoptr(GRWLockReaderLocker) locker G_GNUC_UNUSED = NULL;
     bool is_new;
 
     job_init(&job, kernel, plan->id, plan);
@@ -375,7 +375,7 @@ kernel_remove(VirgaNetworkDriver *driver, const char *vpc_id, GError **error)
     Kernel *kernel = (Kernel *)driver;
     g_autoptr(VirgaNetworkInventory) left = NULL;
     g_auto(Job) job;
-    g_autoptr(GRWLockWriterLocker) locker = NULL;
+    g_autoptr(GRWLockWriterLocker) locker G_GNUC_UNUSED = NULL;
 
     job_init(&job, kernel, vpc_id, NULL);
     if (!remove_namespace(&job, vpc_id, error))
