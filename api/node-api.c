@@ -283,9 +283,13 @@ typedef struct {
 } HostFacts;
 
 #define GUEST_FIELD(kind, name, required)                                                          \
-    { #name, VIRGA_FIELD_##kind, offsetof(GuestFacts, name), required, NULL }
+    {                                                                                              \
+#name, VIRGA_FIELD_##kind, offsetof(GuestFacts, name), required, NULL                      \
+    }
 #define HOST_FIELD(kind, name, required)                                                           \
-    { #name, VIRGA_FIELD_##kind, offsetof(HostFacts, name), required, NULL }
+    {                                                                                              \
+#name, VIRGA_FIELD_##kind, offsetof(HostFacts, name), required, NULL                       \
+    }
 
 /* clang-format off */
 static const VirgaField guest_fields[] = {

@@ -52,8 +52,9 @@ make_dsn(const VirgaConfig *config)
     g_autofree char *run = virga_config_path(config, "run");
 
     /* A lost answer must not hold a worker for ever. */
-    return g_strdup_printf("%s%s%s connect_timeout=5 application_name=virgad", *dsn ? dsn : "host=",
-                           *dsn ? "" : run, *dsn ? "" : " dbname=virga user=virga");
+    return g_strdup_printf("%s%s%s connect_timeout=5 application_name=virgad",
+                           *dsn ? dsn : "host=", *dsn ? "" : run,
+                           *dsn ? "" : " dbname=virga user=virga");
 }
 
 static char **
@@ -82,8 +83,8 @@ prepare_database(Virgad *virgad, GError **error)
         return false;
     txn = virga_db_begin(services->db, error);
     return txn &&
-           virga_public_pool_set(
-               txn, virga_config_text(services->config, "network", "public-pool"), error) &&
+           virga_public_pool_set(txn, virga_config_text(services->config, "network", "public-pool"),
+                                 error) &&
            virga_txn_commit(txn, error);
 }
 
@@ -98,8 +99,7 @@ await_database(Virgad *virgad, GError **error)
 
         if (prepare_database(virgad, &reason))
             return true;
-        if (!virga_error_is(reason, NULL, VIRGA_ERROR_RETRY) ||
-            g_get_monotonic_time() > deadline) {
+        if (!virga_error_is(reason, NULL, VIRGA_ERROR_RETRY) || g_get_monotonic_time() > deadline) {
             g_propagate_error(error, g_steal_pointer(&reason));
             return false;
         }
@@ -159,8 +159,7 @@ on_notification(const char *channel, const char *payload, gpointer data)
     Virgad *virgad = data;
 
     /* A VPC's hosts are known to the database alone: all that wait look. */
-    virga_node_api_wake(virgad->node_api,
-                        g_strcmp0(channel, "virga_host") == 0 ? payload : NULL);
+    virga_node_api_wake(virgad->node_api, g_strcmp0(channel, "virga_host") == 0 ? payload : NULL);
 }
 
 static gpointer
@@ -260,8 +259,8 @@ start(Virgad *virgad, GError **error)
         .services = services,
     };
 
-    services->db = virga_db_new(
-        dsn, (unsigned) virga_config_int(services->config, "database", "connections"));
+    services->db =
+        virga_db_new(dsn, (unsigned) virga_config_int(services->config, "database", "connections"));
     if (!await_database(virgad, error) || !load_pager(virgad, error))
         return false;
     options.db = services->db;

@@ -11,12 +11,9 @@ virga_record_new(const VirgaRecordType *type)
 {
     void *record = g_malloc0(type->size);
 
-    for (const VirgaField *field = type->fields; field->name; field++) {
+    for (const VirgaField *field = type->fields; field->name; field++)
         if (field->kind == VIRGA_FIELD_RECORDS)
             MEMBER(record, field, GPtrArray *) = g_ptr_array_new();
-        else if (field->kind == VIRGA_FIELD_STRINGS)
-            MEMBER(record, field, GStrv) = g_new0(char *, 1);
-    }
     return record;
 }
 
@@ -173,8 +170,9 @@ virga_record_from_text(const VirgaRecordType *type, const char *text, GError **e
 static JsonNode *
 field_to_json(const void *record, const VirgaField *field)
 {
-    JsonArray *array;
     GPtrArray *records;
+    JsonArray *array;
+    JsonNode *node;
 
     switch (field->kind) {
     case VIRGA_FIELD_STRING:
@@ -199,7 +197,9 @@ field_to_json(const void *record, const VirgaField *field)
     default:
         g_assert_not_reached();
     }
-    return json_node_init_array(json_node_alloc(), array);
+    node = json_node_new(JSON_NODE_ARRAY);
+    json_node_take_array(node, array);
+    return node;
 }
 
 JsonNode *

@@ -84,7 +84,7 @@ virga_network_tap_name(const VirgaNetworkDriver *driver, const char *port_id)
 static bool
 check_generation(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&driver->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&driver->lock);
     const gint64 *newest = g_hash_table_lookup(driver->generations, plan->id);
 
     if (newest && *newest > plan->generation)

@@ -206,7 +206,7 @@ bool
 virga_network_fake_failed(VirgaNetworkDriver *driver)
 {
     Fake *fake = (Fake *) driver;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&fake->mutex);
     return fake->failed;
 }
 
@@ -215,7 +215,7 @@ virga_network_fake_plugged(VirgaNetworkDriver *driver, const char *vpc_id, const
 {
     Fake *fake = (Fake *) driver;
     g_autofree char *tap = virga_network_tap_name(driver, port_id);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&fake->mutex);
 
     return g_hash_table_contains(fake->vpcs, vpc_id) &&
            g_strcmp0(g_hash_table_lookup(fake->taps, tap), vpc_id) == 0;

@@ -111,7 +111,7 @@ ensure_forwarder(const VirgaKernelConfig *config, GError **error)
 bool
 virga_host_ensure(VirgaKernelHost *host, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->lock);
     g_autofree char *policy = virga_policy_host(host->config);
 
     return virga_sysctl_set("ipv4/ip_forward", "1", error) &&
@@ -122,7 +122,7 @@ virga_host_ensure(VirgaKernelHost *host, GError **error)
 bool
 virga_host_clear(VirgaKernelHost *host, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->lock);
     const VirgaKernelConfig *config = host->config;
     g_autofree char *directory = forwarder_directory(config);
     g_autofree char *address = g_strdup_printf("addr del %s/32 dev lo\n", config->gateway);
@@ -176,22 +176,24 @@ static bool
 ensure_vxlan(const VirgaKernelConfig *config, const VirgaVpcPlan *plan, const char *namespace,
              GError **error)
 {
-    g_autofree char *text = NULL, *veth = virga_kernel_veth(config, plan->id);
+    g_autofree char *name = virga_kernel_vxlan(config, plan->id);
+    g_autoptr(GString) text = g_string_new(NULL);
     bool there = false;
 
     if (!config->underlay_address)
         return true;
     if (!virga_netns_run(namespace, has_vxlan, &there, error))
         return false;
-    *veth = 'x';
-    if (!there && if_nametoindex(veth) == 0)
-        text = g_strdup_printf("link add %s type vxlan id %" G_GINT64_FORMAT
-                               " local %s dstport 4789 nolearning\n"
-                               "link set dev %s netns %s name " VIRGA_VXLAN "\n",
-                               veth, plan->vni, config->underlay_address, veth, namespace);
-    else if (!there)
-        text = g_strdup_printf("link set dev %s netns %s name " VIRGA_VXLAN "\n", veth, namespace);
-    return virga_ip_batch(text, error);
+    if (there)
+        return true;
+    if (if_nametoindex(name) == 0)
+        g_string_append_printf(text,
+                               "link add %s type vxlan id %" G_GINT64_FORMAT
+                               " local %s dstport 4789 nolearning\n",
+                               name, plan->vni, config->underlay_address);
+    g_string_append_printf(text, "link set dev %s netns %s name " VIRGA_VXLAN "\n", name,
+                           namespace);
+    return virga_ip_batch(text->str, error);
 }
 
 static bool
@@ -293,7 +295,7 @@ bool
 virga_host_converge(VirgaKernelHost *host, const VirgaVpcPlan *plan, char **ret_transit,
                     GError **error)
 {
-    g_autoptr(GMutexLocker) locker = NULL; /* only while an address is chosen */
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = NULL; /* only while an address is chosen */
     g_autofree char *veth = virga_kernel_veth(host->config, plan->id);
     g_autoptr(GPtrArray) is = inspect_uplink(veth, error);
     g_autoptr(GPtrArray) want = NULL;

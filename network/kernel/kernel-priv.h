@@ -29,6 +29,7 @@ typedef struct {
 /* names.c: all names that the host sees.  The caller owns them. */
 char *virga_kernel_namespace(const VirgaKernelConfig *config, const char *vpc_id);
 char *virga_kernel_veth(const VirgaKernelConfig *config, const char *vpc_id);
+char *virga_kernel_vxlan(const VirgaKernelConfig *config, const char *vpc_id); /* until moved */
 char *virga_kernel_tap(const VirgaKernelConfig *config, const char *port_id);
 char *virga_kernel_veth_mac(const char *vpc_id, bool inside);
 char *virga_kernel_vxlan_mac(const char *tunnel_address);

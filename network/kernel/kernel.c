@@ -53,7 +53,7 @@ typedef struct {
 static Vpc *
 vpc_of(Kernel *kernel, const char *id)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&kernel->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&kernel->lock);
     Vpc *vpc = g_hash_table_lookup(kernel->vpcs, id);
 
     if (!vpc) {
@@ -200,7 +200,7 @@ kernel_apply(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, guint64 *ret_
 {
     Kernel *kernel = (Kernel *) driver;
     g_auto(Job) job;
-    g_autoptr(GRWLockReaderLocker) locker = NULL;
+    g_autoptr(GRWLockReaderLocker) locker G_GNUC_UNUSED = NULL;
     bool is_new;
 
     job_init(&job, kernel, plan->id, plan);
@@ -353,11 +353,13 @@ remove_namespace(Job *job, const char *vpc_id, GError **error)
     g_autofree char *veth = virga_kernel_veth(&job->kernel->config, vpc_id);
     g_autofree char *path = virga_netns_path(job->namespace);
     g_autofree char *text = g_strdup_printf("netns del %s\n", job->namespace);
+    g_autofree char *vxlan = virga_kernel_vxlan(&job->kernel->config, vpc_id);
     bool there = virga_netns_exists(job->namespace);
 
     if (!virga_daemon_stop(&job->dnsmasq, error) ||
         (there && !virga_netns_run(job->namespace, delete_links_inside, NULL, error)) ||
-        !delete_link_here(veth, error) || (there && !virga_ip_batch(text, error)))
+        !delete_link_here(veth, error) || !delete_link_here(vxlan, error) ||
+        (there && !virga_ip_batch(text, error)))
         return false;
     unlink(path);
     remove_files(job->directory);
@@ -373,7 +375,7 @@ kernel_remove(VirgaNetworkDriver *driver, const char *vpc_id, GError **error)
     Kernel *kernel = (Kernel *) driver;
     g_autoptr(VirgaNetworkInventory) left = NULL;
     g_auto(Job) job;
-    g_autoptr(GRWLockWriterLocker) locker = NULL;
+    g_autoptr(GRWLockWriterLocker) locker G_GNUC_UNUSED = NULL;
 
     job_init(&job, kernel, vpc_id, NULL);
     if (!remove_namespace(&job, vpc_id, error))

@@ -27,6 +27,12 @@ virga_kernel_veth(const VirgaKernelConfig *config, const char *vpc_id)
     return g_strdup_printf("u%s%s", config->tag, last_digits(vpc_id, VIRGA_TAP_SIZE - 1 - 4));
 }
 
+char *
+virga_kernel_vxlan(const VirgaKernelConfig *config, const char *vpc_id)
+{
+    return g_strdup_printf("x%s%s", config->tag, last_digits(vpc_id, VIRGA_TAP_SIZE - 1 - 4));
+}
+
 /* The same as virga_network_tap_name(). */
 char *
 virga_kernel_tap(const VirgaKernelConfig *config, const char *port_id)

@@ -38,9 +38,9 @@ if not INSIDE:
 class Tool:
     """The driver in a process of its own, as virga-node has it."""
 
-    def __init__(self, host="host-1", state="/run/virga"):
-        self.process = subprocess.Popen([os.environ["VIRGA_NETWORK_TOOL"], host, state, POOL], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, host="host-1", enter=(), tunnel=()):
+        self.process = subprocess.Popen([*enter, os.environ["VIRGA_NETWORK_TOOL"], host, "/run/virga", POOL,
+                                         *tunnel], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.ms = 0.0
 
     def ask(self, *words):
@@ -143,6 +143,46 @@ def wait_for(condition):
 
 def listening(name, port):
     return wait_for(lambda: f":{port} " in sh("ip", "netns", "exec", name, "ss", "-Hltn"))
+
+
+class Host:
+    """One of several hosts: network, mounts and /run of its own, and a tunnel address."""
+
+    def __init__(self, number):
+        self.keeper = subprocess.Popen(["unshare", "-n", "-m", "sh", "-c", "mount -t tmpfs tmpfs /run && "
+                                        "mkdir -p /run/netns && echo ready && exec sleep 1000"],
+                                       text=True, stdout=subprocess.PIPE)
+        assert self.keeper.stdout.readline() == "ready\n"
+        self.enter = ["nsenter", "-t", str(self.keeper.pid), "-n", "-m"]
+        sh("ip", "link", "add", f"h{number}", "type", "veth", "peer", "name", "eth0",
+           "netns", str(self.keeper.pid))
+        sh("ip", "link", "set", f"h{number}", "up", "master", "underlay")
+        self.run("ip", "addr", "add", f"198.51.100.{number}/24", "dev", "eth0")
+        self.run("ip", "link", "set", "eth0", "up")
+        self.tool = Tool(f"host-{number}", self.enter, [f"198.51.100.{number}"])
+
+    def run(self, *words, check=True):
+        return sh(*self.enter, *words, check=check)
+
+    def guest(self, plan, port):
+        tap = "vtst" + port["id"][-11:]
+        path = "/run/plan.json"
+        sh(*self.enter, "sh", "-c", f"cat > {path}", input=json.dumps(plan))
+        self.tool.ask("apply", path)
+        self.run("ip", "netns", "add", "guest")
+        self.run("ip", "link", "add", tap, "type", "veth", "peer", "name", "eth0", "address", port["mac"],
+                 "netns", "guest")
+        self.run("ip", "-n", "guest", "link", "set", "eth0", "up")
+        self.tool.ask("plug", path, port["id"])
+        lease = json.loads(self.run("ip", "netns", "exec", "guest", sys.executable, GUEST, "dhcp"))
+        assert lease["address"] == port["address"] and lease["mtu"] == 1450
+        self.run("ip", "-n", "guest", "link", "set", "eth0", "mtu", "1450")
+        self.run("ip", "-n", "guest", "addr", "add", lease["address"] + "/24", "dev", "eth0")
+        self.run("ip", "-n", "guest", "route", "add", "default", "via", lease["router"])
+
+    def ping(self, address, *options):
+        return self.run("ip", "netns", "exec", "guest", "ping", "-c1", "-W1", *options, address,
+                        check=False).returncode == 0
 
 
 NS = f"virga-tst-{VPC}"
@@ -406,6 +446,33 @@ for ip in ("172.31.1.66", "172.31.2.6"):
         assert sorted(w for w in cloud.tool.ask("list").split() if "@" not in w) == [VPC, VPC2]
         assert ping("a", "172.31.2.6")
         cloud.tool.ask("remove", VPC2)
+
+    def test_two_hosts(cloud):
+        sh("ip", "link", "add", "underlay", "type", "bridge")
+        sh("ip", "link", "set", "underlay", "up")
+        hosts = [Host(1), Host(2)]
+        plan = json.loads(pathlib.Path(cloud.plan()).read_text())
+        a, b = (dict(cloud.ports[n]) for n in "ab")
+        for n, port in enumerate((a, b), 1):
+            port.update(host_id=f"host-{n}", host_address=f"198.51.100.{n}")
+            port.pop("public_address", None)
+        plan["ports"] = [a, b]
+        for host, port in zip(hosts, (a, b)):
+            host.guest(plan, port)
+        assert hosts[0].ping("172.31.2.6") and hosts[1].ping("172.31.1.5")
+        assert hosts[0].ping("172.31.2.6", "-M", "do", "-s", "1422")
+        plan["groups"][0]["rules"] = [rule("egress", "-1")]     # filtered where the receiver is
+        plan["generation"] += 1
+        sh(*hosts[1].enter, "sh", "-c", "cat > /run/plan.json", input=json.dumps(plan))
+        hosts[1].tool.ask("apply", "/run/plan.json")
+        assert not hosts[0].ping("172.31.2.6") and hosts[1].ping("172.31.1.5")
+        for host in hosts:
+            host.tool.ask("remove", VPC)
+            assert re.findall(r"^\d+: ([^:@]+)", host.run("ip", "link"), re.M) == ["lo", "eth0"]
+            host.tool.close()
+            host.keeper.kill()
+            host.keeper.wait()
+        sh("ip", "link", "del", "underlay")
 
     def test_lost_public_address(cloud):
         del cloud.ports["a"]["public_address"]

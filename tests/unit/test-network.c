@@ -54,7 +54,6 @@ example(void)
     plan->generation = 3;
     plan->vni = 77;
     plan->domain = g_strdup("ec2.internal");
-    g_strfreev(plan->cidrs);
     plan->cidrs = g_strdupv((GStrv) cidrs);
     subnet->zone = g_strdup("us-east-1a");
     subnet->cidr = g_strdup("10.1.4.0/22");

@@ -15,10 +15,10 @@ typedef struct VirgaRecordType VirgaRecordType;
 
 typedef enum {
     VIRGA_FIELD_STRING,  /* char *, owned; NULL is left out */
-    VIRGA_FIELD_STRINGS, /* GStrv, owned; never NULL after reading */
+    VIRGA_FIELD_STRINGS, /* GStrv, owned; NULL: none */
     VIRGA_FIELD_BOOL,    /* bool */
     VIRGA_FIELD_INTEGER, /* gint64 */
-    VIRGA_FIELD_RECORDS, /* GPtrArray * of records, owned; never NULL after reading */
+    VIRGA_FIELD_RECORDS, /* GPtrArray * of records, owned; never NULL */
 } VirgaFieldKind;
 
 typedef struct {
@@ -35,7 +35,7 @@ struct VirgaRecordType {
     const VirgaField *fields; /* ends with a NULL name */
 };
 
-/* A zeroed record with empty lists; the caller frees it by virga_record_free(). */
+/* A zeroed record with empty lists of records; the caller frees it by virga_record_free(). */
 void *virga_record_new(const VirgaRecordType *type);
 void virga_record_free(const VirgaRecordType *type, void *record);
 

@@ -27,7 +27,7 @@ typedef struct {
     char *hostname;       /* "ip-172-31-1-5"; NULL: made from the address */
     char *host_id;        /* where the guest is; NULL: nowhere now */
     char *host_address;   /* that host's tunnel address, or NULL */
-    char **group_ids;     /* "sg-0…" */
+    char **group_ids;     /* "sg-0…"; NULL: none */
     bool source_dest_check;
     gint64 mtu; /* 0: what the host thinks best */
 } VirgaVpcPort;
