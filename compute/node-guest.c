@@ -119,6 +119,7 @@ look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts 
     if (guest->reboots_done >= guest->reboot_asked)
         guest->reboot_asked = 0;
     g_mutex_unlock(&node->lock);
+    is->reboots_done = MAX(guest->reboots_done, want->reboots_done);
     is->rebooting = guest->reboot_asked > 0;
     is->reboot_overdue = is->rebooting && now - guest->reboot_at > REBOOT_GRACE_S * G_USEC_PER_SEC;
     return true;

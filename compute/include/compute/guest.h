@@ -45,6 +45,7 @@ typedef struct {
     VirgaDomainReason reason;
     bool shutdown_asked;   /* in this process, for the present wish */
     bool shutdown_overdue; /* … and the guest has had its time */
+    gint64 reboots_done;   /* as far as this process or the controller knows */
     bool rebooting;        /* asked, not seen yet */
     bool reboot_overdue;
 } VirgaGuestFacts;
