@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of virga-node share.  node.c owns the tables, node-guest.c works on guests,
- * node-vpc.c on VPCs, node-sync.c talks with virgad, node-store.c keeps the wish on disk. */
+ * node-vpc.c on VPCs, node-sync.c talks with virgad, node-store.c keeps the wish on disk,
+ * node-garbage.c removes what nothing claims. */
 #pragma once
 
 #include "compute/guest.h"
@@ -87,7 +88,9 @@ struct VirgaNode {
     gint64 heartbeat_at, stored_at, resync_at;
 
     GThreadPool *guest_pool, *vpc_pool;
-    GThread *sync_thread, *report_thread, *tick_thread;
+    bool told_all;       /* virgad has told the whole wish in this process's life */
+    GHashTable *garbage; /* the look thread's: name -> when it was first seen unclaimed */
+    GThread *sync_thread, *report_thread, *tick_thread, *look_thread;
 };
 
 /* node.c; the lock is held by the caller where the name says so */
@@ -108,6 +111,9 @@ bool node_ensure_vpc(VirgaNode *node, const char *vpc_id, GError **error);
 /* Looks which guests answer on the network, and what consoles say. */
 void node_probe_network(VirgaNode *node);
 void node_probe_consoles(VirgaNode *node);
+
+/* node-garbage.c */
+void node_collect_garbage(VirgaNode *node);
 
 /* node-sync.c: bodies of the threads */
 gpointer node_sync_main(gpointer node);
