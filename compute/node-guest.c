@@ -14,6 +14,7 @@
 #define STEPS_MAX          64 /* of one visit */
 #define STOP_GRACE_S       90 /* for a guest to switch itself off */
 #define TERMINATE_GRACE_S  10
+#define ASK_AGAIN_S        8 /* a guest that was still booting heard nothing */
 #define REBOOT_GRACE_S     120
 #define RETRY_FIRST_MS     500
 #define RETRY_LAST_MS      30000
@@ -268,8 +269,10 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestS
     case VIRGA_GUEST_RESUME:
         return hypervisor->resume(hypervisor, guest->id, error);
     case VIRGA_GUEST_ASK_SHUTDOWN:
-        guest->asked_generation = want->generation;
         guest->asked_at = g_get_monotonic_time();
+        if (guest->asked_generation != want->generation)
+            guest->asked_first_at = guest->asked_at;
+        guest->asked_generation = want->generation;
         return hypervisor->shutdown(hypervisor, guest->id, error);
     case VIRGA_GUEST_POWER_OFF:
         return hypervisor->power_off(hypervisor, guest->id, error);
@@ -418,17 +421,12 @@ end_work(VirgaNode *node, Guest *guest)
     g_mutex_unlock(&node->lock);
 }
 
-/* A step that only the guest can end: come back when its time is over. */
+/* A step that only the guest can end: come back when it is time to say more. */
 static void
-make_appointment(Guest *guest, const VirgaGuestWish *want)
+make_appointment(Guest *guest)
 {
-    if (guest->reboot_asked)
-        guest->wake_at = guest->reboot_at + (REBOOT_GRACE_S + 1) * G_USEC_PER_SEC;
-    else
-        guest->wake_at =
-            guest->asked_at +
-            ((g_str_equal(want->wish, "stop") ? STOP_GRACE_S : TERMINATE_GRACE_S) + 1) *
-                G_USEC_PER_SEC;
+    guest->wake_at = guest->reboot_asked ? guest->reboot_at + (REBOOT_GRACE_S + 1) * G_USEC_PER_SEC
+                                         : guest->asked_at + ASK_AGAIN_S * G_USEC_PER_SEC;
 }
 
 static bool
@@ -457,7 +455,7 @@ work(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
             if (step == VIRGA_GUEST_OFF_BY_GUEST && !guest->off_generation)
                 guest->off_generation = want->generation;
             if (step == VIRGA_GUEST_WAIT)
-                make_appointment(guest, want);
+                make_appointment(guest);
             guest->failures = 0;
             set_facts(node, guest, want, &verdict);
             g_free(verdict.message);

@@ -37,10 +37,11 @@ typedef struct {
 
     /* the worker's own */
     bool taps_ready, plugged;
-    bool retired;                      /* domain and taps were removed and not made since */
-    gint64 asked_generation, asked_at; /* of the last polite request to switch off */
-    gint64 off_generation;             /* wish under which the guest was seen to be off by itself */
-    gint64 reboot_asked, reboot_at;    /* number of the reboot that is under way */
+    bool retired;                    /* domain and taps were removed and not made since */
+    gint64 asked_generation;         /* wish under which it was asked to switch off */
+    gint64 asked_first_at, asked_at; /* the first and the last time */
+    gint64 off_generation;           /* wish under which the guest was seen to be off by itself */
+    gint64 reboot_asked, reboot_at;  /* number of the reboot that is under way */
     unsigned failures;
     gint64 failing_since;
 
