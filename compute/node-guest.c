@@ -120,6 +120,7 @@ look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts 
         guest->reboot_asked = 0;
     g_mutex_unlock(&node->lock);
     is->rebooting = guest->reboot_asked > 0;
+    is->reboots_done = guest->reboots_done;
     is->reboot_overdue = is->rebooting && now - guest->reboot_at > REBOOT_GRACE_S * G_USEC_PER_SEC;
     return true;
 }

@@ -47,6 +47,7 @@ typedef struct {
     bool shutdown_overdue; /* … and the guest has had its time */
     bool rebooting;        /* asked, not seen yet */
     bool reboot_overdue;
+    gint64 reboots_done; /* seen by this process; the wish may not know of them yet */
 } VirgaGuestFacts;
 
 typedef enum {
