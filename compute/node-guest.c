@@ -90,6 +90,16 @@ look_at_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGu
     return true;
 }
 
+/* The controller must hear of it, and this process's next life must not do it again. */
+static void
+note_reboot_locked(VirgaNode *node, Guest *guest)
+{
+    guest->reboots_done = guest->reboot_asked;
+    guest->reboot_asked = 0;
+    guest->dirty = true;
+    node->store_dirty = true;
+}
+
 /* Reads the world.  What cannot be read cheaply (taps) is what this process did itself: after a
  * restart the idempotent step is simply taken again. */
 static bool
@@ -114,7 +124,7 @@ look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts 
     is->shutdown_overdue = is->shutdown_asked && now - guest->asked_at > grace_s * G_USEC_PER_SEC;
     g_mutex_lock(&node->lock);
     if (guest->rebooted && guest->reboot_asked)
-        guest->reboots_done = guest->reboot_asked;
+        note_reboot_locked(node, guest);
     guest->rebooted = false;
     if (guest->reboots_done >= guest->reboot_asked)
         guest->reboot_asked = 0;
@@ -280,8 +290,9 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestS
     case VIRGA_GUEST_RESET:
         if (!hypervisor->reset(hypervisor, guest->id, error))
             return false;
-        guest->reboots_done = guest->reboot_asked;
-        guest->reboot_asked = 0;
+        g_mutex_lock(&node->lock);
+        note_reboot_locked(node, guest);
+        g_mutex_unlock(&node->lock);
         return true;
     case VIRGA_GUEST_RETIRE:
         guest->off_generation = 0;
