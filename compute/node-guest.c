@@ -278,15 +278,19 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestS
     case VIRGA_GUEST_RESUME:
         return hypervisor->resume(hypervisor, guest->id, error);
     case VIRGA_GUEST_ASK_SHUTDOWN:
+        if (!hypervisor->shutdown(hypervisor, guest->id, error))
+            return false;
         guest->asked_generation = want->generation;
         guest->asked_at = g_get_monotonic_time();
-        return hypervisor->shutdown(hypervisor, guest->id, error);
+        return true;
     case VIRGA_GUEST_POWER_OFF:
         return hypervisor->power_off(hypervisor, guest->id, error);
     case VIRGA_GUEST_REBOOT:
+        if (!hypervisor->reboot(hypervisor, guest->id, error))
+            return false;
         guest->reboot_asked = want->reboots;
         guest->reboot_at = g_get_monotonic_time();
-        return hypervisor->reboot(hypervisor, guest->id, error);
+        return true;
     case VIRGA_GUEST_RESET:
         if (!hypervisor->reset(hypervisor, guest->id, error))
             return false;
