@@ -91,6 +91,16 @@ look_at_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGu
     return true;
 }
 
+/* The controller must hear of it, and this process's next life must not do it again. */
+static void
+note_reboot_locked(VirgaNode *node, Guest *guest)
+{
+    guest->reboots_done = guest->reboot_asked;
+    guest->reboot_asked = 0;
+    guest->dirty = true;
+    node->store_dirty = true;
+}
+
 /* Reads the world.  What cannot be read cheaply (taps) is what this process did itself: after a
  * restart the idempotent step is simply taken again. */
 static bool
@@ -115,13 +125,13 @@ look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts 
     is->shutdown_overdue = is->shutdown_asked && now - guest->asked_at > grace_s * G_USEC_PER_SEC;
     g_mutex_lock(&node->lock);
     if (guest->rebooted && guest->reboot_asked)
-        guest->reboots_done = guest->reboot_asked;
+        note_reboot_locked(node, guest);
     guest->rebooted = false;
     if (guest->reboots_done >= guest->reboot_asked)
         guest->reboot_asked = 0;
     g_mutex_unlock(&node->lock);
-    is->reboots_done = MAX(guest->reboots_done, want->reboots_done);
     is->rebooting = guest->reboot_asked > 0;
+    is->reboots_done = guest->reboots_done;
     is->reboot_overdue = is->rebooting && now - guest->reboot_at > REBOOT_GRACE_S * G_USEC_PER_SEC;
     return true;
 }
@@ -269,22 +279,27 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestS
     case VIRGA_GUEST_RESUME:
         return hypervisor->resume(hypervisor, guest->id, error);
     case VIRGA_GUEST_ASK_SHUTDOWN:
+        if (!hypervisor->shutdown(hypervisor, guest->id, error))
+            return false;
         guest->asked_at = g_get_monotonic_time();
         if (guest->asked_generation != want->generation)
             guest->asked_first_at = guest->asked_at;
         guest->asked_generation = want->generation;
-        return hypervisor->shutdown(hypervisor, guest->id, error);
+        return true;
     case VIRGA_GUEST_POWER_OFF:
         return hypervisor->power_off(hypervisor, guest->id, error);
     case VIRGA_GUEST_REBOOT:
+        if (!hypervisor->reboot(hypervisor, guest->id, error))
+            return false;
         guest->reboot_asked = want->reboots;
         guest->reboot_at = g_get_monotonic_time();
-        return hypervisor->reboot(hypervisor, guest->id, error);
+        return true;
     case VIRGA_GUEST_RESET:
         if (!hypervisor->reset(hypervisor, guest->id, error))
             return false;
-        guest->reboots_done = guest->reboot_asked;
-        guest->reboot_asked = 0;
+        g_mutex_lock(&node->lock);
+        note_reboot_locked(node, guest);
+        g_mutex_unlock(&node->lock);
         return true;
     case VIRGA_GUEST_RETIRE:
         guest->off_generation = 0;

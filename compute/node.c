@@ -346,10 +346,12 @@ virga_node_free(VirgaNode *node)
     g_cond_broadcast(&node->changed);
     g_mutex_unlock(&node->lock);
     virga_http_client_stop(node->virgad);
-    g_thread_join(node->sync_thread);
-    g_thread_join(node->report_thread);
-    g_thread_join(node->tick_thread);
-    g_thread_join(node->look_thread);
+    if (node->sync_thread) { /* it was started */
+        g_thread_join(node->sync_thread);
+        g_thread_join(node->report_thread);
+        g_thread_join(node->tick_thread);
+        g_thread_join(node->look_thread);
+    }
     g_thread_pool_free(node->guest_pool, FALSE, TRUE);
     g_thread_pool_free(node->vpc_pool, FALSE, TRUE);
     if (!node_store_save(node, &error))

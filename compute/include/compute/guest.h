@@ -45,9 +45,9 @@ typedef struct {
     VirgaDomainReason reason;
     bool shutdown_asked;   /* just now, by this process, for the present wish */
     bool shutdown_overdue; /* … and the guest has had its time */
-    gint64 reboots_done;   /* as far as this process or the controller knows */
     bool rebooting;        /* asked, not seen yet */
     bool reboot_overdue;
+    gint64 reboots_done; /* seen by this process; the wish may not know of them yet */
 } VirgaGuestFacts;
 
 typedef enum {
