@@ -529,7 +529,7 @@ probe_console(VirgaNode *node, const char *id)
 }
 
 void
-node_probe(VirgaNode *node)
+node_probe_consoles(VirgaNode *node)
 {
     g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
     GHashTableIter iter;

@@ -5,6 +5,7 @@
 
 #include "compute/guest.h"
 #include "compute/instance.h"
+#include "compute/metadata-server.h"
 #include "compute/node.h"
 #include "core/error.h"
 #include "core/limits.h"
@@ -61,6 +62,9 @@ typedef struct {
     guint64 epoch;
     bool queued, working, again, wanted;
     gint64 checked_at;
+    GMutex apply_lock;             /* held while the driver works, before the node's lock */
+    VirgaMetadataServer *metadata; /* under apply_lock */
+    guint64 metadata_epoch;
 } Vpc;
 
 struct VirgaNode {
@@ -71,6 +75,7 @@ struct VirgaNode {
     VirgaNetworkDriver *network;
     VirgaHttpClient *virgad;
     uid_t tap_owner;
+    guint8 metadata_key[VIRGA_METADATA_KEY_SIZE];
 
     GMutex lock;
     GCond changed;      /* facts to report, or the end */
@@ -100,8 +105,9 @@ void node_work_on_guest(gpointer guest, gpointer node);
 void node_work_on_vpc(gpointer vpc, gpointer node);
 /* Applies a VPC's plan if this generation was not yet; the launch path. */
 bool node_ensure_vpc(VirgaNode *node, const char *vpc_id, GError **error);
-/* Looks which guests answer on the network and what their consoles say. */
-void node_probe(VirgaNode *node);
+/* Looks which guests answer on the network, and what consoles say. */
+void node_probe_network(VirgaNode *node);
+void node_probe_consoles(VirgaNode *node);
 
 /* node-sync.c: bodies of the threads */
 gpointer node_sync_main(gpointer node);

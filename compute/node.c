@@ -75,6 +75,8 @@ vpc_free(gpointer data)
 {
     Vpc *vpc = data;
 
+    g_clear_pointer(&vpc->metadata, virga_metadata_server_free);
+    g_mutex_clear(&vpc->apply_lock);
     plan_release(vpc->plan);
     g_free(vpc->id);
     g_free(vpc);
@@ -94,6 +96,7 @@ virga_node_new(const VirgaNodeSettings *settings)
     node->network = settings->network;
     node->virgad = settings->virgad;
     node->tap_owner = settings->tap_owner;
+    memcpy(node->metadata_key, settings->metadata_key, sizeof node->metadata_key);
     g_mutex_init(&node->lock);
     g_cond_init(&node->changed);
     node->guests = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, guest_free);
@@ -184,6 +187,7 @@ node_take_plan_locked(VirgaNode *node, VirgaVpcPlan *record)
     if (!vpc) {
         vpc = g_new0(Vpc, 1);
         vpc->id = g_strdup(record->id);
+        g_mutex_init(&vpc->apply_lock);
         g_hash_table_insert(node->vpcs, vpc->id, vpc);
     }
     if (vpc->plan && vpc->plan->record->generation > record->generation) {
@@ -285,7 +289,8 @@ tick_main(gpointer data)
         g_mutex_unlock(&node->lock);
         if (look) {
             looked_at = now;
-            node_probe(node);
+            node_probe_network(node);
+            node_probe_consoles(node);
         }
         if (save) {
             g_autoptr(GError) error = NULL;
