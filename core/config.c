@@ -44,7 +44,7 @@ static const Key keys[] = {
       "`kvm`, `qemu` (emulation, slow) or `auto`: KVM only where it is known to work." },
     { "node", "libvirt-uri", TEXT, "",
       "libvirt connection; empty: the libvirtd that `virga up` runs for this cloud." },
-    { "node", "vcpu-overcommit", REAL, "4.0", "Guest vCPUs promised for each core." },
+    { "node", "vcpu-overcommit", REAL, "8.0", "Guest vCPUs promised for each core." },
     { "node", "memory-overcommit", REAL, "1.0", "Guest memory promised for each byte." },
     { "node", "memory-reserved-mib", INTEGER, "1024", "Memory that is never promised to guests." },
     { "node", "disk-reserved-gib", INTEGER, "2",
