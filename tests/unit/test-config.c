@@ -137,8 +137,8 @@ test_tag(Folder *folder, gconstpointer data)
     static const char *const tags[][2] = { { "/var/lib/virga", "vga" },
                                            { "/var/lib/virga/", "vga" },
                                            { "/srv/../var/lib/virga", "vga" },
-                                           { "/tmp/a", "ecb" },
-                                           { "/tmp/b", "fcb" } };
+                                           { "/tmp/a", "lbi" },
+                                           { "/tmp/b", "mbi" } };
 
     for (size_t i = 0; i < G_N_ELEMENTS(tags); i++) {
         g_autoptr(VirgaConfig) config = virga_config_load("/nonexistent", tags[i][0], NULL);
