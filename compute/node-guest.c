@@ -161,6 +161,7 @@ make_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **e
 static bool
 prepare_taps(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
 {
+    guest->retired = false; /* from the first tap on, also if the second fails */
     for (guint i = 0; i < want->ports->len; i++) {
         VirgaGuestPort *port = port_at(want, i);
         g_autoptr(Plan) plan = node_plan(node, port->vpc_id);
@@ -173,7 +174,6 @@ prepare_taps(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError *
             return false;
     }
     guest->taps_ready = true;
-    guest->retired = false;
     return true;
 }
 
