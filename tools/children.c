@@ -142,6 +142,8 @@ make_argv(const char *state, const char *config_path, ChildKind kind, GError **e
         break;
     case CHILD_LIBVIRTD:
         add(argv, LIBVIRTD);
+        add(argv, "--pid-file");
+        add(argv, "/run/libvirt/libvirtd.pid"); /* the default is the machine's own */
         break;
     case CHILD_VIRGAD:
         add_user(argv);

@@ -23,6 +23,7 @@
 #define SYSTEMCTL_MS 30000
 #define FRESH_SEEN_S 15 /* a host reports every 10 s */
 #define TAIL_LINES   8
+#define RESTARTS_MAX 5
 #define HOST_ID_PATH "node/host-id"
 
 typedef struct {
@@ -150,6 +151,9 @@ start_supervisor(Up *up, bool changed, GError **error)
         return true;
     }
     up->started = true;
+    /* What a killed supervisor left must not be taken for what is started now. */
+    if (!supervisor_stop_children(up->cli->state, up->cli->config, error))
+        return false;
     step("starting the daemons%s", has_systemd() ? " by systemd" : "");
     return has_systemd() ? start_unit(up->cli, error) : start_detached(up->cli, error);
 }
@@ -185,6 +189,16 @@ supervisor_vanished(const Up *up)
            supervisor_find(up->cli->state).pid == 0;
 }
 
+/* Waiting longer would not help. */
+static bool
+keeps_ending(const Up *up, const char *name)
+{
+    g_auto(ChildStatus) status = { 0 };
+
+    child_status(up->cli->state, name, &status);
+    return up->started && status.restarts >= RESTARTS_MAX && status.process.pid == 0;
+}
+
 static bool
 await_child(Up *up, ChildKind kind, GError **error)
 {
@@ -196,6 +210,8 @@ await_child(Up *up, ChildKind kind, GError **error)
     while (!child_ready(up->cli->state, kind)) {
         if (supervisor_vanished(up))
             return fail_with_log(up, "supervise", "ended", error);
+        if (keeps_ending(up, info.name))
+            return fail_with_log(up, info.name, "keeps ending", error);
         if (!may_wait(up))
             return fail_with_log(up, info.name, "does not answer", error);
     }

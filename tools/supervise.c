@@ -73,7 +73,7 @@ static char *
 describe_exit(int status)
 {
     if (WIFSIGNALED(status))
-        return g_strdup_printf("killed by signal %d (%s)", WTERMSIG(status),
+        return g_strdup_printf("was killed by signal %d (%s)", WTERMSIG(status),
                                strsignal(WTERMSIG(status)));
     return g_strdup_printf("ended with exit status %d", WEXITSTATUS(status));
 }
