@@ -121,8 +121,10 @@ look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts 
     is->taps_ready = guest->taps_ready;
     is->plugged = guest->plugged || want->ports->len == 0;
     is->former_life = guest->off_generation && guest->off_generation < want->generation;
-    is->shutdown_asked = guest->asked_generation == want->generation;
-    is->shutdown_overdue = is->shutdown_asked && now - guest->asked_at > grace_s * G_USEC_PER_SEC;
+    if (guest->asked_generation == want->generation) {
+        is->shutdown_asked = now - guest->asked_at < ASK_AGAIN_S * G_USEC_PER_SEC;
+        is->shutdown_overdue = now - guest->asked_first_at > grace_s * G_USEC_PER_SEC;
+    }
     g_mutex_lock(&node->lock);
     if (guest->rebooted && guest->reboot_asked)
         note_reboot_locked(node, guest);
@@ -159,6 +161,7 @@ make_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **e
 static bool
 prepare_taps(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
 {
+    guest->retired = false; /* from the first tap on, also if the second fails */
     for (guint i = 0; i < want->ports->len; i++) {
         VirgaGuestPort *port = port_at(want, i);
         g_autoptr(Plan) plan = node_plan(node, port->vpc_id);
@@ -171,7 +174,6 @@ prepare_taps(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError *
             return false;
     }
     guest->taps_ready = true;
-    guest->retired = false;
     return true;
 }
 

@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 
+#include <math.h>
 #include <string.h>
 
 #define TYPE_GROUP      "instance-type " /* [instance-type NAME] */
@@ -87,16 +88,28 @@ find_key(const char *group, const char *key)
 }
 
 static bool
+is_group(const char *group)
+{
+    if (g_str_has_prefix(group, TYPE_GROUP))
+        return group[strlen(TYPE_GROUP)] != '\0';
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+        if (g_str_equal(keys[i].group, group))
+            return true;
+    return false;
+}
+
+static bool
 check_value(const Key *key, const char *value)
 {
     char *end = NULL;
+    double real;
 
     switch (key->kind) {
-    case INTEGER:
-        g_ascii_strtoll(value, &end, 10);
-        return *value && *end == '\0';
+    case INTEGER: /* amounts, all of them */
+        return g_ascii_string_to_unsigned(value, 10, 0, G_MAXINT64, NULL, NULL);
     case REAL:
-        return g_ascii_strtod(value, &end) > 0 && *end == '\0';
+        real = g_ascii_strtod(value, &end);
+        return real > 0 && isfinite(real) && *end == '\0';
     case BOOLEAN:
         return g_str_equal(value, "true") || g_str_equal(value, "false");
     default:
@@ -113,6 +126,9 @@ lay_over(GKeyFile *into, GKeyFile *from, const char *path, GError **error)
     for (char **group = groups; *group; group++) {
         g_auto(GStrv) names = g_key_file_get_keys(from, *group, NULL, NULL);
 
+        if (!is_group(*group))
+            return virga_fail(error, "configuration", VIRGA_ERROR_INVALID,
+                              "%s: there is no group [%s]", path, *group);
         for (char **name = names; names && *name; name++) {
             const Key *key = find_key(*group, *name);
             g_autofree char *value = g_key_file_get_string(from, *group, *name, NULL);

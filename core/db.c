@@ -101,6 +101,17 @@ virga_db_fail(PGconn *connection, PGresult *result, const char *sql, GError **er
     return false;
 }
 
+static void
+ignore_notice(void *data, const PGresult *result)
+{
+}
+
+void
+virga_db_silence(PGconn *connection)
+{
+    PQsetNoticeReceiver(connection, ignore_notice, NULL);
+}
+
 static Connection *
 connect_new(VirgaDb *db, GError **error)
 {
@@ -113,6 +124,7 @@ connect_new(VirgaDb *db, GError **error)
         connection_free(connection);
         return NULL;
     }
+    virga_db_silence(connection->pg);
     return connection;
 }
 
