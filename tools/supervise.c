@@ -341,6 +341,8 @@ cmd_supervise(int argc, char **argv)
               entries, 0, 0);
     if (!cli_need_root("supervise"))
         return 1;
+    if (child && !child_open_log(cli.state, child, &error))
+        return cli_fail("%s", error->message);
     if (!cli_config(&cli, &error))
         return cli_fail("%s", error->message);
     return child ? become_child(&cli, child, parent) : supervise(&cli);
