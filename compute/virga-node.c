@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/id.h"
+#include "core/kvm.h"
 #include "core/log.h"
 #include "network/address.h"
 #include "network/fake.h"
@@ -108,41 +109,17 @@ lock_state(Daemon *daemon, GError **error)
 
 /* ---- drivers ---- */
 
-static bool
-has_word(const char *path, const char *first, const char *second)
-{
-    g_autofree char *text = NULL;
-
-    return g_file_get_contents(path, &text, NULL, NULL) &&
-           (strstr(text, first) || strstr(text, second));
-}
-
-/* /dev/kvm alone proves nothing: on some machines it opens and every guest hangs.  KVM is used only
- * if the CPU has the extensions and the kernel the module that goes with them. */
-static bool
-kvm_works(uid_t emulator)
-{
-    struct stat device;
-
-    return (has_word("/proc/cpuinfo", " svm", " vmx")) &&
-           (g_file_test("/sys/module/kvm_amd", G_FILE_TEST_IS_DIR) ||
-            g_file_test("/sys/module/kvm_intel", G_FILE_TEST_IS_DIR)) &&
-           stat("/dev/kvm", &device) == 0 && S_ISCHR(device.st_mode) &&
-           ((device.st_mode & 0006) == 0006 || device.st_uid == emulator ||
-            (device.st_mode & 0060) == 0060);
-}
-
 static const char *
 choose_type(Daemon *daemon)
 {
     const char *wanted = virga_config_text(daemon->config, "node", "hypervisor");
+    g_autofree char *reason = NULL;
 
     if (g_str_equal(wanted, "kvm") || g_str_equal(wanted, "qemu"))
         return wanted;
-    if (kvm_works(daemon->tap_owner))
+    if (virga_kvm_usable(daemon->tap_owner, &reason))
         return "kvm";
-    virga_notice("host", daemon->host_id,
-                 "KVM is not usable here: guests are emulated and slow (see \"virga doctor\")");
+    virga_notice("host", daemon->host_id, "guests are emulated and slow: %s", reason);
     return "qemu";
 }
 

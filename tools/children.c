@@ -142,6 +142,8 @@ make_argv(const char *state, const char *config_path, ChildKind kind, GError **e
         break;
     case CHILD_LIBVIRTD:
         add(argv, LIBVIRTD);
+        add(argv, "--pid-file");
+        add(argv, "/run/libvirt/libvirtd.pid"); /* the default is the machine's own */
         break;
     case CHILD_VIRGAD:
         add_user(argv);
@@ -230,8 +232,8 @@ separate(const char *state, GError **error)
 
 /* ---- becoming the child ---- */
 
-static bool
-open_log(const char *state, const char *name, GError **error)
+bool
+child_open_log(const char *state, const char *name, GError **error)
 {
     g_autofree char *path = child_log_path(state, name);
     int log = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
@@ -261,7 +263,7 @@ child_exec(const char *state, const char *config_path, const VirgaConfig *config
         return false;
     /* Should the supervisor die before the record is written, nobody would know of us. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (!process_record(record, &self, error) || !open_log(state, info.name, error))
+    if (!process_record(record, &self, error))
         return false;
     prctl(PR_SET_PDEATHSIG, 0);
     signal(SIGPIPE, SIG_DFL);

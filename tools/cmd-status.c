@@ -104,7 +104,8 @@ show_daemons(Status *status, JsonObject *answer)
 
     g_print("Daemons          pid  version   up for\n");
     if (supervisor.pid == 0)
-        add_trouble(status, "the cloud is down: run \"virga up\"");
+        add_trouble(status, "%s: run \"virga up\"",
+                    answer ? "nothing watches over the daemons" : "the cloud is down");
     for (int i = 0; i < CHILDREN; i++)
         show_child(status, (ChildKind) i, answer);
 }

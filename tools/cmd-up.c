@@ -20,9 +20,11 @@
 
 #define POLL_MS      100
 #define CALL_MS      10000
+#define STOP_S       160
 #define SYSTEMCTL_MS 30000
 #define FRESH_SEEN_S 15 /* a host reports every 10 s */
 #define TAIL_LINES   8
+#define RESTARTS_MAX 5
 #define HOST_ID_PATH "node/host-id"
 
 typedef struct {
@@ -89,19 +91,19 @@ has_systemd(void)
 }
 
 static bool
-start_unit(const Cli *cli, GError **error)
+run_unit(const Cli *cli, const char *verb, unsigned timeout_ms, GError **error)
 {
     g_autofree char *instance = NULL;
     const char *escape[] = { "systemd-escape", "--path", "--template=virga@.service", cli->state,
                              NULL };
-    const char *start[] = { "systemctl", "start", "virga.service", NULL };
+    const char *start[] = { "systemctl", verb, "virga.service", NULL };
 
     if (!g_str_equal(cli->state, VIRGA_STATE_PATH)) {
         if (!virga_process_run(escape, NULL, SYSTEMCTL_MS, &instance, error))
             return false;
         start[2] = g_strstrip(instance);
     }
-    return virga_process_run(start, NULL, SYSTEMCTL_MS, NULL, error);
+    return virga_process_run(start, NULL, timeout_ms, NULL, error);
 }
 
 /* A daemon of the old kind: its parent ends at once, it has no terminal. */
@@ -136,11 +138,45 @@ start_detached(const Cli *cli, GError **error)
     return true;
 }
 
+/* The program that the process runs was replaced since. */
+static bool
+is_replaced(pid_t pid)
+{
+    g_autofree char *link = g_strdup_printf("/proc/%d/exe", (int) pid);
+    g_autofree char *program = g_file_read_link(link, NULL);
+
+    return program && g_str_has_suffix(program, " (deleted)");
+}
+
+static bool
+is_outdated(const Cli *cli, ProcessId supervisor)
+{
+    static const ChildKind ours[] = { CHILD_VIRGAD, CHILD_NODE };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(ours); i++) {
+        g_autofree char *record =
+            child_record_path(cli->state, child_info(cli->config, ours[i]).name);
+        ProcessId process = process_recall(record);
+
+        if (process_alive(&process) && is_replaced(process.pid))
+            return true;
+    }
+    return is_replaced(supervisor.pid);
+}
+
 static bool
 start_supervisor(Up *up, bool changed, GError **error)
 {
     ProcessId running = supervisor_find(up->cli->state);
 
+    if (running.pid && is_outdated(up->cli, running)) {
+        step("another version was installed: the daemons start again");
+        if (has_systemd())
+            run_unit(up->cli, "stop", STOP_S * 1000, NULL);
+        else
+            process_stop(&running, SIGTERM, STOP_S);
+        running = supervisor_find(up->cli->state);
+    }
     if (running.pid) {
         if (!changed)
             return true;
@@ -150,8 +186,12 @@ start_supervisor(Up *up, bool changed, GError **error)
         return true;
     }
     up->started = true;
+    /* What a killed supervisor left must not be taken for what is started now. */
+    if (!supervisor_stop_children(up->cli->state, up->cli->config, error))
+        return false;
     step("starting the daemons%s", has_systemd() ? " by systemd" : "");
-    return has_systemd() ? start_unit(up->cli, error) : start_detached(up->cli, error);
+    return has_systemd() ? run_unit(up->cli, "start", SYSTEMCTL_MS, error)
+                         : start_detached(up->cli, error);
 }
 
 /* ---- waiting ---- */
@@ -185,6 +225,16 @@ supervisor_vanished(const Up *up)
            supervisor_find(up->cli->state).pid == 0;
 }
 
+/* Waiting longer would not help. */
+static bool
+keeps_ending(const Up *up, const char *name)
+{
+    g_auto(ChildStatus) status = { 0 };
+
+    child_status(up->cli->state, name, &status);
+    return up->started && status.restarts >= RESTARTS_MAX && status.process.pid == 0;
+}
+
 static bool
 await_child(Up *up, ChildKind kind, GError **error)
 {
@@ -196,6 +246,8 @@ await_child(Up *up, ChildKind kind, GError **error)
     while (!child_ready(up->cli->state, kind)) {
         if (supervisor_vanished(up))
             return fail_with_log(up, "supervise", "ended", error);
+        if (keeps_ending(up, info.name))
+            return fail_with_log(up, info.name, "keeps ending", error);
         if (!may_wait(up))
             return fail_with_log(up, info.name, "does not answer", error);
     }

@@ -73,7 +73,7 @@ static char *
 describe_exit(int status)
 {
     if (WIFSIGNALED(status))
-        return g_strdup_printf("killed by signal %d (%s)", WTERMSIG(status),
+        return g_strdup_printf("was killed by signal %d (%s)", WTERMSIG(status),
                                strsignal(WTERMSIG(status)));
     return g_strdup_printf("ended with exit status %d", WEXITSTATUS(status));
 }
@@ -341,6 +341,8 @@ cmd_supervise(int argc, char **argv)
               entries, 0, 0);
     if (!cli_need_root("supervise"))
         return 1;
+    if (child && !child_open_log(cli.state, child, &error))
+        return cli_fail("%s", error->message);
     if (!cli_config(&cli, &error))
         return cli_fail("%s", error->message);
     return child ? become_child(&cli, child, parent) : supervise(&cli);

@@ -25,8 +25,11 @@ typedef struct {
 
 ChildInfo child_info(const VirgaConfig *config, ChildKind kind);
 
-/* Becomes the child: the calling process, a fresh one, records itself, opens the child's log and
- * executes it.  Returns only upon failure. */
+/* Makes the child's log standard output and error of the calling process. */
+bool child_open_log(const char *state, const char *name, GError **error);
+
+/* Becomes the child: the calling process, a fresh one, records itself and executes it.  Returns
+ * only upon failure. */
 bool child_exec(const char *state, const char *config_path, const VirgaConfig *config,
                 ChildKind kind, GError **error);
 
