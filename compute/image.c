@@ -13,10 +13,11 @@ static const char sql_list[] =
                    " WHERE (account_id = $1 OR is_public) AND ($2::text[] IS NULL OR id = ANY "
                    "($2)) ORDER BY id";
 static const char sql_devices[] =
-    "SELECT d.device, d.snapshot_id, d.volume_type, d.size_gib, coalesce(d.iops, 0),"
+    "SELECT d.image_id, d.device, d.snapshot_id, d.volume_type, d.size_gib, coalesce(d.iops, 0),"
     " coalesce(d.throughput, 0), d.delete_on_termination FROM image_device d"
-    " JOIN image i ON i.id = d.image_id WHERE d.image_id = $1"
-    " ORDER BY d.device <> i.root_device_name, d.device";
+    " JOIN image i ON i.id = d.image_id WHERE (i.account_id = $1 OR i.is_public)"
+    " AND ($2::text[] IS NULL OR i.id = ANY ($2))"
+    " ORDER BY d.image_id, d.device <> i.root_device_name, d.device";
 static const char sql_insert[] =
     "INSERT INTO image (id, account_id, name, description, architecture, boot_mode,"
     " root_device_name, imds_support, is_public, ena_support)"
@@ -27,24 +28,35 @@ static const char sql_insert_device[] =
     " nullif($7::bigint, 0), $8)";
 static const char sql_delete[] = "DELETE FROM image WHERE id = $1 AND account_id = $2";
 
+/* Gives each image its devices; both come in order of the image's id. */
 static bool
-read_devices(VirgaTxn *txn, VirgaArena *arena, VirgaImage *image, GError **error)
+read_devices(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *const *ids,
+             VirgaImage *images, size_t count, GError **error)
 {
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_devices, "s", image->id);
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_devices, "sa", account_id, ids);
+    VirgaImageDevice *devices;
+    size_t at = 0;
 
     if (!rows)
         return false;
-    image->device_count = (size_t) virga_rows_count(rows);
-    image->devices = virga_arena_new_array(arena, VirgaImageDevice, image->device_count);
-    for (int i = 0; i < virga_rows_count(rows); i++)
-        image->devices[i] =
-            (VirgaImageDevice){ .device = virga_rows_dup(rows, arena, i, 0),
-                                .snapshot_id = virga_rows_dup(rows, arena, i, 1),
-                                .volume_type = virga_rows_dup(rows, arena, i, 2),
-                                .size_gib = virga_rows_int(rows, i, 3),
-                                .iops = virga_rows_int(rows, i, 4),
-                                .throughput = virga_rows_int(rows, i, 5),
-                                .delete_on_termination = virga_rows_bool(rows, i, 6) };
+    devices = virga_arena_new_array(arena, VirgaImageDevice, (size_t) virga_rows_count(rows));
+    for (int i = 0; i < virga_rows_count(rows); i++) {
+        devices[i] = (VirgaImageDevice){ .device = virga_rows_dup(rows, arena, i, 1),
+                                         .snapshot_id = virga_rows_dup(rows, arena, i, 2),
+                                         .volume_type = virga_rows_dup(rows, arena, i, 3),
+                                         .size_gib = virga_rows_int(rows, i, 4),
+                                         .iops = virga_rows_int(rows, i, 5),
+                                         .throughput = virga_rows_int(rows, i, 6),
+                                         .delete_on_termination = virga_rows_bool(rows, i, 7) };
+        for (size_t j = at; j < count; j++) {
+            if (!g_str_equal(images[j].id, virga_rows_text(rows, i, 0)))
+                continue; /* it is without devices, or the row's was registered since */
+            at = j;
+            if (images[at].device_count++ == 0)
+                images[at].devices = &devices[i];
+            break;
+        }
+    }
     return true;
 }
 
@@ -58,7 +70,7 @@ virga_image_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const
         return false;
     *ret_count = (size_t) virga_rows_count(rows);
     *ret = virga_arena_new_array(arena, VirgaImage, *ret_count);
-    for (int i = 0; i < virga_rows_count(rows); i++) {
+    for (int i = 0; i < virga_rows_count(rows); i++)
         (*ret)[i] = (VirgaImage){ .id = virga_rows_dup(rows, arena, i, 0),
                                   .account_id = virga_rows_dup(rows, arena, i, 1),
                                   .name = virga_rows_dup(rows, arena, i, 2),
@@ -71,10 +83,7 @@ virga_image_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const
                                   .is_public = virga_rows_bool(rows, i, 9),
                                   .ena_support = virga_rows_bool(rows, i, 10),
                                   .created = virga_rows_time(rows, i, 11) };
-        if (!read_devices(txn, arena, &(*ret)[i], error))
-            return false;
-    }
-    return true;
+    return read_devices(txn, arena, account_id, ids, *ret, *ret_count, error);
 }
 
 VirgaImage *

@@ -467,9 +467,10 @@ launch_all(Launch *launch, GError **error)
     return virga_vpc_touch(launch->txn, launch->subnet->vpc_id, error);
 }
 
+/* 'ret_unsure': it failed while it was being committed, so that it may have happened. */
 static bool
 attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaInstanceSpec *spec,
-        char **ret_reservation_id, GError **error)
+        char **ret_reservation_id, bool *ret_unsure, GError **error)
 {
     g_autoptr(VirgaTxn) txn = virga_db_begin(db, error);
     g_autofree char *reservation_id = virga_id_new("r");
@@ -483,7 +484,8 @@ attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaIn
     *ret_reservation_id = NULL;
     if (spec->dry_run)
         return true; /* all of it would have worked; roll back */
-    if (!repeated && !virga_txn_commit(txn, error))
+    *ret_unsure = !repeated && !virga_txn_commit(txn, error);
+    if (*ret_unsure)
         return false;
     *ret_reservation_id = virga_arena_strdup(arena, launch.reservation_id);
     return true;
@@ -506,10 +508,14 @@ virga_instance_create(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena,
     g_autoptr(GError) reason = NULL;
 
     for (int i = 0; i < ATTEMPTS_MAX; i++) {
+        bool unsure = false;
+
         g_clear_error(&reason);
-        if (attempt(db, config, arena, spec, ret_reservation_id, &reason))
+        if (attempt(db, config, arena, spec, ret_reservation_id, &unsure, &reason))
             return true;
         if (!virga_error_is(reason, "database", VIRGA_ERROR_RETRY))
+            break;
+        if (unsure && !spec->client_token) /* without a token a repetition could launch twice */
             break;
     }
     if (virga_error_is(reason, NULL, VIRGA_ERROR_CAPACITY))

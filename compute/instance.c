@@ -8,16 +8,24 @@
 #define STRINGIFY_(x) #x
 #define STRINGIFY(x)  STRINGIFY_(x)
 
+/* A terminated instance is shown for a while. */
+#define VISIBLE                                                                                    \
+    "(i.state <> 'terminated' OR i.state_since > now() - interval '" STRINGIFY(                    \
+        VIRGA_TERMINATED_VISIBLE_S) " seconds')"
+
+/* One statement each, not one with "$2 IS NULL OR": a prepared statement keeps its plan. */
 static const char sql_list[] =
-    "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.account_id = $1"
-    " AND ($2::text[] IS NULL OR i.id = ANY ($2))"
-    " AND ($3::text IS NULL OR i.reservation_id = $3)"
-    " AND (i.state <> 'terminated' OR i.state_since > now() - interval '" STRINGIFY(
-        VIRGA_TERMINATED_VISIBLE_S) " seconds') ORDER BY i.id";
+    "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.account_id = $1 AND " VISIBLE
+    " ORDER BY i.id";
+static const char sql_list_ids[] =
+    "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.account_id = $1 AND i.id = ANY ($2)"
+    " AND ($3::text IS NULL OR i.reservation_id = $3) AND " VISIBLE " ORDER BY i.id";
+static const char sql_list_reservation[] =
+    "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.reservation_id = $2 AND i.account_id = $1"
+    " AND " VISIBLE " ORDER BY i.id";
 static const char sql_lock[] =
     "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.account_id = $1 AND i.id = ANY ($2)"
-    " AND (i.state <> 'terminated' OR i.state_since > now() - interval '" STRINGIFY(
-        VIRGA_TERMINATED_VISIBLE_S) " seconds') ORDER BY i.id FOR UPDATE";
+    " AND " VISIBLE " ORDER BY i.id FOR UPDATE";
 
 static const struct {
     VirgaInstanceState state;
@@ -125,7 +133,10 @@ virga_instance_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                     size_t *ret_count, GError **error)
 {
     g_autoptr(VirgaRows) rows =
-        virga_txn_query(txn, error, sql_list, "sas", account_id, ids, reservation_id);
+        ids ? virga_txn_query(txn, error, sql_list_ids, "sas", account_id, ids, reservation_id)
+        : reservation_id
+            ? virga_txn_query(txn, error, sql_list_reservation, "ss", account_id, reservation_id)
+            : virga_txn_query(txn, error, sql_list, "s", account_id);
 
     if (!rows)
         return false;

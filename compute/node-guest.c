@@ -14,6 +14,7 @@
 #define STEPS_MAX          64 /* of one visit */
 #define STOP_GRACE_S       90 /* for a guest to switch itself off */
 #define TERMINATE_GRACE_S  10
+#define ASK_AGAIN_S        8 /* a guest that was still booting heard nothing */
 #define REBOOT_GRACE_S     120
 #define RETRY_FIRST_MS     500
 #define RETRY_LAST_MS      30000
@@ -120,8 +121,10 @@ look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts 
     is->taps_ready = guest->taps_ready;
     is->plugged = guest->plugged || want->ports->len == 0;
     is->former_life = guest->off_generation && guest->off_generation < want->generation;
-    is->shutdown_asked = guest->asked_generation == want->generation;
-    is->shutdown_overdue = is->shutdown_asked && now - guest->asked_at > grace_s * G_USEC_PER_SEC;
+    if (guest->asked_generation == want->generation) {
+        is->shutdown_asked = now - guest->asked_at < ASK_AGAIN_S * G_USEC_PER_SEC;
+        is->shutdown_overdue = now - guest->asked_first_at > grace_s * G_USEC_PER_SEC;
+    }
     g_mutex_lock(&node->lock);
     if (guest->rebooted && guest->reboot_asked)
         note_reboot_locked(node, guest);
@@ -280,8 +283,10 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestS
     case VIRGA_GUEST_ASK_SHUTDOWN:
         if (!hypervisor->shutdown(hypervisor, guest->id, error))
             return false;
-        guest->asked_generation = want->generation;
         guest->asked_at = g_get_monotonic_time();
+        if (guest->asked_generation != want->generation)
+            guest->asked_first_at = guest->asked_at;
+        guest->asked_generation = want->generation;
         return true;
     case VIRGA_GUEST_POWER_OFF:
         return hypervisor->power_off(hypervisor, guest->id, error);
@@ -433,17 +438,12 @@ end_work(VirgaNode *node, Guest *guest)
     g_mutex_unlock(&node->lock);
 }
 
-/* A step that only the guest can end: come back when its time is over. */
+/* A step that only the guest can end: come back when it is time to say more. */
 static void
-make_appointment(Guest *guest, const VirgaGuestWish *want)
+make_appointment(Guest *guest)
 {
-    if (guest->reboot_asked)
-        guest->wake_at = guest->reboot_at + (REBOOT_GRACE_S + 1) * G_USEC_PER_SEC;
-    else
-        guest->wake_at =
-            guest->asked_at +
-            ((g_str_equal(want->wish, "stop") ? STOP_GRACE_S : TERMINATE_GRACE_S) + 1) *
-                G_USEC_PER_SEC;
+    guest->wake_at = guest->reboot_asked ? guest->reboot_at + (REBOOT_GRACE_S + 1) * G_USEC_PER_SEC
+                                         : guest->asked_at + ASK_AGAIN_S * G_USEC_PER_SEC;
 }
 
 static bool
@@ -472,7 +472,7 @@ work(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
             if (step == VIRGA_GUEST_OFF_BY_GUEST && !guest->off_generation)
                 guest->off_generation = want->generation;
             if (step == VIRGA_GUEST_WAIT)
-                make_appointment(guest, want);
+                make_appointment(guest);
             guest->failures = 0;
             set_facts(node, guest, want, &verdict);
             g_free(verdict.message);

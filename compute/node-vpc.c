@@ -165,9 +165,8 @@ note_answering(VirgaNode *node, const char *vpc_id, GStrv addresses)
     g_hash_table_iter_init(&iter, node->guests);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         Guest *guest = value;
-        const VirgaGuestPort *port = guest->wish->record->ports->len
-                                         ? guest->wish->record->ports->pdata[0]
-                                         : NULL;
+        const VirgaGuestPort *port =
+            guest->wish->record->ports->len ? guest->wish->record->ports->pdata[0] : NULL;
         bool answers;
 
         if (!port || !g_str_equal(port->vpc_id, vpc_id) || guest->power != VIRGA_POWER_RUNNING)

@@ -201,10 +201,9 @@ make_drivers(Daemon *daemon, GError **error)
     if (!g_str_equal(driver, "libvirt"))
         return virga_fail(error, "configuration", VIRGA_ERROR_INVALID,
                           "\"%s\" is no driver: libvirt or fake", driver);
-    daemon->volumes =
-        virga_volume_local_new(daemon->directory,
-                               virga_config_int(config, "node", "disk-reserved-gib"),
-                               virga_node_fetch_snapshot, daemon->virgad);
+    daemon->volumes = virga_volume_local_new(daemon->directory,
+                                             virga_config_int(config, "node", "disk-reserved-gib"),
+                                             virga_node_fetch_snapshot, daemon->virgad);
     return make_network(daemon, error);
 }
 

@@ -6,7 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-#define TYPE_GROUP "instance-type " /* [instance-type NAME] */
+#define TYPE_GROUP      "instance-type " /* [instance-type NAME] */
+#define EXAMPLE_COLUMNS 96
 
 typedef enum { TEXT, INTEGER, REAL, BOOLEAN } Kind;
 
@@ -44,7 +45,7 @@ static const Key keys[] = {
       "`kvm`, `qemu` (emulation, slow) or `auto`: KVM only where it is known to work." },
     { "node", "libvirt-uri", TEXT, "",
       "libvirt connection; empty: the libvirtd that `virga up` runs for this cloud." },
-    { "node", "vcpu-overcommit", REAL, "4.0", "Guest vCPUs promised for each core." },
+    { "node", "vcpu-overcommit", REAL, "8.0", "Guest vCPUs promised for each core." },
     { "node", "memory-overcommit", REAL, "1.0", "Guest memory promised for each byte." },
     { "node", "memory-reserved-mib", INTEGER, "1024", "Memory that is never promised to guests." },
     { "node", "disk-reserved-gib", INTEGER, "2",
@@ -320,4 +321,46 @@ virga_config_describe(void)
     for (size_t i = 0; i < G_N_ELEMENTS(type_keys); i++)
         describe_key(page, &type_keys[i], &group);
     return g_string_free(page, FALSE);
+}
+
+/* Markdown's marks for code mean nothing in a file. */
+static void
+example_key(GString *file, const Key *key, const char **group)
+{
+    g_autofree char *meaning = g_strdup(key->meaning);
+    g_auto(GStrv) words = NULL;
+    gsize column = 1;
+
+    if (g_strcmp0(*group, key->group) != 0) {
+        *group = key->group;
+        g_string_append_printf(file, "\n%s[%s]\n",
+                               g_str_has_prefix(key->group, TYPE_GROUP) ? "#" : "", key->group);
+    }
+    words = g_strsplit(g_strdelimit(meaning, "`", '"'), " ", -1);
+    g_string_append(file, "\n#");
+    for (char **word = words; *word; word++) {
+        if (column + 1 + strlen(*word) > EXAMPLE_COLUMNS) {
+            g_string_append(file, "\n#");
+            column = 1;
+        }
+        g_string_append_printf(file, " %s", *word);
+        column += 1 + strlen(*word);
+    }
+    g_string_append_printf(file, "\n#%s = %s\n", key->key, key->initial);
+}
+
+char *
+virga_config_example(void)
+{
+    GString *file = g_string_new("# Virga's configuration.  Every key is here at its default; "
+                                 "unknown ones are refused.\n"
+                                 "# \"virga up\" keeps what it chose for a cloud in virga.conf of "
+                                 "its state directory.\n");
+    const char *group = NULL;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+        example_key(file, &keys[i], &group);
+    for (size_t i = 0; i < G_N_ELEMENTS(type_keys); i++)
+        example_key(file, &type_keys[i], &group);
+    return g_string_free(file, FALSE);
 }

@@ -7,9 +7,16 @@
 
 #include <string.h>
 
-static const char sql_list[] =
-    "SELECT resource_id, resource_type, key, value FROM tag WHERE account_id = $1"
-    " AND ($2::text[] IS NULL OR resource_id = ANY ($2)) ORDER BY resource_id, key";
+#define TAG_SELECT "SELECT resource_id, resource_type, key, value FROM tag WHERE account_id = $1"
+
+/* One statement each, not one with "$2 IS NULL OR": a prepared statement keeps its plan. */
+static const char sql_list[] = TAG_SELECT " ORDER BY resource_id, key";
+static const char sql_list_ids[] =
+    TAG_SELECT " AND resource_id = ANY ($2) ORDER BY resource_id, key";
+static const char sql_list_type[] = TAG_SELECT " AND resource_type = $2 ORDER BY resource_id, key";
+static const char sql_find[] =
+    "SELECT resource_id FROM tag WHERE account_id = $1 AND key = $3 AND value = ANY ($4)"
+    " AND resource_type = $2 ORDER BY resource_id";
 static const char sql_set[] =
     "INSERT INTO tag (resource_id, key, value, account_id, resource_type)"
     " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (resource_id, key) DO UPDATE SET value = $3";
@@ -17,7 +24,8 @@ static const char sql_count[] = "SELECT count(*) FROM tag WHERE resource_id = $1
 static const char sql_unset[] =
     "DELETE FROM tag WHERE resource_id = $1 AND account_id = $2 AND key = $3"
     " AND ($4::text IS NULL OR value = $4)";
-static const char sql_unset_all[] = "DELETE FROM tag WHERE resource_id = $1 AND account_id = $2";
+static const char sql_unset_all[] =
+    "DELETE FROM tag WHERE resource_id = $1 AND account_id = $2 AND key NOT LIKE 'aws:%'";
 static const char sql_forget[] = "DELETE FROM tag WHERE resource_id = $1";
 static const char sql_owns[] =
     "SELECT EXISTS (SELECT 1 FROM instance WHERE id = $1 AND account_id = $2)"
@@ -32,15 +40,9 @@ static const char sql_owns[] =
     " OR EXISTS (SELECT 1 FROM subnet WHERE id = $1 AND account_id = $2)";
 static const char sql_event[] = "INSERT INTO event (subject, message) VALUES ($1, $2)";
 
-bool
-virga_tag_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-               const char *const *resource_ids, VirgaTag **ret, size_t *ret_count, GError **error)
+static void
+read_tags(const VirgaRows *rows, VirgaArena *arena, VirgaTag **ret, size_t *ret_count)
 {
-    g_autoptr(VirgaRows) rows =
-        virga_txn_query(txn, error, sql_list, "sa", account_id, resource_ids);
-
-    if (!rows)
-        return false;
     *ret_count = (size_t) virga_rows_count(rows);
     *ret = virga_arena_new_array(arena, VirgaTag, *ret_count);
     for (int i = 0; i < virga_rows_count(rows); i++)
@@ -48,6 +50,49 @@ virga_tag_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                                 .resource_type = virga_rows_dup(rows, arena, i, 1),
                                 .key = virga_rows_dup(rows, arena, i, 2),
                                 .value = virga_rows_dup(rows, arena, i, 3) };
+}
+
+bool
+virga_tag_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+               const char *const *resource_ids, VirgaTag **ret, size_t *ret_count, GError **error)
+{
+    g_autoptr(VirgaRows) rows =
+        resource_ids ? virga_txn_query(txn, error, sql_list_ids, "sa", account_id, resource_ids)
+                     : virga_txn_query(txn, error, sql_list, "s", account_id);
+
+    if (!rows)
+        return false;
+    read_tags(rows, arena, ret, ret_count);
+    return true;
+}
+
+bool
+virga_tag_list_type(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                    const char *resource_type, VirgaTag **ret, size_t *ret_count, GError **error)
+{
+    g_autoptr(VirgaRows) rows =
+        virga_txn_query(txn, error, sql_list_type, "ss", account_id, resource_type);
+
+    if (!rows)
+        return false;
+    read_tags(rows, arena, ret, ret_count);
+    return true;
+}
+
+bool
+virga_tag_find(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *resource_type,
+               const char *key, const char *const *values, const char ***ret_ids, GError **error)
+{
+    g_autoptr(VirgaRows) rows =
+        virga_txn_query(txn, error, sql_find, "sssa", account_id, resource_type, key, values);
+    const char **ids;
+
+    if (!rows)
+        return false;
+    ids = virga_arena_new_array(arena, const char *, (size_t) virga_rows_count(rows) + 1);
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        ids[i] = virga_rows_dup(rows, arena, i, 0);
+    *ret_ids = ids;
     return true;
 }
 

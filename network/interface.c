@@ -38,22 +38,31 @@ static const char sql_claim_public[] =
     "UPDATE public_address SET interface_id = $1, account_id = $2 WHERE address ="
     " (SELECT address FROM public_address WHERE interface_id IS NULL AND allocation_id IS NULL"
     "  ORDER BY released, address LIMIT 1 FOR UPDATE SKIP LOCKED)";
+#define INTERFACE_SELECT                                                                           \
+    "SELECT i.id, i.account_id, i.vpc_id, i.subnet_id, i.zone, i.mac, host(i.address),"            \
+    " i.description, host(p.address), p.allocation_id, i.source_dest_check,"                       \
+    " i.delete_on_termination, i.attachment_id, i.instance_id, i.device_index,"                    \
+    " " VIRGA_SQL_TIME("i.attached") ", g.ids, g.names FROM network_interface i"                   \
+                                     " LEFT JOIN public_address p ON p.interface_id = i.id"
+#define GROUPS_SELECT                                                                              \
+    "array_agg(m.group_id ORDER BY m.position) AS ids,"                                            \
+    " array_agg(s.name ORDER BY m.position) AS names FROM network_interface_group m"               \
+    " JOIN security_group s ON s.id = m.group_id"
+
+/* A few interfaces look up their groups; all of an account's are joined with all groups at once. */
+#define INTERFACE_FEW                                                                              \
+    INTERFACE_SELECT " LEFT JOIN LATERAL (SELECT " GROUPS_SELECT                                   \
+                     " WHERE m.interface_id = i.id) g ON true WHERE i.account_id = $1"
+#define INTERFACE_ALL                                                                              \
+    INTERFACE_SELECT " LEFT JOIN (SELECT m.interface_id, " GROUPS_SELECT                           \
+                     " WHERE s.account_id = $1 GROUP BY m.interface_id) g"                         \
+                     " ON g.interface_id = i.id WHERE i.account_id = $1"
 static const char sql_list[] =
-    "SELECT i.id, i.account_id, i.vpc_id, i.subnet_id, i.zone, i.mac, host(i.address),"
-    " i.description, host(p.address), p.allocation_id, i.source_dest_check,"
-    " i.delete_on_termination, i.attachment_id, i.instance_id, i.device_index,"
-    " " VIRGA_SQL_TIME(
-        "i.attached") ", g.ids, g.names"
-                      " FROM network_interface i LEFT JOIN public_address p ON p.interface_id = "
-                      "i.id"
-                      " LEFT JOIN LATERAL (SELECT array_agg(m.group_id ORDER BY m.position) AS ids,"
-                      "  array_agg(s.name ORDER BY m.position) AS names FROM "
-                      "network_interface_group m"
-                      "  JOIN security_group s ON s.id = m.group_id WHERE m.interface_id = i.id) g "
-                      "ON true"
-                      " WHERE i.account_id = $1 AND i.instance_id IS NOT NULL"
-                      " AND ($2::text[] IS NULL OR i.instance_id = ANY ($2))"
-                      " ORDER BY i.instance_id, i.device_index";
+    INTERFACE_ALL " AND i.instance_id IS NOT NULL ORDER BY i.instance_id, i.device_index";
+static const char sql_list_of[] =
+    INTERFACE_FEW " AND i.instance_id = ANY ($2) ORDER BY i.instance_id, i.device_index";
+static const char sql_find[] = INTERFACE_ALL " ORDER BY i.id";
+static const char sql_find_ids[] = INTERFACE_FEW " AND i.id = ANY ($2) ORDER BY i.id";
 static const char sql_release_public[] =
     "UPDATE public_address SET interface_id = NULL, account_id ="
     " CASE WHEN allocation_id IS NULL THEN NULL ELSE account_id END, released = now()"
@@ -68,6 +77,8 @@ static const char sql_delete[] =
 static const char sql_detach[] =
     "UPDATE network_interface SET instance_id = NULL, attachment_id = NULL, device_index = NULL,"
     " attached = NULL WHERE instance_id = $1";
+static const char sql_set_check[] =
+    "UPDATE network_interface SET source_dest_check = $2 WHERE instance_id = $1";
 static const char sql_wants_public[] =
     "SELECT i.id, i.account_id FROM network_interface i WHERE i.instance_id = $1 AND i.wants_public"
     " AND NOT EXISTS (SELECT 1 FROM public_address p WHERE p.interface_id = i.id)";
@@ -231,16 +242,22 @@ dup_array(const VirgaRows *rows, VirgaArena *arena, int row, int column)
     return copy;
 }
 
-bool
-virga_interface_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-                     const char *const *instance_ids, VirgaInterface **ret, size_t *ret_count,
-                     GError **error)
+static bool
+touch_vpcs_of(VirgaTxn *txn, const char *instance_id, GError **error)
 {
-    g_autoptr(VirgaRows) rows =
-        virga_txn_query(txn, error, sql_list, "sa", account_id, instance_ids);
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_vpcs_of, "s", instance_id);
 
     if (!rows)
         return false;
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        if (!virga_vpc_touch(txn, virga_rows_text(rows, i, 0), error))
+            return false;
+    return true;
+}
+
+static void
+read_interfaces(const VirgaRows *rows, VirgaArena *arena, VirgaInterface **ret, size_t *ret_count)
+{
     *ret_count = (size_t) virga_rows_count(rows);
     *ret = virga_arena_new_array(arena, VirgaInterface, *ret_count);
     for (int i = 0; i < virga_rows_count(rows); i++)
@@ -264,20 +281,44 @@ virga_interface_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
             .group_ids = dup_array(rows, arena, i, 16),
             .group_names = dup_array(rows, arena, i, 17),
         };
-    return true;
 }
 
-static bool
-touch_vpcs_of(VirgaTxn *txn, const char *instance_id, GError **error)
+bool
+virga_interface_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                     const char *const *instance_ids, VirgaInterface **ret, size_t *ret_count,
+                     GError **error)
 {
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_vpcs_of, "s", instance_id);
+    g_autoptr(VirgaRows) rows =
+        instance_ids ? virga_txn_query(txn, error, sql_list_of, "sa", account_id, instance_ids)
+                     : virga_txn_query(txn, error, sql_list, "s", account_id);
 
     if (!rows)
         return false;
-    for (int i = 0; i < virga_rows_count(rows); i++)
-        if (!virga_vpc_touch(txn, virga_rows_text(rows, i, 0), error))
-            return false;
+    read_interfaces(rows, arena, ret, ret_count);
     return true;
+}
+
+bool
+virga_interface_find(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                     const char *const *ids, VirgaInterface **ret, size_t *ret_count,
+                     GError **error)
+{
+    g_autoptr(VirgaRows) rows =
+        ids ? virga_txn_query(txn, error, sql_find_ids, "sa", account_id, ids)
+            : virga_txn_query(txn, error, sql_find, "s", account_id);
+
+    if (!rows)
+        return false;
+    read_interfaces(rows, arena, ret, ret_count);
+    return true;
+}
+
+bool
+virga_interface_set_check(VirgaTxn *txn, const char *instance_id, bool source_dest_check,
+                          GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_set_check, "sb", instance_id, source_dest_check) &&
+           touch_vpcs_of(txn, instance_id, error);
 }
 
 bool

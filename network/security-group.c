@@ -24,7 +24,9 @@ static const char sql_lock[] =
 static const char sql_users[] =
     "SELECT (SELECT count(*) FROM network_interface_group WHERE group_id = $1),"
     " (SELECT count(*) FROM security_group_rule WHERE peer_group_id = $1 AND group_id <> $1)";
-static const char sql_delete_rules[] = "DELETE FROM security_group_rule WHERE group_id = $1";
+static const char sql_delete_rules[] =
+    "WITH gone AS (DELETE FROM security_group_rule WHERE group_id = $1 RETURNING id)"
+    " DELETE FROM tag USING gone WHERE resource_id = gone.id";
 static const char sql_delete[] = "DELETE FROM security_group WHERE id = $1";
 static const char sql_delete_tags[] = "DELETE FROM tag WHERE resource_id = $1";
 static const char sql_rules[] =
@@ -38,12 +40,17 @@ static const char sql_rule_insert[] =
     "INSERT INTO security_group_rule (id, account_id, group_id, is_egress, protocol, from_port,"
     " to_port, cidr, peer_group_id, description)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8::cidr, $9, $10) ON CONFLICT DO NOTHING";
+/* A rule takes its tags with it. */
+#define RULE_DELETE(condition)                                                                     \
+    "WITH gone AS (DELETE FROM security_group_rule WHERE " condition " RETURNING id),"             \
+    " untagged AS (DELETE FROM tag USING gone WHERE resource_id = gone.id)"                        \
+    " SELECT id FROM gone"
 static const char sql_rule_delete_id[] =
-    "DELETE FROM security_group_rule WHERE id = $1 AND group_id = $2 AND is_egress = $3";
+    RULE_DELETE("id = $1 AND group_id = $2 AND is_egress = $3");
 static const char sql_rule_delete[] =
-    "DELETE FROM security_group_rule WHERE group_id = $1 AND is_egress = $2 AND protocol = $3"
-    " AND from_port = $4 AND to_port = $5 AND cidr IS NOT DISTINCT FROM $6::cidr"
-    " AND peer_group_id IS NOT DISTINCT FROM $7";
+    RULE_DELETE("group_id = $1 AND is_egress = $2 AND protocol = $3 AND from_port = $4"
+                " AND to_port = $5 AND cidr IS NOT DISTINCT FROM $6::cidr"
+                " AND peer_group_id IS NOT DISTINCT FROM $7");
 
 static bool
 insert_rule(VirgaTxn *txn, const VirgaSecurityGroupRule *rule, gint64 *ret_inserted, GError **error)

@@ -11,19 +11,23 @@ static const char sql_insert[] =
 static const char sql_attach[] =
     "INSERT INTO volume_attachment (volume_id, instance_id, device, delete_on_termination)"
     " VALUES ($1, $2, $3, $4)";
-static const char sql_list[] =
-    "SELECT v.id, v.account_id, v.zone, v.host_id, v.type, v.snapshot_id, v.size_gib,"
-    " coalesce(v.iops, 0), coalesce(v.throughput, 0), " VIRGA_SQL_TIME(
-        "v.created") ","
-                     " v.encrypted, v.made, v.lost, a.instance_id, a.device, "
-                     "coalesce(a.delete_on_termination,"
-                     " false), " VIRGA_SQL_TIME(
-                         "a.attached") " FROM volume v LEFT JOIN volume_attachment a ON "
-                                       "a.volume_id = v.id"
-                                       " WHERE v.account_id = $1 AND ($2::text[] IS NULL OR v.id = "
-                                       "ANY ($2))"
-                                       " AND ($3::text[] IS NULL OR a.instance_id = ANY ($3)) "
-                                       "ORDER BY v.id";
+#define VOLUME_SELECT                                                                              \
+    "SELECT v.id, v.account_id, v.zone, v.host_id, v.type, v.snapshot_id, v.size_gib,"             \
+    " coalesce(v.iops, 0), coalesce(v.throughput, 0), " VIRGA_SQL_TIME(                            \
+        "v.created") ","                                                                           \
+                     " v.encrypted, v.made, v.lost, a.instance_id, a.device,"                      \
+                     " coalesce(a.delete_on_termination, false), " VIRGA_SQL_TIME(                 \
+                         "a.attached") " FROM volume v"
+
+/* One statement each: a prepared statement keeps its plan. */
+static const char sql_list[] = VOLUME_SELECT
+    " LEFT JOIN volume_attachment a ON a.volume_id = v.id WHERE v.account_id = $1 ORDER BY v.id";
+static const char sql_list_ids[] = VOLUME_SELECT
+    " LEFT JOIN volume_attachment a ON a.volume_id = v.id WHERE v.account_id = $1"
+    " AND v.id = ANY ($2) AND ($3::text[] IS NULL OR a.instance_id = ANY ($3)) ORDER BY v.id";
+static const char sql_list_of[] =
+    VOLUME_SELECT " JOIN volume_attachment a ON a.volume_id = v.id WHERE a.instance_id = ANY ($2)"
+                  " AND v.account_id = $1 ORDER BY v.id";
 static const char sql_made[] = "UPDATE volume SET made = true WHERE id = $1 AND NOT made";
 static const char sql_lost[] = "UPDATE volume SET lost = true WHERE id = $1 AND NOT lost";
 static const char sql_delete[] =
@@ -32,10 +36,14 @@ static const char sql_delete[] =
     " DELETE FROM tag USING gone WHERE resource_id = gone.id";
 static const char sql_detach[] = "DELETE FROM volume_attachment WHERE instance_id = $1";
 
-static const char sql_snapshot_get[] =
-    "SELECT id, account_id, volume_id, description, state, sha256, size_gib, bytes,"
+#define SNAPSHOT_SELECT                                                                            \
+    "SELECT id, account_id, volume_id, description, state, sha256, size_gib, bytes,"               \
     " " VIRGA_SQL_TIME("created") " FROM snapshot"
-                                  " WHERE id = $1 AND ($2::text IS NULL OR account_id = $2)";
+
+static const char sql_snapshot_get[] =
+    SNAPSHOT_SELECT " WHERE id = $1 AND ($2::text IS NULL OR account_id = $2)";
+static const char sql_snapshot_list[] =
+    SNAPSHOT_SELECT " WHERE account_id = $1 AND ($2::text[] IS NULL OR id = ANY ($2)) ORDER BY id";
 static const char sql_snapshot_insert[] =
     "INSERT INTO snapshot (id, account_id, size_gib, description, state, sha256, bytes)"
     " VALUES ($1, $2, $3, $4, 'completed', $5, $6)";
@@ -62,7 +70,9 @@ virga_volume_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, cons
                   GError **error)
 {
     g_autoptr(VirgaRows) rows =
-        virga_txn_query(txn, error, sql_list, "saa", account_id, ids, instance_ids);
+        ids ? virga_txn_query(txn, error, sql_list_ids, "saa", account_id, ids, instance_ids)
+        : instance_ids ? virga_txn_query(txn, error, sql_list_of, "sa", account_id, instance_ids)
+                       : virga_txn_query(txn, error, sql_list, "s", account_id);
 
     if (!rows)
         return false;
@@ -108,6 +118,36 @@ virga_volume_release(VirgaTxn *txn, const char *instance_id, GError **error)
            virga_txn_run(txn, error, NULL, sql_detach, "s", instance_id);
 }
 
+static void
+read_snapshot(const VirgaRows *rows, int row, VirgaArena *arena, VirgaSnapshot *snapshot)
+{
+    *snapshot = (VirgaSnapshot){ .id = virga_rows_dup(rows, arena, row, 0),
+                                 .account_id = virga_rows_dup(rows, arena, row, 1),
+                                 .volume_id = virga_rows_dup(rows, arena, row, 2),
+                                 .description = virga_rows_dup(rows, arena, row, 3),
+                                 .state = virga_rows_dup(rows, arena, row, 4),
+                                 .sha256 = virga_rows_dup(rows, arena, row, 5),
+                                 .size_gib = virga_rows_int(rows, row, 6),
+                                 .bytes = virga_rows_int(rows, row, 7),
+                                 .created = virga_rows_time(rows, row, 8) };
+}
+
+bool
+virga_snapshot_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                    const char *const *ids, VirgaSnapshot **ret, size_t *ret_count, GError **error)
+{
+    g_autoptr(VirgaRows) rows =
+        virga_txn_query(txn, error, sql_snapshot_list, "sa", account_id, ids);
+
+    if (!rows)
+        return false;
+    *ret_count = (size_t) virga_rows_count(rows);
+    *ret = virga_arena_new_array(arena, VirgaSnapshot, *ret_count);
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        read_snapshot(rows, i, arena, &(*ret)[i]);
+    return true;
+}
+
 VirgaSnapshot *
 virga_snapshot_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
                    GError **error)
@@ -123,15 +163,7 @@ virga_snapshot_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id, con
         return NULL;
     }
     snapshot = virga_arena_new_array(arena, VirgaSnapshot, 1);
-    *snapshot = (VirgaSnapshot){ .id = virga_rows_dup(rows, arena, 0, 0),
-                                 .account_id = virga_rows_dup(rows, arena, 0, 1),
-                                 .volume_id = virga_rows_dup(rows, arena, 0, 2),
-                                 .description = virga_rows_dup(rows, arena, 0, 3),
-                                 .state = virga_rows_dup(rows, arena, 0, 4),
-                                 .sha256 = virga_rows_dup(rows, arena, 0, 5),
-                                 .size_gib = virga_rows_int(rows, 0, 6),
-                                 .bytes = virga_rows_int(rows, 0, 7),
-                                 .created = virga_rows_time(rows, 0, 8) };
+    read_snapshot(rows, 0, arena, snapshot);
     return snapshot;
 }
 

@@ -179,6 +179,7 @@ CREATE TABLE snapshot (
     description text NOT NULL DEFAULT '',
     state       text NOT NULL CHECK (state IN ('pending', 'completed', 'error')),
     sha256      text,
+    source_sha256 text, -- of the file that it was imported from
     bytes       bigint NOT NULL DEFAULT 0, -- of the stored file
     created     timestamptz NOT NULL DEFAULT now()
 );

@@ -145,6 +145,11 @@ const VirgaWireAction *virga_wire_action(const VirgaWireService *service, const 
 /* The member of a structure by its model name, or NULL. */
 const VirgaWireMember *virga_wire_member(const VirgaWireShape *shape, const char *name);
 
+/* A hash of all that 'structure' holds but for the members in 'except' (NULL-terminated, may be
+ * NULL), for comparing requests that carry the same client token.  The arena's. */
+char *virga_wire_digest(VirgaArena *arena, const VirgaWireShape *shape, const void *structure,
+                        const char *const *except);
+
 /* ---- answers ---- */
 
 /* The XML answer of 'action'.  'response' NULL gives the empty set of an unhandled Describe.

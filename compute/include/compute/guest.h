@@ -43,7 +43,7 @@ typedef struct {
     bool plugged;     /* every port's tap is in its VPC */
     VirgaDomainState domain;
     VirgaDomainReason reason;
-    bool shutdown_asked;   /* in this process, for the present wish */
+    bool shutdown_asked;   /* just now, by this process, for the present wish */
     bool shutdown_overdue; /* … and the guest has had its time */
     bool rebooting;        /* asked, not seen yet */
     bool reboot_overdue;

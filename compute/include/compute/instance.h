@@ -84,6 +84,28 @@ bool virga_instance_list(VirgaTxn *txn, VirgaArena *arena, const char *account_i
                          const char *const *ids, const char *reservation_id, VirgaInstance **ret,
                          size_t *ret_count, GError **error);
 
+/* The tail of the serial console, base64 (NULL: none yet), and its time. */
+bool virga_instance_console(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                            const char *id, char **ret_console, gint64 *ret_at, GError **error);
+
+/* The user data, base64, or NULL. */
+bool virga_instance_user_data(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                              const char *id, char **ret_user_data, GError **error);
+
+/* What can be changed after the launch; -1 and NULL: as it is. */
+typedef struct {
+    int disable_termination, disable_stop, ebs_optimized, source_dest_check;
+    const char *shutdown_behavior;
+    const char *user_data; /* base64; of a stopped instance only */
+} VirgaInstanceAttributes;
+
+/* Noun "instance": NOT_FOUND, STATE. */
+bool virga_instance_change(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
+                           const VirgaInstanceAttributes *attributes, GError **error);
+
+/* Says that an instance's tags have changed: its host shows them in the metadata, if asked to. */
+bool virga_instance_tags_changed(VirgaTxn *txn, const char *id, GError **error);
+
 /* What a call changed, in the order of its ids. */
 typedef struct {
     const char *id;

@@ -13,6 +13,16 @@ bool virga_tag_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                     const char *const *resource_ids, VirgaTag **ret, size_t *ret_count,
                     GError **error);
 
+/* As above: those of all resources of one type ("instance"). */
+bool virga_tag_list_type(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                         const char *resource_type, VirgaTag **ret, size_t *ret_count,
+                         GError **error);
+
+/* The ids of the account's resources of a type that have a tag with one of 'values'. */
+bool virga_tag_find(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                    const char *resource_type, const char *key, const char *const *values,
+                    const char ***ret_ids, GError **error);
+
 /* Sets tags on a resource that the caller has checked to be the account's.
  * Noun "tag": INVALID (reserved "aws:" prefix, too long), QUOTA past 50. */
 bool virga_tag_set(VirgaTxn *txn, const char *account_id, const char *resource_id,

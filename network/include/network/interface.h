@@ -40,6 +40,15 @@ bool virga_interface_list(VirgaTxn *txn, VirgaArena *arena, const char *account_
                           const char *const *instance_ids, VirgaInterface **ret, size_t *ret_count,
                           GError **error);
 
+/* The account's interfaces in order of id, attached or not; 'ids' NULL: all. */
+bool virga_interface_find(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                          const char *const *ids, VirgaInterface **ret, size_t *ret_count,
+                          GError **error);
+
+/* Says whether an instance's interfaces pass only packets from and to their own addresses. */
+bool virga_interface_set_check(VirgaTxn *txn, const char *instance_id, bool source_dest_check,
+                               GError **error);
+
 /* Gives back what an instance that is gone held: interfaces that go with it and their addresses;
  * others are detached. */
 bool virga_interface_release(VirgaTxn *txn, const char *instance_id, GError **error);

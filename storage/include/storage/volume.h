@@ -41,9 +41,15 @@ typedef struct {
     gint64 size_gib, bytes, created;
 } VirgaSnapshot;
 
-/* One snapshot in 'arena', of any account when 'account_id' is NULL.  Noun "snapshot": NOT_FOUND. */
+/* One snapshot in 'arena', of any account when 'account_id' is NULL.
+ * Noun "snapshot": NOT_FOUND. */
 VirgaSnapshot *virga_snapshot_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                                   const char *id, GError **error);
+
+/* The account's snapshots in order of id, in 'arena'; 'ids' (NULL: all) restricts them. */
+bool virga_snapshot_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                         const char *const *ids, VirgaSnapshot **ret, size_t *ret_count,
+                         GError **error);
 
 /* Records a completed snapshot whose file is in place already. */
 bool virga_snapshot_create(VirgaTxn *txn, const VirgaSnapshot *snapshot, GError **error);

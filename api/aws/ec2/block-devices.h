@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Block device mappings of requests, and what EC2 promises of each type of volume. */
+#pragma once
+
+#include "common.h"
+#include "compute/instance.h"
+
+/* Checks the mappings of RunInstances or RegisterImage and turns them into disks. */
+bool ec2_block_devices(const VirgaCall *call, const Ec2BlockDeviceMappingRequestList *mappings,
+                       VirgaDiskSpec **ret, size_t *ret_count, GError **error);
+
+/* What a volume is shown to have if nothing else was asked for; 0: the type has no such figure. */
+gint64 ec2_volume_iops(const char *type, gint64 size_gib);
+gint64 ec2_volume_throughput(const char *type);

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DescribeImages, RegisterImage, DeregisterImage.
+ *
+ * There are no launch permissions: an image is its account's alone, or public.  Public ones come
+ * with the cloud, so they are what clients look for under the owner "amazon". */
+#include "block-devices.h"
+
+#include "compute/image.h"
+
+#define CLOUD_ALIAS "amazon"
+#define PAGE_MIN    1
+
+static const VirgaFilterField image_fields[] = {
+    { "architecture", "Architecture" },
+    { "block-device-mapping.delete-on-termination", "BlockDeviceMappings.Ebs.DeleteOnTermination" },
+    { "block-device-mapping.device-name", "BlockDeviceMappings.DeviceName" },
+    { "block-device-mapping.encrypted", "BlockDeviceMappings.Ebs.Encrypted" },
+    { "block-device-mapping.snapshot-id", "BlockDeviceMappings.Ebs.SnapshotId" },
+    { "block-device-mapping.volume-size", "BlockDeviceMappings.Ebs.VolumeSize" },
+    { "block-device-mapping.volume-type", "BlockDeviceMappings.Ebs.VolumeType" },
+    { "boot-mode", "BootMode" },
+    { "creation-date", "CreationDate" },
+    { "description", "Description" },
+    { "ena-support", "EnaSupport" },
+    { "free-tier-eligible", "FreeTierEligible" },
+    { "hypervisor", "Hypervisor" },
+    { "image-allowed", "ImageAllowed" },
+    { "image-id", "ImageId" },
+    { "image-type", "ImageType" },
+    { "is-public", "Public" },
+    { "kernel-id", "KernelId" },
+    { "manifest-location", "ImageLocation" },
+    { "name", "Name" },
+    { "owner-alias", "ImageOwnerAlias" },
+    { "owner-id", "OwnerId" },
+    { "platform", "Platform" },
+    { "platform-details", "PlatformDetails" },
+    { "product-code", "ProductCodes.ProductCodeId" },
+    { "product-code.type", "ProductCodes.ProductCodeType" },
+    { "ramdisk-id", "RamdiskId" },
+    { "root-device-name", "RootDeviceName" },
+    { "root-device-type", "RootDeviceType" },
+    { "source-image-id", "SourceImageId" },
+    { "source-image-region", "SourceImageRegion" },
+    { "source-instance-id", "SourceInstanceId" },
+    { "sriov-net-support", "SriovNetSupport" },
+    { "state", "State" },
+    { "state-reason-code", "StateReason.Code" },
+    { "state-reason-message", "StateReason.Message" },
+    { "usage-operation", "UsageOperation" },
+    { "virtualization-type", "VirtualizationType" },
+};
+
+static Ec2BlockDeviceMappingList
+show_devices(const VirgaCall *call, const VirgaImage *row)
+{
+    Ec2BlockDeviceMappingList list = { ec2_array(call, Ec2BlockDeviceMapping, row->device_count),
+                                       row->device_count };
+
+    for (size_t i = 0; i < row->device_count; i++) {
+        const VirgaImageDevice *device = &row->devices[i];
+        Ec2EbsBlockDevice *ebs = ec2_new(call, Ec2EbsBlockDevice);
+
+        *ebs = (Ec2EbsBlockDevice){ .delete_on_termination = device->delete_on_termination,
+                                    .has_delete_on_termination = true,
+                                    .iops = device->iops,
+                                    .has_iops = device->iops != 0,
+                                    .throughput = device->throughput,
+                                    .has_throughput = device->throughput != 0,
+                                    .snapshot_id = device->snapshot_id,
+                                    .volume_size = device->size_gib,
+                                    .has_volume_size = true,
+                                    .volume_type = device->volume_type,
+                                    .has_encrypted = true };
+        list.items[i] = (Ec2BlockDeviceMapping){ .ebs = ebs, .device_name = device->device };
+    }
+    return list;
+}
+
+static const char *
+show_time(const VirgaCall *call, gint64 time_us)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    virga_wire_append_time(text, time_us);
+    return virga_arena_strdup(call->arena, text->str);
+}
+
+static void
+show_image(const VirgaCall *call, const VirgaImage *row, const Ec2Tags *tags, Ec2Image *shown)
+{
+    *shown = (Ec2Image){ .architecture = row->architecture,
+                         .block_device_mappings = show_devices(call, row),
+                         .boot_mode = row->boot_mode,
+                         .creation_date = show_time(call, row->created),
+                         .description = row->description,
+                         .ena_support = row->ena_support,
+                         .has_ena_support = true,
+                         .hypervisor = "xen", /* EC2 knows this and "ovm" */
+                         .image_id = row->id,
+                         .image_location =
+                             virga_arena_printf(call->arena, "%s/%s", row->account_id, row->name),
+                         .image_owner_alias = row->is_public ? CLOUD_ALIAS : NULL,
+                         .image_type = "machine",
+                         .imds_support = row->imds_support,
+                         .name = row->name,
+                         .owner_id = row->account_id,
+                         .platform_details = "Linux/UNIX",
+                         .public = row->is_public,
+                         .has_public = true,
+                         .root_device_name = row->root_device_name,
+                         .root_device_type = "ebs",
+                         .state = row->state,
+                         .usage_operation = "RunInstances",
+                         .virtualization_type = "hvm" };
+    if (g_str_equal(row->account_id, call->account_id)) /* others' tags are not shown */
+        shown->tags = ec2_tags_of(tags, row->id);
+}
+
+static bool
+has_owner(const VirgaCall *call, const char *const *owners, const VirgaImage *row)
+{
+    bool own = g_str_equal(row->account_id, call->account_id);
+
+    return !owners || g_strv_contains(owners, row->account_id) ||
+           (own && g_strv_contains(owners, "self")) ||
+           (row->is_public && g_strv_contains(owners, CLOUD_ALIAS));
+}
+
+/* Whom an image was given to explicitly: everyone, or nobody. */
+static bool
+has_user(const char *const *users, const VirgaImage *row)
+{
+    return !users || (row->is_public && g_strv_contains(users, "all"));
+}
+
+static bool
+read_images(VirgaCall *call, const Ec2DescribeImagesRequest *request, const char *const *ids,
+            Ec2ImageList *list, GError **error)
+{
+    const char *const *owners = ec2_strings(call, &request->owners);
+    const char *const *users = ec2_strings(call, &request->executable_users);
+    g_autoptr(VirgaTxn) txn = virga_db_read(call->db, error);
+    Ec2Tags tags;
+    VirgaImage *rows;
+    size_t count;
+
+    if (!txn || !virga_image_list(txn, call->arena, call->account_id, ids, &rows, &count, error) ||
+        !ec2_check_found(call, ids, rows, count, sizeof *rows, offsetof(VirgaImage, id),
+                         "InvalidAMIID.NotFound", "image id", error) ||
+        !ec2_tags_read(call, txn, ids, "image", &tags, error))
+        return false;
+    list->items = ec2_array(call, Ec2Image, count);
+    for (size_t i = 0; i < count; i++)
+        if (has_owner(call, owners, &rows[i]) && has_user(users, &rows[i]))
+            show_image(call, &rows[i], &tags, &list->items[list->count++]);
+    return true;
+}
+
+static bool
+check_owners(const Ec2OwnerStringList *owners, GError **error)
+{
+    static const char *const aliases[] = { "self", "amazon", "aws-marketplace", "aws-backup-vault",
+                                           NULL };
+
+    for (size_t i = 0; i < owners->count; i++) {
+        const char *owner = owners->items[i];
+
+        if (!g_strv_contains(aliases, owner) &&
+            (strlen(owner) != 12 || strspn(owner, "0123456789") != 12))
+            return virga_api_fail(error, "InvalidUserID.Malformed", 400,
+                                  "Invalid user id: \"%.200s\"", owner);
+    }
+    return true;
+}
+
+bool
+ec2_describe_images(VirgaCall *call, const Ec2DescribeImagesRequest *request,
+                    Ec2DescribeImagesResponse *response, GError **error)
+{
+    const char *const *ids;
+    VirgaFilter *filter;
+    Ec2Page page;
+
+    if (!ec2_ids(call, &request->image_ids, "ami", "InvalidAMIID.Malformed", &ids, error) ||
+        !check_owners(&request->owners, error) ||
+        !ec2_page_begin(call, request, PAGE_MIN, VIRGA_PAGE_MAX, &page, error))
+        return false;
+    if (ids && request->has_max_results)
+        return virga_api_fail(error, "InvalidParameterCombination", 400,
+                              "The parameter imageIdsSet cannot be used with the parameter "
+                              "maxResults");
+    filter =
+        virga_filter_new(call->arena, image_fields, &ec2_image_shape, &request->filters, error);
+    if (!filter || !virga_call_dry_run(call, error) ||
+        !read_images(call, request, ids, &response->images, error))
+        return false;
+    ec2_answer(call, filter, &page, &response->images, &ec2_image_shape, Ec2Image, image_id,
+               &response->next_token);
+    return true;
+}
+
+/* ---- registering ---- */
+
+static bool
+refuse_others(const Ec2RegisterImageRequest *request, GError **error)
+{
+    const struct {
+        bool given;
+        const char *name;
+    } others[] = {
+        { request->image_location, "ImageLocation" },
+        { request->billing_products.count, "BillingProduct" },
+        { request->tpm_support, "TpmSupport" },
+        { request->uefi_data, "UefiData" },
+        { request->kernel_id, "KernelId" },
+        { request->ramdisk_id, "RamdiskId" },
+        { request->sriov_net_support, "SriovNetSupport" },
+        { request->virtualization_type && !g_str_equal(request->virtualization_type, "hvm"),
+          "VirtualizationType" },
+        { request->architecture && !g_str_equal(request->architecture, "x86_64"), "Architecture" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(others); i++)
+        if (others[i].given)
+            return ec2_unsupported(error, others[i].name);
+    return true;
+}
+
+static bool
+check_name(const char *name, GError **error)
+{
+    gsize length = name ? strlen(name) : 0;
+
+    if (!name)
+        return virga_api_fail(error, "MissingParameter", 400,
+                              "The request must contain the parameter name");
+    if (length >= 3 && length <= 128 &&
+        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                     "()[] ./-'@_") == length)
+        return true;
+    return virga_api_fail(error, "InvalidAMIName.Malformed", 400,
+                          "AMI names must be between 3 and 128 characters long, and may contain "
+                          "letters, numbers, '(', ')', '[', ']', ' ', '.', '/', '-', ''', '@' and "
+                          "'_'");
+}
+
+typedef struct {
+    VirgaImage image;
+    Ec2NewTags tags;
+    char *id;
+} Register;
+
+static bool
+register_image(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
+{
+    Register *asked = data;
+
+    return virga_image_register(txn, call->arena, &asked->image, &asked->id, error) &&
+           ec2_tags_set(call, txn, asked->id, &asked->tags, error);
+}
+
+static bool
+read_devices(const VirgaCall *call, const Ec2RegisterImageRequest *request, VirgaImage *image,
+             GError **error)
+{
+    VirgaDiskSpec *disks;
+    size_t count;
+
+    if (!ec2_block_devices(call, &request->block_device_mappings, &disks, &count, error))
+        return false;
+    image->devices = ec2_array(call, VirgaImageDevice, count);
+    for (size_t i = 0; i < count; i++) {
+        if (disks[i].no_device)
+            continue;
+        if (!disks[i].snapshot_id && !disks[i].size_gib)
+            return virga_api_fail(error, "InvalidBlockDeviceMapping", 400,
+                                  "The mapping of device '%s' needs a snapshot or a size",
+                                  disks[i].device);
+        image->devices[image->device_count++] =
+            (VirgaImageDevice){ .device = (char *) disks[i].device,
+                                .snapshot_id = (char *) disks[i].snapshot_id,
+                                .volume_type = (char *) disks[i].volume_type,
+                                .size_gib = disks[i].size_gib,
+                                .iops = disks[i].iops,
+                                .throughput = disks[i].throughput,
+                                .delete_on_termination = disks[i].delete_on_termination != 0 };
+    }
+    return true;
+}
+
+bool
+ec2_register_image(VirgaCall *call, const Ec2RegisterImageRequest *request,
+                   Ec2RegisterImageResponse *response, GError **error)
+{
+    Register asked = {
+        .image = { .account_id = (char *) call->account_id,
+                   .name = (char *) request->name,
+                   .description = (char *) request->description,
+                   .architecture = (char *) "x86_64",
+                   .boot_mode = (char *) (request->boot_mode ? request->boot_mode : "legacy-bios"),
+                   .root_device_name =
+                       (char *) (request->root_device_name ? request->root_device_name
+                                                           : "/dev/sda1"),
+                   .imds_support = (char *) request->imds_support,
+                   .ena_support = !request->has_ena_support || request->ena_support }
+    };
+
+    if (!refuse_others(request, error) || !check_name(request->name, error) ||
+        !ec2_tags_for(call, &request->tag_specifications, "image", &asked.tags, error) ||
+        !read_devices(call, request, &asked.image, error) ||
+        !ec2_transaction(call, register_image, &asked, error))
+        return false;
+    response->image_id = asked.id;
+    return true;
+}
+
+static bool
+deregister(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
+{
+    return virga_image_deregister(txn, call->account_id, data, error);
+}
+
+bool
+ec2_deregister_image(VirgaCall *call, const Ec2DeregisterImageRequest *request,
+                     Ec2DeregisterImageResponse *response, GError **error)
+{
+    if (!virga_api_check_id(request->image_id, "ami", "InvalidAMIID.Malformed", error))
+        return false;
+    if (request->delete_associated_snapshots)
+        return ec2_unsupported(error, "DeleteAssociatedSnapshots");
+    if (!ec2_transaction(call, deregister, (gpointer) request->image_id, error))
+        return false;
+    response->return_ = response->has_return_ = true;
+    return true;
+}

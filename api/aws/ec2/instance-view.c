@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From rows to EC2's many-membered instances.  What is the same for all is made once and shared. */
+#include "instance-view.h"
+
+#include "network/interface.h"
+#include "storage/volume.h"
+
+/* Members that no instance of this cloud has differently. */
+typedef struct {
+    Ec2CapacityReservationSpecificationResponse reservation;
+    Ec2HibernationOptions hibernation;
+    Ec2EnclaveOptions enclave;
+    Ec2InstanceMaintenanceOptions maintenance;
+    Ec2PrivateDnsNameOptionsResponse dns;
+    Ec2InstanceNetworkPerformanceOptions performance;
+    Ec2OperatorResponse operator;
+    Ec2Monitoring monitored, unmonitored;
+} Constants;
+
+static Constants *
+constants_new(const VirgaCall *call)
+{
+    Constants *constants = ec2_new(call, Constants);
+
+    constants->reservation.capacity_reservation_preference = "open";
+    constants->hibernation.has_configured = true;
+    constants->enclave.has_enabled = true;
+    constants->maintenance.auto_recovery = "default";
+    constants->maintenance.reboot_migration = "default";
+    constants->dns.hostname_type = "ip-name";
+    constants->dns.has_enable_resource_name_dns_a_record = true;
+    constants->dns.has_enable_resource_name_dns_aaaa_record = true;
+    constants->performance.bandwidth_weighting = "default";
+    constants->operator.has_managed = true;
+    constants->monitored.state = "enabled";
+    constants->unmonitored.state = "disabled";
+    return constants;
+}
+
+bool
+ec2_instance_parts_read(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
+                        Ec2InstanceParts *ret, GError **error)
+{
+    VirgaInterface *interfaces;
+    VirgaVolume *volumes;
+    size_t count;
+
+    if (!virga_interface_list(txn, call->arena, call->account_id, ids, &interfaces, &count, error))
+        return false;
+    ret->interfaces = ec2_index_new(call->arena, interfaces, count, sizeof *interfaces,
+                                    offsetof(VirgaInterface, instance_id));
+    if (!virga_volume_list(txn, call->arena, call->account_id, NULL, ids, &volumes, &count, error))
+        return false;
+    ret->volumes = ec2_index_new(call->arena, volumes, count, sizeof *volumes,
+                                 offsetof(VirgaVolume, instance_id));
+    return ec2_tags_read(call, txn, ids, "instance", &ret->tags, error);
+}
+
+bool
+ec2_instances_find(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
+                   VirgaInstance **ret, size_t *ret_count, GError **error)
+{
+    return virga_instance_list(txn, call->arena, call->account_id, ids, NULL, ret, ret_count,
+                               error) &&
+           ec2_check_found(call, ids, *ret, *ret_count, sizeof **ret, offsetof(VirgaInstance, id),
+                           "InvalidInstanceID.NotFound", "instance ID", error);
+}
+
+Ec2InstanceState *
+ec2_instance_state(const VirgaCall *call, VirgaInstanceState state)
+{
+    Ec2InstanceState *shown = ec2_new(call, Ec2InstanceState);
+
+    *shown = (Ec2InstanceState){ .code = state,
+                                 .has_code = true,
+                                 .name = virga_instance_state_name(state) };
+    return shown;
+}
+
+/* ---- disks ---- */
+
+static size_t
+count_rows(const Ec2Index *index, const char *key)
+{
+    size_t count = 0;
+
+    for (const void *row = NULL; (row = ec2_index_next(index, key, row));)
+        count++;
+    return count;
+}
+
+static gint
+compare_devices(gconstpointer a, gconstpointer b)
+{
+    return strcmp(((const Ec2InstanceBlockDeviceMapping *) a)->device_name,
+                  ((const Ec2InstanceBlockDeviceMapping *) b)->device_name);
+}
+
+static void
+show_disks(const VirgaCall *call, const VirgaInstance *row, const Ec2Index *volumes,
+           Ec2Instance *shown)
+{
+    Ec2InstanceBlockDeviceMappingList *list = &shown->block_device_mappings;
+    const VirgaVolume *volume = NULL;
+    Ec2EbsInstanceBlockDevice *disks;
+    size_t count = count_rows(volumes, row->id);
+
+    list->items = ec2_array(call, Ec2InstanceBlockDeviceMapping, count);
+    disks = ec2_array(call, Ec2EbsInstanceBlockDevice, count);
+    while ((volume = ec2_index_next(volumes, row->id, volume))) {
+        Ec2EbsInstanceBlockDevice *disk = &disks[list->count];
+
+        *disk = (Ec2EbsInstanceBlockDevice){ .attach_time = volume->attached,
+                                             .delete_on_termination = volume->delete_on_termination,
+                                             .has_delete_on_termination = true,
+                                             .status = volume->made ? "attached" : "attaching",
+                                             .volume_id = volume->id };
+        list->items[list->count++] =
+            (Ec2InstanceBlockDeviceMapping){ .device_name = volume->device, .ebs = disk };
+    }
+    if (list->count > 1)
+        qsort(list->items, list->count, sizeof *list->items, compare_devices);
+}
+
+/* ---- interfaces ---- */
+
+static Ec2InstanceNetworkInterfaceAssociation *
+show_association(const VirgaCall *call, const VirgaInterface *interface)
+{
+    Ec2InstanceNetworkInterfaceAssociation *association;
+
+    if (!interface->public_address)
+        return NULL;
+    association = ec2_new(call, Ec2InstanceNetworkInterfaceAssociation);
+    association->ip_owner_id = interface->public_owner_allocation ? call->account_id : "amazon";
+    association->public_dns_name = "";
+    association->public_ip = interface->public_address;
+    return association;
+}
+
+static void
+show_interface(const VirgaCall *call, const VirgaInterface *interface,
+               Ec2InstanceNetworkInterface *shown)
+{
+    Ec2InstanceNetworkInterfaceAttachment *attachment =
+        ec2_new(call, Ec2InstanceNetworkInterfaceAttachment);
+    Ec2InstancePrivateIpAddress *address = ec2_new(call, Ec2InstancePrivateIpAddress);
+
+    *attachment = (Ec2InstanceNetworkInterfaceAttachment){
+        .attach_time = interface->attached,
+        .attachment_id = interface->attachment_id,
+        .delete_on_termination = interface->delete_on_termination,
+        .has_delete_on_termination = true,
+        .device_index = interface->device_index,
+        .has_device_index = true,
+        .status = "attached",
+        .has_network_card_index = true,
+    };
+    shown->association = show_association(call, interface);
+    shown->attachment = attachment;
+    shown->description = interface->description;
+    shown->groups = ec2_groups(call, interface->group_ids, interface->group_names);
+    shown->mac_address = interface->mac;
+    shown->network_interface_id = interface->id;
+    shown->owner_id = interface->account_id;
+    shown->private_dns_name = ec2_private_dns_name(call, interface->address);
+    shown->private_ip_address = interface->address;
+    shown->source_dest_check = interface->source_dest_check;
+    shown->has_source_dest_check = true;
+    shown->status = "in-use";
+    shown->subnet_id = interface->subnet_id;
+    shown->vpc_id = interface->vpc_id;
+    shown->interface_type = "interface";
+    *address = (Ec2InstancePrivateIpAddress){ .association = shown->association,
+                                              .primary = true,
+                                              .has_primary = true,
+                                              .private_dns_name = shown->private_dns_name,
+                                              .private_ip_address = interface->address };
+    shown->private_ip_addresses = (Ec2InstancePrivateIpAddressList){ address, 1 };
+}
+
+/* The first interface speaks for the instance. */
+static void
+show_interfaces(const VirgaCall *call, const VirgaInstance *row, const Ec2Index *interfaces,
+                Ec2Instance *shown)
+{
+    Ec2InstanceNetworkInterfaceList *list = &shown->network_interfaces;
+    const VirgaInterface *interface = NULL;
+
+    list->items = ec2_array(call, Ec2InstanceNetworkInterface, count_rows(interfaces, row->id));
+    while ((interface = ec2_index_next(interfaces, row->id, interface)))
+        show_interface(call, interface, &list->items[list->count++]);
+    shown->private_dns_name = "";
+    if (list->count == 0)
+        return;
+    interface = ec2_index_next(interfaces, row->id, NULL);
+    shown->private_dns_name = list->items[0].private_dns_name;
+    shown->private_ip_address = interface->address;
+    shown->public_ip_address = interface->public_address;
+    shown->security_groups = list->items[0].groups;
+    shown->source_dest_check = interface->source_dest_check;
+    shown->has_source_dest_check = true;
+}
+
+/* ---- the rest ---- */
+
+static Ec2Placement *
+show_placement(const VirgaCall *call, const VirgaInstance *row)
+{
+    Ec2Placement *placement = ec2_new(call, Ec2Placement);
+
+    placement->availability_zone = row->zone;
+    placement->availability_zone_id = ec2_zone_id(call, row->zone);
+    placement->group_name = "";
+    placement->tenancy = "default";
+    return placement;
+}
+
+static Ec2InstanceMetadataOptionsResponse *
+show_metadata_options(const VirgaCall *call, const VirgaInstance *row)
+{
+    Ec2InstanceMetadataOptionsResponse *options = ec2_new(call, Ec2InstanceMetadataOptionsResponse);
+
+    *options = (Ec2InstanceMetadataOptionsResponse){ .state = "applied",
+                                                     .http_tokens = row->http_tokens,
+                                                     .http_put_response_hop_limit = row->http_hops,
+                                                     .has_http_put_response_hop_limit = true,
+                                                     .http_endpoint = row->http_endpoint,
+                                                     .http_protocol_ipv6 = "disabled",
+                                                     .instance_metadata_tags = row->http_tags };
+    return options;
+}
+
+static void
+show_state(const VirgaCall *call, const VirgaInstance *row, Ec2Instance *shown)
+{
+    shown->state = ec2_instance_state(call, row->state);
+    shown->state_transition_reason = row->transition_reason;
+    if (row->reason_code && *row->reason_code) {
+        shown->state_reason = ec2_new(call, Ec2StateReason);
+        shown->state_reason->code = row->reason_code;
+        shown->state_reason->message = row->reason_message;
+    }
+}
+
+static void
+show_hardware(const VirgaCall *call, const VirgaInstance *row, Ec2Instance *shown)
+{
+    Ec2CpuOptions *cpu = ec2_new(call, Ec2CpuOptions);
+
+    cpu->core_count = row->vcpus;
+    cpu->threads_per_core = 1;
+    cpu->has_core_count = cpu->has_threads_per_core = true;
+    shown->cpu_options = cpu;
+    shown->architecture = row->architecture;
+    shown->boot_mode = row->boot_mode;
+    shown->current_instance_boot_mode =
+        g_str_equal(row->boot_mode, "legacy-bios") ? "legacy-bios" : "uefi";
+    shown->ebs_optimized = row->ebs_optimized;
+    shown->ena_support = true;
+    shown->has_ebs_optimized = shown->has_ena_support = true;
+    shown->hypervisor = "xen"; /* EC2 knows this and "ovm" */
+    shown->virtualization_type = "hvm";
+    shown->root_device_name = row->root_device_name;
+    shown->root_device_type = "ebs";
+}
+
+static void
+show_instance(const VirgaCall *call, const VirgaInstance *row, const Ec2InstanceParts *parts,
+              Constants *constants, Ec2Instance *shown)
+{
+    shown->instance_id = row->id;
+    shown->image_id = row->image_id;
+    shown->instance_type = row->type;
+    shown->ami_launch_index = row->launch_index;
+    shown->has_ami_launch_index = true;
+    shown->client_token = row->client_token;
+    shown->key_name = row->key_name;
+    shown->launch_time = shown->usage_operation_update_time = row->launched;
+    shown->platform_details = "Linux/UNIX";
+    shown->usage_operation = "RunInstances";
+    shown->public_dns_name = "";
+    shown->placement = show_placement(call, row);
+    shown->metadata_options = show_metadata_options(call, row);
+    shown->monitoring = row->monitoring ? &constants->monitored : &constants->unmonitored;
+    shown->capacity_reservation_specification = &constants->reservation;
+    shown->hibernation_options = &constants->hibernation;
+    shown->enclave_options = &constants->enclave;
+    shown->maintenance_options = &constants->maintenance;
+    shown->private_dns_name_options = &constants->dns;
+    shown->network_performance_options = &constants->performance;
+    shown->operator= & constants->operator;
+    shown->tags = ec2_tags_of(&parts->tags, row->id);
+    show_state(call, row, shown);
+    show_hardware(call, row, shown);
+    show_interfaces(call, row, &parts->interfaces, shown);
+    show_disks(call, row, &parts->volumes, shown);
+    if (row->state != VIRGA_INSTANCE_TERMINATED) {
+        shown->subnet_id = row->subnet_id;
+        shown->vpc_id = row->vpc_id;
+    }
+}
+
+Ec2Instance *
+ec2_instances_show(const VirgaCall *call, const VirgaInstance *rows, size_t count,
+                   const Ec2InstanceParts *parts)
+{
+    Ec2Instance *shown = ec2_array(call, Ec2Instance, count);
+    Constants *constants = constants_new(call);
+
+    for (size_t i = 0; i < count; i++)
+        show_instance(call, &rows[i], parts, constants, &shown[i]);
+    return shown;
+}
+
+static gint
+compare_instances(gconstpointer a, gconstpointer b)
+{
+    const VirgaInstance *left = a, *right = b;
+    int order = strcmp(left->reservation_id, right->reservation_id);
+
+    if (order == 0)
+        order =
+            (left->launch_index > right->launch_index) - (left->launch_index < right->launch_index);
+    return order;
+}
+
+void
+ec2_instances_sort(VirgaInstance *rows, size_t count)
+{
+    if (count > 1)
+        qsort(rows, count, sizeof *rows, compare_instances);
+}
+
+Ec2ReservationList
+ec2_instances_group(const VirgaCall *call, const VirgaInstance *rows, Ec2Instance *shown,
+                    size_t count)
+{
+    Ec2ReservationList list = { ec2_array(call, Ec2Reservation, count), 0 };
+
+    for (size_t i = 0; i < count; i++) {
+        Ec2Reservation *reservation = list.count ? &list.items[list.count - 1] : NULL;
+
+        if (!reservation || !g_str_equal(reservation->reservation_id, rows[i].reservation_id)) {
+            reservation = &list.items[list.count++];
+            reservation->reservation_id = rows[i].reservation_id;
+            reservation->owner_id = rows[i].account_id;
+            reservation->instances.items = &shown[i];
+        }
+        reservation->instances.count++;
+    }
+    return list;
+}

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DescribeInstances. */
+#include "instance-view.h"
+
+static const VirgaFilterField instance_fields[] = {
+    { "affinity", "Placement.Affinity" },
+    { "architecture", "Architecture" },
+    { "availability-zone", "Placement.AvailabilityZone" },
+    { "availability-zone-id", "Placement.AvailabilityZoneId" },
+    { "block-device-mapping.attach-time", "BlockDeviceMappings.Ebs.AttachTime" },
+    { "block-device-mapping.delete-on-termination", "BlockDeviceMappings.Ebs.DeleteOnTermination" },
+    { "block-device-mapping.device-name", "BlockDeviceMappings.DeviceName" },
+    { "block-device-mapping.status", "BlockDeviceMappings.Ebs.Status" },
+    { "block-device-mapping.volume-id", "BlockDeviceMappings.Ebs.VolumeId" },
+    { "boot-mode", "BootMode" },
+    { "capacity-reservation-id", "CapacityReservationId" },
+    { "capacity-reservation-specification.capacity-reservation-preference",
+      "CapacityReservationSpecification.CapacityReservationPreference" },
+    { "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id",
+      "CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationId" },
+    { "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-"
+      "resource-group-arn",
+      "CapacityReservationSpecification.CapacityReservationTarget."
+      "CapacityReservationResourceGroupArn" },
+    { "client-token", "ClientToken" },
+    { "current-instance-boot-mode", "CurrentInstanceBootMode" },
+    { "dns-name", "PublicDnsName" },
+    { "ebs-optimized", "EbsOptimized" },
+    { "ena-support", "EnaSupport" },
+    { "enclave-options.enabled", "EnclaveOptions.Enabled" },
+    { "hibernation-options.configured", "HibernationOptions.Configured" },
+    { "host-id", "Placement.HostId" },
+    { "hypervisor", "Hypervisor" },
+    { "iam-instance-profile.arn", "IamInstanceProfile.Arn" },
+    { "iam-instance-profile.id", "IamInstanceProfile.Id" },
+    { "image-id", "ImageId" },
+    { "instance-id", "InstanceId" },
+    { "instance-lifecycle", "InstanceLifecycle" },
+    { "instance-state-code", "State.Code" },
+    { "instance-state-name", "State.Name" },
+    { "instance-type", "InstanceType" },
+    { "instance.group-id", "SecurityGroups.GroupId" },
+    { "instance.group-name", "SecurityGroups.GroupName" },
+    { "ip-address", "PublicIpAddress" },
+    { "ipv6-address", "Ipv6Address" },
+    { "kernel-id", "KernelId" },
+    { "key-name", "KeyName" },
+    { "launch-index", "AmiLaunchIndex" },
+    { "launch-time", "LaunchTime" },
+    { "maintenance-options.auto-recovery", "MaintenanceOptions.AutoRecovery" },
+    { "metadata-options.http-endpoint", "MetadataOptions.HttpEndpoint" },
+    { "metadata-options.http-protocol-ipv4", NULL },
+    { "metadata-options.http-protocol-ipv6", "MetadataOptions.HttpProtocolIpv6" },
+    { "metadata-options.http-put-response-hop-limit", "MetadataOptions.HttpPutResponseHopLimit" },
+    { "metadata-options.http-tokens", "MetadataOptions.HttpTokens" },
+    { "metadata-options.instance-metadata-tags", "MetadataOptions.InstanceMetadataTags" },
+    { "metadata-options.state", "MetadataOptions.State" },
+    { "monitoring-state", "Monitoring.State" },
+    { "network-interface.addresses.association.allocation-id", NULL },
+    { "network-interface.addresses.association.association-id", NULL },
+    { "network-interface.addresses.association.carrier-ip",
+      "NetworkInterfaces.PrivateIpAddresses.Association.CarrierIp" },
+    { "network-interface.addresses.association.customer-owned-ip",
+      "NetworkInterfaces.PrivateIpAddresses.Association.CustomerOwnedIp" },
+    { "network-interface.addresses.association.ip-owner-id",
+      "NetworkInterfaces.PrivateIpAddresses.Association.IpOwnerId" },
+    { "network-interface.addresses.association.public-dns-name",
+      "NetworkInterfaces.PrivateIpAddresses.Association.PublicDnsName" },
+    { "network-interface.addresses.association.public-ip",
+      "NetworkInterfaces.PrivateIpAddresses.Association.PublicIp" },
+    { "network-interface.addresses.primary", "NetworkInterfaces.PrivateIpAddresses.Primary" },
+    { "network-interface.addresses.private-dns-name",
+      "NetworkInterfaces.PrivateIpAddresses.PrivateDnsName" },
+    { "network-interface.addresses.private-ip-address",
+      "NetworkInterfaces.PrivateIpAddresses.PrivateIpAddress" },
+    { "network-interface.association.allocation-id", NULL },
+    { "network-interface.association.association-id", NULL },
+    { "network-interface.association.carrier-ip", "NetworkInterfaces.Association.CarrierIp" },
+    { "network-interface.association.customer-owned-ip",
+      "NetworkInterfaces.Association.CustomerOwnedIp" },
+    { "network-interface.association.ip-owner-id", "NetworkInterfaces.Association.IpOwnerId" },
+    { "network-interface.association.public-dns-name",
+      "NetworkInterfaces.Association.PublicDnsName" },
+    { "network-interface.association.public-ip", "NetworkInterfaces.Association.PublicIp" },
+    { "network-interface.attachment.attach-time", "NetworkInterfaces.Attachment.AttachTime" },
+    { "network-interface.attachment.attachment-id", "NetworkInterfaces.Attachment.AttachmentId" },
+    { "network-interface.attachment.delete-on-termination",
+      "NetworkInterfaces.Attachment.DeleteOnTermination" },
+    { "network-interface.attachment.device-index", "NetworkInterfaces.Attachment.DeviceIndex" },
+    { "network-interface.attachment.instance-id", NULL },
+    { "network-interface.attachment.instance-owner-id", NULL },
+    { "network-interface.attachment.network-card-index",
+      "NetworkInterfaces.Attachment.NetworkCardIndex" },
+    { "network-interface.attachment.status", "NetworkInterfaces.Attachment.Status" },
+    { "network-interface.availability-zone", NULL },
+    { "network-interface.deny-all-igw-traffic", NULL },
+    { "network-interface.description", "NetworkInterfaces.Description" },
+    { "network-interface.group-id", "NetworkInterfaces.Groups.GroupId" },
+    { "network-interface.group-name", "NetworkInterfaces.Groups.GroupName" },
+    { "network-interface.ipv4-prefixes.ipv4-prefix", "NetworkInterfaces.Ipv4Prefixes.Ipv4Prefix" },
+    { "network-interface.ipv6-address", "NetworkInterfaces.Ipv6Addresses.Ipv6Address" },
+    { "network-interface.ipv6-addresses.ipv6-address",
+      "NetworkInterfaces.Ipv6Addresses.Ipv6Address" },
+    { "network-interface.ipv6-addresses.is-primary-ipv6",
+      "NetworkInterfaces.Ipv6Addresses.IsPrimaryIpv6" },
+    { "network-interface.ipv6-native", NULL },
+    { "network-interface.ipv6-prefixes.ipv6-prefix", "NetworkInterfaces.Ipv6Prefixes.Ipv6Prefix" },
+    { "network-interface.mac-address", "NetworkInterfaces.MacAddress" },
+    { "network-interface.network-interface-id", "NetworkInterfaces.NetworkInterfaceId" },
+    { "network-interface.operator.managed", "NetworkInterfaces.Operator.Managed" },
+    { "network-interface.operator.principal", "NetworkInterfaces.Operator.Principal" },
+    { "network-interface.outpost-arn", NULL },
+    { "network-interface.owner-id", "NetworkInterfaces.OwnerId" },
+    { "network-interface.private-dns-name", "NetworkInterfaces.PrivateDnsName" },
+    { "network-interface.private-ip-address", "NetworkInterfaces.PrivateIpAddress" },
+    { "network-interface.public-dns-name", "NetworkInterfaces.Association.PublicDnsName" },
+    { "network-interface.requester-id", NULL },
+    { "network-interface.requester-managed", NULL },
+    { "network-interface.source-dest-check", "NetworkInterfaces.SourceDestCheck" },
+    { "network-interface.status", "NetworkInterfaces.Status" },
+    { "network-interface.subnet-id", "NetworkInterfaces.SubnetId" },
+    { "network-interface.vpc-id", "NetworkInterfaces.VpcId" },
+    { "network-performance-options.bandwidth-weighting",
+      "NetworkPerformanceOptions.BandwidthWeighting" },
+    { "operator.managed", "Operator.Managed" },
+    { "operator.principal", "Operator.Principal" },
+    { "outpost-arn", "OutpostArn" },
+    { "owner-id", NULL },
+    { "placement-group-name", "Placement.GroupName" },
+    { "placement-partition-number", "Placement.PartitionNumber" },
+    { "platform", "Platform" },
+    { "platform-details", "PlatformDetails" },
+    { "private-dns-name", "PrivateDnsName" },
+    { "private-dns-name-options.enable-resource-name-dns-a-record",
+      "PrivateDnsNameOptions.EnableResourceNameDnsARecord" },
+    { "private-dns-name-options.enable-resource-name-dns-aaaa-record",
+      "PrivateDnsNameOptions.EnableResourceNameDnsAAAARecord" },
+    { "private-dns-name-options.hostname-type", "PrivateDnsNameOptions.HostnameType" },
+    { "private-ip-address", "NetworkInterfaces.PrivateIpAddresses.PrivateIpAddress" },
+    { "product-code", "ProductCodes.ProductCodeId" },
+    { "product-code.type", "ProductCodes.ProductCodeType" },
+    { "ramdisk-id", "RamdiskId" },
+    { "reason", "StateTransitionReason" },
+    { "requester-id", NULL },
+    { "reservation-id", NULL },
+    { "root-device-name", "RootDeviceName" },
+    { "root-device-type", "RootDeviceType" },
+    { "source-dest-check", "SourceDestCheck" },
+    { "spot-instance-request-id", "SpotInstanceRequestId" },
+    { "state-reason-code", "StateReason.Code" },
+    { "state-reason-message", "StateReason.Message" },
+    { "subnet-id", "SubnetId" },
+    { "tenancy", "Placement.Tenancy" },
+    { "tpm-support", "TpmSupport" },
+    { "usage-operation", "UsageOperation" },
+    { "usage-operation-update-time", "UsageOperationUpdateTime" },
+    { "virtualization-type", "VirtualizationType" },
+    { "vpc-id", "VpcId" },
+};
+
+/* Of fields that the answer's struct has elsewhere or not at all. */
+static const char *
+field_value(const char *name, const void *item, gpointer user_data)
+{
+    const Ec2Instance *shown = item;
+    const VirgaInstance *row = user_data;
+    bool has_interface = shown->network_interfaces.count > 0;
+
+    if (g_str_equal(name, "reservation-id"))
+        return row->reservation_id;
+    if (g_str_equal(name, "owner-id"))
+        return row->account_id;
+    if (g_str_equal(name, "metadata-options.http-protocol-ipv4"))
+        return "enabled";
+    if (!has_interface)
+        return NULL;
+    if (g_str_equal(name, "network-interface.attachment.instance-id"))
+        return row->id;
+    if (g_str_equal(name, "network-interface.attachment.instance-owner-id"))
+        return row->account_id;
+    if (g_str_equal(name, "network-interface.availability-zone"))
+        return row->zone;
+    if (g_str_equal(name, "network-interface.requester-managed") ||
+        g_str_equal(name, "network-interface.deny-all-igw-traffic") ||
+        g_str_equal(name, "network-interface.ipv6-native"))
+        return "false";
+    return NULL;
+}
+
+/* One call in the making. */
+typedef struct {
+    VirgaCall *call;
+    const Ec2DescribeInstancesRequest *request;
+    const VirgaFilter *filter;
+    Ec2Page page;
+    const char *const *ids;
+    VirgaInstance *rows;
+    size_t count;
+} Query;
+
+/* Asks a filter that the database answers by an index for the ids; NULL: there is none. */
+static bool
+ids_of_filters(Query *query, VirgaTxn *txn, const char *const **ret_ids, GError **error)
+{
+    const Ec2FilterList *filters = &query->request->filters;
+    const char *const *values = virga_filter_literals(query->filter, "instance-id");
+
+    *ret_ids = values;
+    for (size_t i = 0; i < filters->count && !*ret_ids; i++) {
+        const char *name = filters->items[i].name;
+        const char **ids;
+
+        values = g_str_has_prefix(name, "tag:") ? virga_filter_literals(query->filter, name) : NULL;
+        if (!values)
+            continue;
+        if (!virga_tag_find(txn, query->call->arena, query->call->account_id, "instance",
+                            name + strlen("tag:"), values, &ids, error))
+            return false;
+        *ret_ids = ids;
+    }
+    return true;
+}
+
+static bool
+read_rows(Query *query, VirgaTxn *txn, GError **error)
+{
+    const char *const *reservations;
+
+    if (query->ids)
+        return ec2_instances_find(query->call, txn, query->ids, &query->rows, &query->count, error);
+    if (!ids_of_filters(query, txn, &query->ids, error))
+        return false;
+    reservations = virga_filter_literals(query->filter, "reservation-id");
+    return virga_instance_list(txn, query->call->arena, query->call->account_id, query->ids,
+                               reservations && !reservations[1] ? reservations[0] : NULL,
+                               &query->rows, &query->count, error);
+}
+
+/* Drops rows of other states before anything else is read for them. */
+static void
+keep_states(Query *query)
+{
+    const char *const *states = virga_filter_literals(query->filter, "instance-state-name");
+    size_t kept = 0;
+
+    if (!states)
+        return;
+    for (size_t i = 0; i < query->count; i++)
+        if (g_strv_contains(states, virga_instance_state_name(query->rows[i].state)))
+            query->rows[kept++] = query->rows[i];
+    query->count = kept;
+}
+
+static const char *
+page_key(const Query *query, const VirgaInstance *row)
+{
+    return virga_arena_printf(query->call->arena, "%s/%06" G_GINT64_FORMAT, row->reservation_id,
+                              row->launch_index);
+}
+
+/* The rows are in order; drops those of former pages. */
+static void
+skip_former(Query *query)
+{
+    size_t from = 0;
+
+    while (query->page.after && from < query->count &&
+           strcmp(page_key(query, &query->rows[from]), query->page.after) <= 0)
+        from++;
+    query->rows += from;
+    query->count -= from;
+}
+
+static void
+cut(Query *query, const char **ret_next_token)
+{
+    if (!query->page.size || query->count <= (size_t) query->page.size)
+        return;
+    query->count = (size_t) query->page.size;
+    *ret_next_token = virga_page_token(ec2_services(query->call)->pager, query->call->arena,
+                                       query->call->account_id, query->call->action,
+                                       page_key(query, &query->rows[query->count - 1]));
+}
+
+/* What belongs to the rows: by their ids if they are some, at once if they may be all. */
+static bool
+read_parts(const Query *query, VirgaTxn *txn, bool all, Ec2InstanceParts *ret, GError **error)
+{
+    const char **ids = NULL;
+
+    if (!all) {
+        ids = ec2_array(query->call, const char *, query->count + 1);
+        for (size_t i = 0; i < query->count; i++)
+            ids[i] = query->rows[i].id;
+    }
+    return ec2_instance_parts_read(query->call, txn, ids, ret, error);
+}
+
+static bool
+describe(Query *query, Ec2DescribeInstancesResponse *response, GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_read(query->call->db, error);
+    bool filtered = query->request->filters.count > 0;
+    Ec2InstanceParts parts;
+    Ec2Instance *shown;
+    size_t listed, kept = 0;
+
+    if (!txn || !read_rows(query, txn, error))
+        return false;
+    listed = query->count;
+    keep_states(query);
+    ec2_instances_sort(query->rows, query->count);
+    skip_former(query);
+    if (!filtered)
+        cut(query, &response->next_token);
+    if (query->count == 0)
+        return true;
+    if (!read_parts(query, txn, !query->ids && query->count > listed / 2, &parts, error))
+        return false;
+    shown = ec2_instances_show(query->call, query->rows, query->count, &parts);
+    for (size_t i = 0; filtered && i < query->count; i++) {
+        if (!virga_filter_match(query->filter, &shown[i], field_value, &query->rows[i]))
+            continue;
+        query->rows[kept] = query->rows[i];
+        shown[kept++] = shown[i];
+    }
+    if (filtered) {
+        query->count = kept;
+        cut(query, &response->next_token);
+    }
+    response->reservations = ec2_instances_group(query->call, query->rows, shown, query->count);
+    return true;
+}
+
+bool
+ec2_describe_instances(VirgaCall *call, const Ec2DescribeInstancesRequest *request,
+                       Ec2DescribeInstancesResponse *response, GError **error)
+{
+    Query query = { .call = call, .request = request };
+
+    if (!ec2_ids(call, &request->instance_ids, "i", "InvalidInstanceID.Malformed", &query.ids,
+                 error) ||
+        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &query.page, error))
+        return false;
+    if (query.ids && request->has_max_results)
+        return virga_api_fail(error, "InvalidParameterCombination", 400,
+                              "The parameter instancesSet cannot be used with the parameter "
+                              "maxResults");
+    query.filter = virga_filter_new(call->arena, instance_fields, &ec2_instance_shape,
+                                    &request->filters, error);
+    return query.filter && virga_call_dry_run(call, error) && describe(&query, response, error);
+}

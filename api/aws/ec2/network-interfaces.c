@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DescribeNetworkInterfaces. */
+#include "common.h"
+
+#include "network/interface.h"
+
+static const VirgaFilterField interface_fields[] = {
+    { "addresses.association.allocation-id", "PrivateIpAddresses.Association.AllocationId" },
+    { "addresses.association.association-id", "PrivateIpAddresses.Association.AssociationId" },
+    { "addresses.association.owner-id", "PrivateIpAddresses.Association.IpOwnerId" },
+    { "addresses.association.public-dns-name", "PrivateIpAddresses.Association.PublicDnsName" },
+    { "addresses.association.public-ip", "PrivateIpAddresses.Association.PublicIp" },
+    { "addresses.primary", "PrivateIpAddresses.Primary" },
+    { "addresses.private-dns-name", "PrivateIpAddresses.PrivateDnsName" },
+    { "addresses.private-ip-address", "PrivateIpAddresses.PrivateIpAddress" },
+    { "association.allocation-id", "Association.AllocationId" },
+    { "association.association-id", "Association.AssociationId" },
+    { "association.ip-owner-id", "Association.IpOwnerId" },
+    { "association.public-dns-name", "Association.PublicDnsName" },
+    { "association.public-ip", "Association.PublicIp" },
+    { "attachment.attach-time", "Attachment.AttachTime" },
+    { "attachment.attachment-id", "Attachment.AttachmentId" },
+    { "attachment.delete-on-termination", "Attachment.DeleteOnTermination" },
+    { "attachment.device-index", "Attachment.DeviceIndex" },
+    { "attachment.instance-id", "Attachment.InstanceId" },
+    { "attachment.instance-owner-id", "Attachment.InstanceOwnerId" },
+    { "attachment.network-card-index", "Attachment.NetworkCardIndex" },
+    { "attachment.status", "Attachment.Status" },
+    { "availability-zone", "AvailabilityZone" },
+    { "availability-zone-id", "AvailabilityZoneId" },
+    { "description", "Description" },
+    { "group-id", "Groups.GroupId" },
+    { "group-name", "Groups.GroupName" },
+    { "interface-type", "InterfaceType" },
+    { "ipv6-addresses.ipv6-address", "Ipv6Addresses.Ipv6Address" },
+    { "mac-address", "MacAddress" },
+    { "network-interface-id", "NetworkInterfaceId" },
+    { "operator.managed", "Operator.Managed" },
+    { "operator.principal", "Operator.Principal" },
+    { "owner-id", "OwnerId" },
+    { "private-dns-name", "PrivateDnsName" },
+    { "private-ip-address", "PrivateIpAddress" },
+    { "requester-id", "RequesterId" },
+    { "requester-managed", "RequesterManaged" },
+    { "source-dest-check", "SourceDestCheck" },
+    { "status", "Status" },
+    { "subnet-id", "SubnetId" },
+    { "vpc-id", "VpcId" },
+};
+
+static Ec2NetworkInterfaceAssociation *
+show_association(const VirgaCall *call, const VirgaInterface *row)
+{
+    Ec2NetworkInterfaceAssociation *association;
+
+    if (!row->public_address)
+        return NULL;
+    association = ec2_new(call, Ec2NetworkInterfaceAssociation);
+    association->public_ip = row->public_address;
+    association->public_dns_name = "";
+    association->ip_owner_id = row->public_owner_allocation ? call->account_id : "amazon";
+    if (row->public_owner_allocation) {
+        association->allocation_id = row->public_owner_allocation;
+        association->association_id =
+            ec2_derived_id(call, "eipassoc", row->public_owner_allocation);
+    }
+    return association;
+}
+
+static Ec2NetworkInterfaceAttachment *
+show_attachment(const VirgaCall *call, const VirgaInterface *row)
+{
+    Ec2NetworkInterfaceAttachment *attachment;
+
+    if (!row->instance_id)
+        return NULL;
+    attachment = ec2_new(call, Ec2NetworkInterfaceAttachment);
+    *attachment =
+        (Ec2NetworkInterfaceAttachment){ .attach_time = row->attached,
+                                         .attachment_id = row->attachment_id,
+                                         .delete_on_termination = row->delete_on_termination,
+                                         .has_delete_on_termination = true,
+                                         .device_index = row->device_index,
+                                         .has_device_index = true,
+                                         .has_network_card_index = true,
+                                         .instance_id = row->instance_id,
+                                         .instance_owner_id = row->account_id,
+                                         .status = "attached" };
+    return attachment;
+}
+
+static void
+show_interface(const VirgaCall *call, const VirgaInterface *row, const Ec2Tags *tags,
+               Ec2NetworkInterface *shown)
+{
+    Ec2NetworkInterfacePrivateIpAddress *address =
+        ec2_new(call, Ec2NetworkInterfacePrivateIpAddress);
+
+    *shown = (Ec2NetworkInterface){ .association = show_association(call, row),
+                                    .attachment = show_attachment(call, row),
+                                    .availability_zone = row->zone,
+                                    .availability_zone_id = ec2_zone_id(call, row->zone),
+                                    .description = row->description,
+                                    .groups = ec2_groups(call, row->group_ids, row->group_names),
+                                    .interface_type = "interface",
+                                    .mac_address = row->mac,
+                                    .network_interface_id = row->id,
+                                    .owner_id = row->account_id,
+                                    .private_dns_name = ec2_private_dns_name(call, row->address),
+                                    .private_ip_address = row->address,
+                                    .has_requester_managed = true,
+                                    .source_dest_check = row->source_dest_check,
+                                    .has_source_dest_check = true,
+                                    .status = row->instance_id ? "in-use" : "available",
+                                    .subnet_id = row->subnet_id,
+                                    .tag_set = ec2_tags_of(tags, row->id),
+                                    .vpc_id = row->vpc_id };
+    *address = (Ec2NetworkInterfacePrivateIpAddress){ .association = shown->association,
+                                                      .primary = true,
+                                                      .has_primary = true,
+                                                      .private_dns_name = shown->private_dns_name,
+                                                      .private_ip_address = row->address };
+    shown->private_ip_addresses = (Ec2NetworkInterfacePrivateIpAddressList){ address, 1 };
+    shown->operator= ec2_new(call, Ec2OperatorResponse);
+    shown->operator->has_managed = true;
+}
+
+static bool
+read_interfaces(VirgaCall *call, const char *const *ids, const char *const *instance_ids,
+                Ec2NetworkInterfaceList *list, GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_read(call->db, error);
+    Ec2Tags tags;
+    VirgaInterface *rows;
+    size_t count;
+
+    if (!txn ||
+        !(!ids && instance_ids ? virga_interface_list(txn, call->arena, call->account_id,
+                                                      instance_ids, &rows, &count, error)
+                               : virga_interface_find(txn, call->arena, call->account_id, ids,
+                                                      &rows, &count, error)) ||
+        !ec2_check_found(call, ids, rows, count, sizeof *rows, offsetof(VirgaInterface, id),
+                         "InvalidNetworkInterfaceID.NotFound", "networkInterface ID", error) ||
+        !ec2_tags_read(call, txn, ids, "network-interface", &tags, error))
+        return false;
+    list->items = ec2_array(call, Ec2NetworkInterface, count);
+    for (; list->count < count; list->count++)
+        show_interface(call, &rows[list->count], &tags, &list->items[list->count]);
+    return true;
+}
+
+bool
+ec2_describe_network_interfaces(VirgaCall *call, const Ec2DescribeNetworkInterfacesRequest *request,
+                                Ec2DescribeNetworkInterfacesResponse *response, GError **error)
+{
+    const char *const *ids;
+    VirgaFilter *filter;
+    Ec2Page page;
+
+    if (!ec2_ids(call, &request->network_interface_ids, "eni",
+                 "InvalidNetworkInterfaceId.Malformed", &ids, error) ||
+        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &page, error))
+        return false;
+    if (ids && request->has_max_results)
+        return virga_api_fail(error, "InvalidParameterCombination", 400,
+                              "The parameter networkInterfaceIdSet cannot be used with the "
+                              "parameter maxResults");
+    filter = virga_filter_new(call->arena, interface_fields, &ec2_network_interface_shape,
+                              &request->filters, error);
+    if (!filter || !virga_call_dry_run(call, error) ||
+        !read_interfaces(call, ids, virga_filter_literals(filter, "attachment.instance-id"),
+                         &response->network_interfaces, error))
+        return false;
+    ec2_answer(call, filter, &page, &response->network_interfaces, &ec2_network_interface_shape,
+               Ec2NetworkInterface, network_interface_id, &response->next_token);
+    return true;
+}

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* RunInstances: its many parameters become a VirgaInstanceSpec, or are refused. */
+#include "block-devices.h"
+#include "instance-view.h"
+
+#include "core/limits.h"
+
+#define CLIENT_TOKEN_CHARS 64
+#define HOPS_MAX           64
+
+typedef Ec2RunInstancesRequest Request;
+
+static bool
+combination(GError **error, const char *message)
+{
+    return virga_api_fail(error, "InvalidParameterCombination", 400, "%s", message);
+}
+
+static bool
+invalid(GError **error, const char *parameter, const char *value)
+{
+    return virga_api_fail(error, "InvalidParameterValue", 400,
+                          "Value (%.200s) for parameter %s is invalid.", value ? value : "",
+                          parameter);
+}
+
+/* ---- what this cloud does not do ---- */
+
+static bool
+differs(const char *value, const char *only)
+{
+    return value && *value && !g_str_equal(value, only);
+}
+
+static const char *
+unsupported_placement(const Ec2Placement *placement)
+{
+    if (!placement)
+        return NULL;
+    return differs(placement->tenancy, "default")                  ? "Placement.Tenancy"
+           : placement->group_name && *placement->group_name       ? "Placement.GroupName"
+           : placement->group_id && *placement->group_id           ? "Placement.GroupId"
+           : placement->host_id && *placement->host_id             ? "Placement.HostId"
+           : placement->affinity && *placement->affinity           ? "Placement.Affinity"
+           : placement->has_partition_number                       ? "Placement.PartitionNumber"
+           : placement->spread_domain && *placement->spread_domain ? "Placement.SpreadDomain"
+           : placement->host_resource_group_arn ? "Placement.HostResourceGroupArn"
+                                                : NULL;
+}
+
+static const char *
+unsupported_options(const Request *request)
+{
+    const Ec2CapacityReservationSpecification *capacity =
+        request->capacity_reservation_specification;
+    const Ec2PrivateDnsNameOptionsRequest *dns = request->private_dns_name_options;
+
+    if (capacity &&
+        (capacity->capacity_reservation_target ||
+         g_strcmp0(capacity->capacity_reservation_preference, "capacity-reservations-only") == 0))
+        return "CapacityReservationSpecification";
+    if (dns && (differs(dns->hostname_type, "ip-name") || dns->enable_resource_name_dns_a_record ||
+                dns->enable_resource_name_dns_aaaa_record))
+        return "PrivateDnsNameOptions";
+    if (request->hibernation_options && request->hibernation_options->configured)
+        return "HibernationOptions.Configured";
+    if (request->enclave_options && request->enclave_options->enabled)
+        return "EnclaveOptions.Enabled";
+    if (request->maintenance_options &&
+        differs(request->maintenance_options->auto_recovery, "default"))
+        return "MaintenanceOptions.AutoRecovery";
+    if (request->network_performance_options &&
+        differs(request->network_performance_options->bandwidth_weighting, "default"))
+        return "NetworkPerformanceOptions.BandwidthWeighting";
+    if (request->metadata_options &&
+        differs(request->metadata_options->http_protocol_ipv6, "disabled"))
+        return "MetadataOptions.HttpProtocolIpv6";
+    return NULL;
+}
+
+static bool
+check_supported(const Request *request, GError **error)
+{
+    const struct {
+        bool given;
+        const char *name;
+    } others[] = { { request->launch_template, "LaunchTemplate" },
+                   { request->iam_instance_profile, "IamInstanceProfile" },
+                   { request->instance_market_options, "InstanceMarketOptions" },
+                   { request->cpu_options, "CpuOptions" },
+                   { request->kernel_id && *request->kernel_id, "KernelId" },
+                   { request->ramdisk_id && *request->ramdisk_id, "RamdiskId" },
+                   { request->ipv6_address_count > 0, "Ipv6AddressCount" },
+                   { request->ipv6_addresses.count, "Ipv6Address" },
+                   { request->enable_primary_ipv6, "EnablePrimaryIpv6" },
+                   { request->elastic_gpu_specification.count, "ElasticGpuSpecification" },
+                   { request->elastic_inference_accelerators.count, "ElasticInferenceAccelerator" },
+                   { request->license_specifications.count, "LicenseSpecification" },
+                   { request->secondary_interfaces.count, "SecondaryInterface" },
+                   {
+                       request->operator,
+                       "Operator" },
+    };
+    const char *name = unsupported_placement(request->placement);
+
+    for (size_t i = 0; i < G_N_ELEMENTS(others); i++)
+        if (others[i].given)
+            return ec2_unsupported(error, others[i].name);
+    name = name ? name : unsupported_options(request);
+    return !name || ec2_unsupported(error, name);
+}
+
+/* ---- counts, token, zone ---- */
+
+static bool
+read_counts(const Request *request, VirgaInstanceSpec *spec, GError **error)
+{
+    if (request->min_count < 1)
+        return virga_api_fail(error, "InvalidParameterValue", 400,
+                              "Value (%" G_GINT64_FORMAT ") for parameter minCount is invalid. "
+                              "Expecting a positive integer.",
+                              request->min_count);
+    if (request->max_count < request->min_count)
+        return virga_api_fail(error, "InvalidParameterValue", 400,
+                              "Value (%" G_GINT64_FORMAT ") for parameter maxCount is invalid. "
+                              "It must not be less than minCount.",
+                              request->max_count);
+    if (request->max_count > VIRGA_INSTANCES_PER_CALL_MAX)
+        return virga_api_fail(error, "InstanceLimitExceeded", 400,
+                              "A request can launch at most %d instances",
+                              VIRGA_INSTANCES_PER_CALL_MAX);
+    spec->count_min = request->min_count;
+    spec->count_max = request->max_count;
+    return true;
+}
+
+static bool
+read_token(const VirgaCall *call, const Request *request, VirgaInstanceSpec *spec, GError **error)
+{
+    static const char *const except[] = { "ClientToken", "DryRun", NULL };
+    const char *token = request->client_token;
+
+    if (!token || !*token)
+        return true;
+    if (strlen(token) > CLIENT_TOKEN_CHARS || !g_str_is_ascii(token))
+        return virga_api_fail(error, "InvalidParameterValue", 400,
+                              "The client token must have at most %d ASCII characters",
+                              CLIENT_TOKEN_CHARS);
+    spec->client_token = token;
+    spec->request_digest =
+        virga_wire_digest(call->arena, &ec2_run_instances_request_shape, request, except);
+    return true;
+}
+
+static bool
+read_zone(const VirgaCall *call, const Request *request, VirgaInstanceSpec *spec, GError **error)
+{
+    const Ec2Placement *placement = request->placement;
+    const char *zone = placement ? placement->availability_zone : NULL;
+
+    if (placement && placement->availability_zone_id) {
+        const char *named = ec2_zone_of_id(call, placement->availability_zone_id);
+
+        if (!named || (zone && !g_str_equal(zone, named)))
+            return invalid(error, "availabilityZoneId", placement->availability_zone_id);
+        zone = named;
+    }
+    if (!zone || !*zone)
+        return true;
+    if (!ec2_zone_exists(call, zone))
+        return virga_api_fail(error, "InvalidParameterValue", 400,
+                              "Invalid availability zone: [%.200s]", zone);
+    spec->zone = zone;
+    return true;
+}
+
+/* ---- user data ---- */
+
+static bool
+read_user_data(const VirgaCall *call, const Request *request, VirgaInstanceSpec *spec,
+               GError **error)
+{
+    const char *text = request->user_data;
+    g_autoptr(GString) packed = NULL;
+    gsize digits, bytes;
+
+    if (!text || !*text)
+        return true;
+    packed = g_string_sized_new(strlen(text)); /* encoders wrap lines */
+    for (; *text; text++)
+        if (!g_ascii_isspace(*text))
+            g_string_append_c(packed, *text);
+    digits =
+        strspn(packed->str, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+    if (packed->len % 4 || packed->len - digits > 2 ||
+        strspn(packed->str + digits, "=") + digits != packed->len)
+        return virga_api_fail(error, "InvalidUserData.Malformed", 400,
+                              "Invalid BASE64 encoding of user data.");
+    bytes = packed->len / 4 * 3 - (packed->len - digits);
+    if (bytes > VIRGA_USER_DATA_BYTES_MAX)
+        return virga_api_fail(error, "InvalidParameterValue", 400,
+                              "User data is limited to %d bytes", VIRGA_USER_DATA_BYTES_MAX);
+    spec->user_data = packed->len ? virga_arena_strdup(call->arena, packed->str) : NULL;
+    return true;
+}
+
+/* ---- metadata options ---- */
+
+/* Keys that are to be paths of the metadata. */
+static bool
+check_metadata_tags(const VirgaInstanceSpec *spec, GError **error)
+{
+    for (size_t i = 0; i < spec->tag_count; i++) {
+        const char *key = spec->tags[i].key;
+
+        if (strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-=._,:@") !=
+                strlen(key) ||
+            g_str_equal(key, ".") || g_str_equal(key, "..") || g_str_equal(key, "_index"))
+            return virga_api_fail(error, "InvalidParameterValue", 400,
+                                  "'%.200s' is not a valid tag key. Tag keys must match pattern "
+                                  "([0-9a-zA-Z\\-_+=,.@:]{1,255}), and must not be a reserved name "
+                                  "('.', '..', '_index')",
+                                  key);
+    }
+    return true;
+}
+
+static bool
+read_metadata_options(const Request *request, VirgaInstanceSpec *spec, GError **error)
+{
+    const Ec2InstanceMetadataOptionsRequest *options = request->metadata_options;
+
+    if (!options)
+        return true;
+    spec->http_tokens = options->http_tokens;
+    spec->http_endpoint = options->http_endpoint;
+    spec->http_tags = options->instance_metadata_tags;
+    if (options->has_http_put_response_hop_limit) {
+        spec->http_hops = options->http_put_response_hop_limit;
+        if (spec->http_hops < 1 || spec->http_hops > HOPS_MAX)
+            return virga_api_fail(error, "InvalidParameterValue", 400,
+                                  "Value (%" G_GINT64_FORMAT ") for parameter "
+                                  "HttpPutResponseHopLimit is invalid. Expecting a value between 1 "
+                                  "and %d",
+                                  spec->http_hops, HOPS_MAX);
+    }
+    return g_strcmp0(spec->http_tags, "enabled") != 0 || check_metadata_tags(spec, error);
+}
+
+/* ---- network ---- */
+
+static const char *
+unsupported_interface(const Ec2InstanceNetworkInterfaceSpecification *interface)
+{
+    return interface->network_interface_id      ? "NetworkInterface.NetworkInterfaceId"
+           : interface->device_index != 0       ? "NetworkInterface.DeviceIndex"
+           : interface->network_card_index != 0 ? "NetworkInterface.NetworkCardIndex"
+           : interface->ipv6_address_count > 0  ? "NetworkInterface.Ipv6AddressCount"
+           : interface->ipv6_addresses.count    ? "NetworkInterface.Ipv6Addresses"
+           : interface->primary_ipv6            ? "NetworkInterface.PrimaryIpv6"
+           : interface->secondary_private_ip_address_count > 0
+               ? "NetworkInterface.SecondaryPrivateIpAddressCount"
+           : interface->private_ip_addresses.count > 1 ? "NetworkInterface.PrivateIpAddresses"
+           : interface->associate_carrier_ip_address ? "NetworkInterface.AssociateCarrierIpAddress"
+           : differs(interface->interface_type, "interface") ? "NetworkInterface.InterfaceType"
+           : interface->ipv4_prefixes.count || interface->ipv4_prefix_count > 0
+               ? "NetworkInterface.Ipv4Prefix"
+           : interface->ipv6_prefixes.count || interface->ipv6_prefix_count > 0
+               ? "NetworkInterface.Ipv6Prefix"
+           : interface->ena_srd_specification ? "NetworkInterface.EnaSrdSpecification"
+           : interface->connection_tracking_specification
+               ? "NetworkInterface.ConnectionTrackingSpecification"
+           : interface->has_ena_queue_count ? "NetworkInterface.EnaQueueCount"
+                                            : NULL;
+}
+
+static bool
+check_interface(const Request *request, GError **error)
+{
+    const Ec2InstanceNetworkInterfaceSpecification *interface =
+        &request->network_interfaces.items[0];
+    const char *unsupported = unsupported_interface(interface);
+
+    if (request->subnet_id)
+        return combination(error, "Network interfaces and an instance-level subnet ID may not be "
+                                  "specified on the same request");
+    if (request->security_group_ids.count || request->security_groups.count)
+        return combination(error, "Network interfaces and an instance-level security groups may "
+                                  "not be specified on the same request");
+    if (request->private_ip_address)
+        return combination(error, "Network interfaces and an instance-level private address may "
+                                  "not be specified on the same request");
+    if (request->network_interfaces.count > 1)
+        return ec2_unsupported(error, "NetworkInterface.2");
+    if (unsupported)
+        return ec2_unsupported(error, unsupported);
+    return interface->has_device_index ||
+           virga_api_fail(error, "MissingParameter", 400,
+                          "Each network interface requires a device index.");
+}
+
+static bool
+read_interface_address(const Ec2InstanceNetworkInterfaceSpecification *interface,
+                       VirgaInstanceSpec *spec, GError **error)
+{
+    const Ec2PrivateIpAddressSpecification *listed =
+        interface->private_ip_addresses.count ? &interface->private_ip_addresses.items[0] : NULL;
+
+    spec->address = interface->private_ip_address;
+    if (!listed)
+        return true;
+    if (!listed->primary)
+        return ec2_unsupported(error, "NetworkInterface.PrivateIpAddresses");
+    if (spec->address && g_strcmp0(spec->address, listed->private_ip_address) != 0)
+        return combination(error, "A network interface can have one primary address only");
+    spec->address = listed->private_ip_address;
+    return true;
+}
+
+static bool
+read_groups(const VirgaCall *call, const void *ids, VirgaInstanceSpec *spec, GError **error)
+{
+    return ec2_ids(call, ids, "sg", "InvalidGroupId.Malformed", &spec->group_ids, error);
+}
+
+static bool
+read_network(const VirgaCall *call, const Request *request, VirgaInstanceSpec *spec, GError **error)
+{
+    spec->public_address = spec->interface_delete_on_termination = -1;
+    if (request->network_interfaces.count) {
+        const Ec2InstanceNetworkInterfaceSpecification *interface =
+            &request->network_interfaces.items[0];
+
+        if (!check_interface(request, error) || !read_interface_address(interface, spec, error) ||
+            !read_groups(call, &interface->groups, spec, error))
+            return false;
+        spec->subnet_id = interface->subnet_id;
+        spec->interface_description = interface->description;
+        if (interface->has_associate_public_ip_address)
+            spec->public_address = interface->associate_public_ip_address;
+        if (interface->has_delete_on_termination)
+            spec->interface_delete_on_termination = interface->delete_on_termination;
+    } else {
+        spec->subnet_id = request->subnet_id;
+        spec->address = request->private_ip_address;
+        spec->group_names = ec2_strings(call, &request->security_groups);
+        if (!read_groups(call, &request->security_group_ids, spec, error))
+            return false;
+        if (spec->group_names && spec->subnet_id)
+            return combination(error, "The parameter groupName cannot be used with the parameter "
+                                      "subnet");
+    }
+    if (spec->address && spec->count_max > 1)
+        return combination(error, "A private address cannot be given to several instances");
+    return !spec->subnet_id ||
+           virga_api_check_id(spec->subnet_id, "subnet", "InvalidSubnetID.Malformed", error);
+}
+
+/* ---- the whole ---- */
+
+static bool
+read_tags(const VirgaCall *call, const Request *request, VirgaInstanceSpec *spec, GError **error)
+{
+    static const char *const types[] = { "instance", "volume", "network-interface", NULL };
+    Ec2NewTags tags;
+
+    if (!ec2_check_tag_specifications(&request->tag_specifications, types, error))
+        return false;
+    tags = ec2_new_tags(call, &request->tag_specifications, "instance");
+    spec->tags = tags.tags;
+    spec->tag_count = tags.count;
+    tags = ec2_new_tags(call, &request->tag_specifications, "volume");
+    spec->volume_tags = tags.tags;
+    spec->volume_tag_count = tags.count;
+    tags = ec2_new_tags(call, &request->tag_specifications, "network-interface");
+    spec->interface_tags = tags.tags;
+    spec->interface_tag_count = tags.count;
+    return true;
+}
+
+static bool
+read_plain(const Request *request, VirgaInstanceSpec *spec, GError **error)
+{
+    if (!request->image_id || !*request->image_id)
+        return virga_api_fail(error, "MissingParameter", 400,
+                              "The request must contain the parameter ImageId");
+    if (!virga_api_check_id(request->image_id, "ami", "InvalidAMIID.Malformed", error))
+        return false;
+    if (!request->instance_type || !*request->instance_type)
+        return virga_api_fail(error, "MissingParameter", 400,
+                              "The request must contain the parameter InstanceType");
+    if (request->key_name && !*request->key_name)
+        return invalid(error, "keyName", "");
+    spec->image_id = request->image_id;
+    spec->type = request->instance_type;
+    spec->key_name = request->key_name;
+    spec->shutdown_behavior = request->instance_initiated_shutdown_behavior;
+    spec->disable_termination = request->disable_api_termination;
+    spec->disable_stop = request->disable_api_stop;
+    spec->ebs_optimized = request->ebs_optimized;
+    spec->monitoring = request->monitoring && request->monitoring->enabled;
+    return true;
+}
+
+static bool
+read_request(const VirgaCall *call, const Request *request, VirgaInstanceSpec *spec, GError **error)
+{
+    VirgaDiskSpec *disks;
+
+    spec->account_id = call->account_id;
+    spec->dry_run = call->dry_run;
+    spec->request_id = call->request_id;
+    if (!check_supported(request, error) || !read_plain(request, spec, error) ||
+        !read_counts(request, spec, error) || !read_token(call, request, spec, error) ||
+        !read_zone(call, request, spec, error) || !read_tags(call, request, spec, error) ||
+        !read_user_data(call, request, spec, error) ||
+        !read_metadata_options(request, spec, error) || !read_network(call, request, spec, error) ||
+        !ec2_block_devices(call, &request->block_device_mappings, &disks, &spec->disk_count, error))
+        return false;
+    spec->disks = disks;
+    return true;
+}
+
+static bool
+show_reservation(VirgaCall *call, const char *reservation_id, Ec2RunInstancesResponse *response,
+                 GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_read(call->db, error);
+    Ec2InstanceParts parts;
+    VirgaInstance *rows;
+    const char **ids;
+    size_t count;
+
+    if (!txn || !virga_instance_list(txn, call->arena, call->account_id, NULL, reservation_id,
+                                     &rows, &count, error))
+        return false;
+    ec2_instances_sort(rows, count);
+    ids = ec2_array(call, const char *, count + 1);
+    for (size_t i = 0; i < count; i++)
+        ids[i] = rows[i].id;
+    if (!ec2_instance_parts_read(call, txn, ids, &parts, error))
+        return false;
+    response->reservation_id = reservation_id;
+    response->owner_id = call->account_id;
+    response->instances = (Ec2InstanceList){ ec2_instances_show(call, rows, count, &parts), count };
+    return true;
+}
+
+/* A launch without a subnet wants a default one. */
+static bool
+explain(GError *reason, const VirgaInstanceSpec *spec, GError **error)
+{
+    if (!spec->subnet_id && virga_error_is(reason, "subnet", VIRGA_ERROR_NOT_FOUND)) {
+        g_error_free(reason);
+        return virga_api_fail(error, "MissingInput", 400,
+                              "No subnets found for the default VPC. Please specify a subnet.");
+    }
+    g_propagate_error(error, reason);
+    return false;
+}
+
+bool
+ec2_run_instances(VirgaCall *call, const Request *request, Ec2RunInstancesResponse *response,
+                  GError **error)
+{
+    VirgaInstanceSpec spec = { 0 };
+    GError *reason = NULL;
+    char *reservation_id;
+
+    if (!read_request(call, request, &spec, error))
+        return false;
+    if (!virga_instance_create(call->db, ec2_services(call)->config, call->arena, &spec,
+                               &reservation_id, &reason))
+        return explain(reason, &spec, error);
+    return virga_call_dry_run(call, error) &&
+           show_reservation(call, reservation_id, response, error);
+}
