@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Benchmarks of Virga against the floor that it stands on.  Run by tools/bench/run."""
+import glob
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+import xml.etree.ElementTree as tree
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+import cloud as clouds  # noqa: E402
+
+BUILD = os.environ["VIRGA_BUILD"]
+PROBE = os.path.join(BUILD, "tools", "bench", "libvirt-probe")
+TICK = os.sysconf("SC_CLK_TCK")
+IMAGE = os.environ["VIRGA_IMAGE_MICRO"]
+FAKE = {"node": {"driver": "fake", "vcpu-overcommit": "1000000", "memory-overcommit": "100000"}}
+
+
+class Cloud(clouds.Cloud):
+    """A cloud that is up for the time of a "with" and has the image."""
+
+    def __init__(self, settings=None):
+        super().__init__(BUILD, settings=settings)
+        self.libvirt_uri = f"qemu+unix:///system?socket={self.state}/libvirt/run/libvirt-sock"
+
+    def __enter__(self):
+        self.up()
+        self.import_image(IMAGE)
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def sql(self, statement):
+        return subprocess.run(["runuser", "-u", "virga", "--", "psql", "-qAt", "-h", self.state + "/run", "virga",
+                               "-c", statement], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def row(what, ours, floor, unit, limit):
+    ratio = f"{ours / floor:.2f}x" if floor else "-"
+    floor = f"{floor:.2f}" if floor else "-"
+    print(f"| {what} | {ours:.2f} {unit} | {floor} {unit} | {ratio} | {limit} |", flush=True)
+
+
+def processes(names):
+    """Pids whose program has one of these names."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/comm"):
+        try:
+            if open(path).read().strip() in names:
+                found.append(int(path.split("/")[2]))
+        except OSError:
+            pass
+    return found
+
+
+def cpu_s(names):
+    total = 0
+    for pid in processes(names):
+        try:
+            fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+        except OSError:
+            pass
+    return total / TICK
+
+
+def pss_mib(names):
+    total = 0
+    for pid in processes(names):
+        for line in open(f"/proc/{pid}/smaps_rollup"):
+            if line.startswith("Pss:"):
+                total += int(line.split()[1])
+    return total / 1024
+
+
+def presigned(cloud, action, **parameters):
+    """A GET URL that stays valid for the whole run, so that the client costs nothing."""
+    client = cloud.ec2
+    url = client.generate_presigned_url(action, Params=parameters, ExpiresIn=3600, HttpMethod="GET")
+    return url
+
+
+def wrk(url, connections, seconds):
+    output = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", url],
+                            capture_output=True, text=True, check=True).stdout
+    requests = int(re.search(r"(\d+) requests in", output).group(1))
+    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    if failed:
+        raise SystemExit(f"wrk: {failed.group(1)} refused answers\n{output}")
+    return requests, float(re.search(r"Requests/sec:\s*([\d.]+)", output).group(1))
+
+
+def cpu_per_request(url, seconds=6, connections=4):
+    names = {"virgad", "postgres"}
+    before = cpu_s(names)
+    requests, _ = wrk(url, connections, seconds)
+    return (cpu_s(names) - before) / requests
+
+
+def running(cloud, count, deadline_s=240):
+    end = time.time() + deadline_s
+    while time.time() < end:
+        got = int(cloud.sql("SELECT count(*) FROM instance WHERE state = 'running'"))
+        if got >= count:
+            return
+        time.sleep(0.02)
+    raise SystemExit(f"{got} of {count} instances are running after {deadline_s} s")
+
+
+def bench_describe():
+    with Cloud(FAKE) as cloud:
+        ec2 = cloud.ec2
+        ami = cloud.image_id()
+        first = ec2.run_instances(ImageId=ami, InstanceType="t3.nano", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+        running(cloud, 1)
+        one = cpu_per_request(presigned(cloud, "describe_instances", InstanceIds=[first]))
+        row("DescribeInstances of 1 instance, CPU with PostgreSQL", one * 1e6, 0, "µs", "≤ 200 µs")
+        for _ in range(9):
+            ec2.run_instances(ImageId=ami, InstanceType="t3.nano", MinCount=111, MaxCount=111)
+        running(cloud, 1000)
+        many = cpu_per_request(presigned(cloud, "describe_instances"), connections=2)
+        row("DescribeInstances of 1000 instances, CPU with PostgreSQL", many * 1e3, 0, "ms", "≤ 16 ms")
+        row("PSS of virgad and virga-node at 1000 instances", pss_mib({"virgad", "virga-node"}), 0, "MiB", "< 60 MiB")
+
+
+def bench_burst():
+    with Cloud(FAKE) as cloud:
+        ec2 = cloud.ec2
+        ami = cloud.image_id()
+        begin = time.time()
+        for _ in range(10):
+            ec2.run_instances(ImageId=ami, InstanceType="t3.nano", MinCount=50, MaxCount=50)
+        running(cloud, 500)
+        rate = 500 / (time.time() - begin)
+        row("Instances to running, fake driver, calls of 50", rate, 0, "/s", "≥ 100/s")
+        cloud.sql("SELECT 1")
+        begin = time.time()
+        for _ in range(200):
+            ec2.run_instances(ImageId=ami, InstanceType="t3.nano", MinCount=1, MaxCount=1)
+        running(cloud, 700)
+        row("Instances to running, fake driver, one a call", 200 / (time.time() - begin), 0, "/s", "≥ 100/s")
+
+
+def bench_accept():
+    """One call after the other on one connection, in turns with one durable INSERT after the other."""
+    with Cloud(FAKE) as cloud, tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        url = urllib.parse.urlsplit(presigned(cloud, "run_instances", ImageId=cloud.image_id(), InstanceType="t3.nano",
+                                              MinCount=1, MaxCount=1, ClientToken=""))  # no token: each is a launch
+        cloud.sql("CREATE TABLE bench (id bigserial PRIMARY KEY, t text)")
+        script = os.path.join(directory, "insert.sql")
+        with open(script, "w") as file:
+            file.write("INSERT INTO bench (t) VALUES ('one durable row');\n")
+        connection = http.client.HTTPConnection(url.hostname, url.port)
+        run, insert = [], []
+        for _ in range(12):
+            for _ in range(25):
+                begin = time.perf_counter()
+                connection.request("GET", url.path + "?" + url.query)
+                answer = connection.getresponse()
+                body = answer.read()
+                run.append(time.perf_counter() - begin)
+                if answer.status != 200:
+                    raise SystemExit(body.decode())
+            output = subprocess.run(["runuser", "-u", "virga", "--", "/usr/lib/postgresql/15/bin/pgbench", "-n",
+                                     "-M", "prepared", "-t", "25", "-f", script, "-l", "--log-prefix",
+                                     cloud.state + "/run/bench", "-h", cloud.state + "/run", "virga"],
+                                    capture_output=True, text=True)
+            if output.returncode:
+                raise SystemExit(output.stderr)
+            for path in glob.glob(cloud.state + "/run/bench.*"):
+                insert += [int(line.split()[2]) / 1e6 for line in open(path)]
+                os.unlink(path)
+        row("RunInstances accepted, p50 against one durable INSERT", statistics.median(run) * 1e3,
+            statistics.median(insert) * 1e3, "ms", "≤ 4x")
+
+
+def bench_connections():
+    with Cloud(FAKE) as cloud:
+        ec2 = cloud.ec2
+        url = presigned(cloud, "describe_regions")
+        _, base = wrk(url, 32, 3)
+        for connections in (128, 192, 512):
+            _, rate = wrk(url, connections, 3)
+            row(f"Requests at {connections} connections against 32", rate, base, "/s", "full: about 1x")
+
+
+def tap(name):
+    subprocess.run(["ip", "tuntap", "add", name, "mode", "tap", "user", "libvirt-qemu"], check=True)
+
+
+def bare_domain(cloud, instance_id, directory):
+    """The same domain with another name, disk and tap."""
+    xml = subprocess.run(["virsh", "-c", cloud.libvirt_uri, "dumpxml", "--inactive", instance_id],
+                         capture_output=True, text=True, check=True).stdout
+    domain = tree.fromstring(xml)
+    domain.find("name").text = "bare"
+    domain.find("uuid").text = "ec200000-0000-4000-8000-000000000001"
+    for entry in domain.iter("entry"):
+        if entry.get("name") in ("uuid", "serial"):
+            entry.text = "ec200000-0000-4000-8000-000000000001"
+    source = domain.find("devices/disk/source")
+    backing = json.loads(subprocess.run(["qemu-img", "info", "-U", "--output=json", source.get("file")],
+                                        capture_output=True, text=True, check=True).stdout)["full-backing-filename"]
+    disk = os.path.join(directory, "bare.qcow2")
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, disk, "1G"], check=True)
+    source.set("file", disk)
+    domain.find("devices/serial/source").set("path", os.path.join(directory, "bare.log"))
+    for console in domain.findall("devices/console"):
+        domain.find("devices").remove(console)
+    domain.find("devices/interface/target").set("dev", "bare0")
+    domain.find("devices/interface/mac").set("address", "02:00:00:00:00:99")
+    for element in domain.iter():
+        for alias in element.findall("alias"):
+            element.remove(alias)
+    path = os.path.join(directory, "bare.xml")
+    tree.ElementTree(domain).write(path)
+    tap("bare0")
+    return path
+
+
+class Watch:
+    """When domains begin to run, by libvirt's own events."""
+
+    def __init__(self, uri):
+        self.process = subprocess.Popen([PROBE, uri, "watch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.seen, self.changed = {}, threading.Condition()
+        assert self.process.stdout.readline() == "ready\n"
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.process.stdout:
+            name, when = line.split()
+            with self.changed:
+                self.seen[name] = int(when) / 1e6
+                self.changed.notify_all()
+
+    def when(self, name):
+        with self.changed:
+            if not self.changed.wait_for(lambda: name in self.seen, 60):
+                raise SystemExit(f"{name} does not run after 60 s")
+            return self.seen[name]
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
+def bench_launch():
+    with Cloud() as cloud, tempfile.TemporaryDirectory(dir="/var/lib/virga") as directory:
+        os.chmod(directory, 0o755)
+        ec2 = cloud.ec2
+        ami = cloud.image_id()
+        # The first launch fetches the base image and makes the VPC; it stays, so that the VPC does.
+        keeper = ec2.run_instances(ImageId=ami, InstanceType="t3.nano", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+        ec2.get_waiter("instance_running").wait(InstanceIds=[keeper], WaiterConfig={"Delay": 1})
+        ec2.stop_instances(InstanceIds=[keeper], Force=True)
+        ec2.get_waiter("instance_stopped").wait(InstanceIds=[keeper], WaiterConfig={"Delay": 1})
+        ec2.start_instances(InstanceIds=[keeper])
+        ec2.get_waiter("instance_running").wait(InstanceIds=[keeper], WaiterConfig={"Delay": 1})
+        path = bare_domain(cloud, keeper, directory)
+        os.kill(cloud.guest_pid(keeper), signal.SIGSTOP)  # its emulation shall not disturb the clock
+        watch = Watch(cloud.libvirt_uri)
+        ours, floor = [], []
+        for _ in range(12):
+            floor.append(float(subprocess.run([PROBE, cloud.libvirt_uri, "bare", path], capture_output=True,
+                                              text=True, check=True).stdout))
+            accepted = None
+            answer = ec2.run_instances(ImageId=ami, InstanceType="t3.nano", MinCount=1, MaxCount=1)
+            accepted = time.time()
+            one = answer["Instances"][0]["InstanceId"]
+            ours.append((watch.when(one) - accepted) * 1e3)
+            ec2.terminate_instances(InstanceIds=[one])
+            ec2.get_waiter("instance_terminated").wait(InstanceIds=[one], WaiterConfig={"Delay": 1})
+        watch.end()
+        os.kill(cloud.guest_pid(keeper), signal.SIGCONT)
+        row("RunInstances accepted to domain running, p50 against virDomainCreateXML",
+            statistics.median(ours), statistics.median(floor), "ms", "≤ 1.3x")
+
+
+BENCHES = {"launch": bench_launch, "describe": bench_describe, "accept": bench_accept,
+           "burst": bench_burst, "connections": bench_connections}
+
+
+def main():
+    wanted = [name for name in sys.argv[1:] if name != "all"] or list(BENCHES)
+    for name in wanted:
+        if name not in BENCHES:
+            raise SystemExit(f"bench: there is no \"{name}\": {', '.join(BENCHES)}")
+    print("| what | Virga | floor | ratio | goal |\n|---|---|---|---|---|", flush=True)
+    for name in wanted:
+        BENCHES[name]()
+
+
+if __name__ == "__main__":
+    main()
