@@ -430,7 +430,7 @@ take_facts(VirgaNodeApi *api, const VirgaHttpRequest *request, GError **error)
     g_autoptr(JsonParser) parser = json_parser_new();
     g_autoptr(GPtrArray) records = g_ptr_array_new_with_free_func(free_guest);
     JsonObject *object = parse_object(parser, request, error);
-    VirgaInstanceFacts *facts;
+    VirgaInstanceFacts *facts = NULL;
     const char *host_id;
     JsonNode *guests;
     char **forget;

@@ -534,8 +534,7 @@ set_defaults(VirgaHttpOptions *options)
     options->body_limit = options->body_limit ? options->body_limit : DEFAULT_BODY_LIMIT;
 }
 
-static void
-log_mhd(void *user_data, const char *format, va_list args)
+static void G_GNUC_PRINTF(2, 0) log_mhd(void *user_data, const char *format, va_list args)
 {
     g_autofree char *text = g_strdup_vprintf(format, args);
     g_debug("%s", g_strchomp(text));

@@ -68,7 +68,8 @@ step_to_run(const VirgaGuestWish *want, const VirgaGuestFacts *is)
             return VIRGA_GUEST_PLUG;
         if (is->rebooting)
             return is->reboot_overdue ? VIRGA_GUEST_RESET : VIRGA_GUEST_WAIT;
-        return want->reboots > want->reboots_done ? VIRGA_GUEST_REBOOT : VIRGA_GUEST_SETTLED;
+        return want->reboots > MAX(want->reboots_done, is->reboots_done) ? VIRGA_GUEST_REBOOT
+                                                                         : VIRGA_GUEST_SETTLED;
     }
     if (is->domain == VIRGA_DOMAIN_PAUSED)
         return is->plugged ? VIRGA_GUEST_RESUME : VIRGA_GUEST_PLUG;

@@ -121,15 +121,35 @@ append_plan(VirgaTxn *txn, GString *plans, const char *vpc_id, const char *domai
     return true;
 }
 
-/* Plans newer than the host's, and the ids of all of its VPCs. */
+/* True if the host knows a VPC that is none of its own any more. */
+static bool
+has_stale(JsonObject *known, const VirgaRows *vpcs)
+{
+    g_autoptr(GHashTable) current = g_hash_table_new(g_str_hash, g_str_equal);
+    JsonObjectIter iter;
+    const char *id;
+
+    if (!known)
+        return false;
+    for (int i = 0; i < virga_rows_count(vpcs); i++)
+        g_hash_table_add(current, (gpointer) virga_rows_text(vpcs, i, 0));
+    json_object_iter_init(&iter, known);
+    while (json_object_iter_next(&iter, &id, NULL))
+        if (!g_hash_table_contains(current, id))
+            return true;
+    return false;
+}
+
+/* Plans newer than the host's, the ids of all of its VPCs, and whether it has too many. */
 static bool
 collect_plans(VirgaTxn *txn, const char *host_id, JsonObject *known, const char *domain,
-              GString *plans, GString *ids, GError **error)
+              GString *plans, GString *ids, bool *ret_stale, GError **error)
 {
     g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_vpcs, "s", host_id);
 
     if (!rows)
         return false;
+    *ret_stale = has_stale(known, rows);
     for (int i = 0; i < virga_rows_count(rows); i++) {
         const char *id = virga_rows_text(rows, i, 0);
         gint64 has = known ? json_object_get_int_member_with_default(known, id, 0) : 0;
@@ -152,6 +172,7 @@ virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *kn
     g_autoptr(GString) ids = g_string_new(NULL);
     g_autoptr(GString) json = g_string_new(NULL);
     gint64 generation;
+    bool stale;
 
     *ret_json = NULL;
     if (!host)
@@ -159,9 +180,10 @@ virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *kn
     /* The generation is read first: what is committed after it comes again, never too late. */
     generation = virga_rows_count(host) ? virga_rows_int(host, 0, 0) : 0;
     guests = virga_txn_query(txn, error, sql_guests, "siss", host_id, after, region, domain);
-    if (!guests || !collect_plans(txn, host_id, known, domain, plans, ids, error))
+    if (!guests || !collect_plans(txn, host_id, known, domain, plans, ids, &stale, error))
         return false;
-    if (after > 0 && generation <= after && plans->len == 0 && virga_rows_count(guests) == 0)
+    if (after > 0 && generation <= after && plans->len == 0 && !stale &&
+        virga_rows_count(guests) == 0)
         return true;
     g_string_append_printf(json,
                            "{\"generation\":%" G_GINT64_FORMAT ",\"complete\":%s,\"guests\":[",

@@ -150,41 +150,59 @@ find_subnet(Launch *launch, GError **error)
     return true;
 }
 
+/* Adds a group unless it is there: a group may be named twice, also by id and by name. */
+static void
+add_group(const char **ids, size_t *count, const char *id)
+{
+    for (size_t i = 0; i < *count; i++)
+        if (g_str_equal(ids[i], id))
+            return;
+    ids[(*count)++] = id;
+}
+
+static const VirgaSecurityGroup *
+group_named(const VirgaSecurityGroup *groups, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (g_str_equal(groups[i].name, name))
+            return &groups[i];
+    return NULL;
+}
+
 /* Ids as given, names looked up in the VPC; none named means the group "default". */
 static bool
 find_groups(Launch *launch, GError **error)
 {
     static const char *const default_name[] = { "default", NULL };
     const VirgaInstanceSpec *spec = launch->spec;
-    const char *const *names = spec->group_names;
-    size_t ids = spec->group_ids ? g_strv_length((char **) spec->group_ids) : 0;
-    size_t named = 0, wanted;
-    const char **all;
+    const char *const *names = spec->group_names, *const *ids = spec->group_ids;
+    size_t named = ids ? g_strv_length((char **) ids) : 0, found = 0, count = 0;
     VirgaSecurityGroup *groups = NULL;
+    const char **all;
 
-    if (ids == 0 && (!names || !*names))
+    if (named == 0 && (!names || !*names))
         names = default_name;
-    wanted = names ? g_strv_length((char **) names) : 0;
-    if (wanted > 0 &&
+    if (names && *names &&
         !virga_security_group_list(launch->txn, launch->arena, spec->account_id, NULL, names,
-                                   launch->subnet->vpc_id, &groups, &named, error))
+                                   launch->subnet->vpc_id, &groups, &found, error))
         return false;
-    if (named < wanted)
-        return virga_fail(error, "security group", VIRGA_ERROR_NOT_FOUND,
-                          "The security group '%s' does not exist in VPC '%s'", names[0],
-                          launch->subnet->vpc_id);
-    if (ids + named > VIRGA_GROUPS_PER_INTERFACE_MAX)
+    named += names ? g_strv_length((char **) names) : 0;
+    all = virga_arena_new_array(launch->arena, const char *, named + 1);
+    for (; ids && *ids; ids++)
+        add_group(all, &count, *ids);
+    for (; names && *names; names++) {
+        const VirgaSecurityGroup *group = group_named(groups, found, *names);
+
+        if (!group)
+            return virga_fail(error, "security group", VIRGA_ERROR_NOT_FOUND,
+                              "The security group '%s' does not exist in VPC '%s'", *names,
+                              launch->subnet->vpc_id);
+        add_group(all, &count, group->id);
+    }
+    if (count > VIRGA_GROUPS_PER_INTERFACE_MAX)
         return virga_fail(error, "security group", VIRGA_ERROR_QUOTA,
                           "The maximum number of security groups per interface is %d",
                           VIRGA_GROUPS_PER_INTERFACE_MAX);
-    all = virga_arena_new_array(launch->arena, const char *, ids + named + 1);
-    ids = 0;
-    for (size_t i = 0; spec->group_ids && spec->group_ids[i]; i++)
-        if (!g_strv_contains(all, spec->group_ids[i])) /* once is enough */
-            all[ids++] = spec->group_ids[i];
-    for (size_t i = 0; i < named; i++)
-        if (!g_strv_contains(all, groups[i].id))
-            all[ids++] = groups[i].id;
     launch->group_ids = all;
     return true;
 }
@@ -491,9 +509,10 @@ launch_all(Launch *launch, GError **error)
     return virga_vpc_touch(launch->txn, launch->subnet->vpc_id, error);
 }
 
+/* 'ret_unsure': it failed while it was being committed, so that it may have happened. */
 static bool
 attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaInstanceSpec *spec,
-        char **ret_reservation_id, GError **error)
+        char **ret_reservation_id, bool *ret_unsure, GError **error)
 {
     g_autoptr(VirgaTxn) txn = virga_db_begin(db, error);
     g_autofree char *reservation_id = virga_id_new("r");
@@ -507,7 +526,8 @@ attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaIn
     *ret_reservation_id = NULL;
     if (spec->dry_run)
         return true; /* all of it would have worked; roll back */
-    if (!repeated && !virga_txn_commit(txn, error))
+    *ret_unsure = !repeated && !virga_txn_commit(txn, error);
+    if (*ret_unsure)
         return false;
     *ret_reservation_id = virga_arena_strdup(arena, launch.reservation_id);
     return true;
@@ -530,10 +550,14 @@ virga_instance_create(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena,
     g_autoptr(GError) reason = NULL;
 
     for (int i = 0; i < ATTEMPTS_MAX; i++) {
+        bool unsure = false;
+
         g_clear_error(&reason);
-        if (attempt(db, config, arena, spec, ret_reservation_id, &reason))
+        if (attempt(db, config, arena, spec, ret_reservation_id, &unsure, &reason))
             return true;
         if (!virga_error_is(reason, "database", VIRGA_ERROR_RETRY))
+            break;
+        if (unsure && !spec->client_token) /* without a token a repetition could launch twice */
             break;
     }
     if (virga_error_is(reason, NULL, VIRGA_ERROR_CAPACITY))

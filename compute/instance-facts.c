@@ -23,10 +23,9 @@
 
 #define STUCK_S 600 /* a transient state that lasts longer than this is given up */
 
-static const char sql_lock[] =
-    "SELECT " INSTANCE_COLUMNS ", i.claimed, i.generation FROM instance i"
-    " WHERE i.id = $1 AND i.host_id = $2 FOR UPDATE";
-enum { CLAIMED = INSTANCE_COLUMN_COUNT, GENERATION };
+static const char sql_lock[] = "SELECT " INSTANCE_COLUMNS ", i.generation FROM instance i"
+                               " WHERE i.id = $1 AND i.host_id = $2 FOR UPDATE";
+enum { GENERATION = INSTANCE_COLUMN_COUNT };
 static const char sql_update[] =
     "UPDATE instance SET wish = $2, state = $3, claimed = $4, ran = ran OR $5,"
     " reason_code = nullif($6, ''), reason_message = nullif($7, ''), transition_reason = $8,"
@@ -39,7 +38,7 @@ static const char sql_update[] =
     " WHERE id = $1";
 /* Only what a host failed to move within the time; a host that reports still does its best. */
 static const char sql_stuck[] =
-    "SELECT " INSTANCE_COLUMNS ", i.claimed, i.generation FROM instance i JOIN host h"
+    "SELECT " INSTANCE_COLUMNS ", i.generation FROM instance i JOIN host h"
     " ON h.id = i.host_id WHERE i.state IN ('pending', 'stopping', 'shutting-down')"
     " AND i.state_since < now() - make_interval(secs => $1)"
     " AND h.seen < now() - make_interval(secs => $1) ORDER BY i.id LIMIT 100"
@@ -143,9 +142,9 @@ record_volumes(VirgaTxn *txn, const VirgaInstanceFacts *facts, GError **error)
 /* Gives back what a state no longer needs. */
 static bool
 give_back(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceSettled *settled,
-          bool claimed, GError **error)
+          GError **error)
 {
-    if (settled->unclaim && claimed &&
+    if (settled->unclaim && instance->claimed &&
         !virga_host_unclaim(txn, instance->host_id, instance->vcpus, instance->memory_mib, error))
         return false;
     if (settled->gone)
@@ -160,7 +159,7 @@ give_back(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceSettl
  * in the state reason. */
 static bool
 write_settled(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceFacts *facts,
-              const VirgaInstanceSettled *settled, bool claimed, gint64 generation, GError **error)
+              const VirgaInstanceSettled *settled, gint64 generation, GError **error)
 {
     const char *code = settled->reason_code ? settled->reason_code : instance->reason_code;
     const char *message =
@@ -173,11 +172,11 @@ write_settled(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceF
     if (settled->wish != instance->wish &&
         !virga_host_touch(txn, instance->host_id, &generation, error))
         return false;
-    return virga_txn_run(txn, error, NULL, sql_update, "sssbbsssbiiss", instance->id,
-                         virga_wish_name(settled->wish), virga_instance_state_name(settled->state),
-                         claimed && !settled->unclaim, facts->power == VIRGA_POWER_RUNNING, code,
-                         message, instance->transition_reason, settled->gone, generation,
-                         facts->reboots_done, reachable, facts->console);
+    return virga_txn_run(
+        txn, error, NULL, sql_update, "sssbbsssbiiss", instance->id, virga_wish_name(settled->wish),
+        virga_instance_state_name(settled->state), instance->claimed && !settled->unclaim,
+        facts->power == VIRGA_POWER_RUNNING, code, message, instance->transition_reason,
+        settled->gone, generation, facts->reboots_done, reachable, facts->console);
 }
 
 static bool
@@ -197,10 +196,10 @@ log_change(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceSett
 
 static bool
 apply(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceFacts *facts,
-      const VirgaInstanceSettled *settled, bool claimed, gint64 generation, GError **error)
+      const VirgaInstanceSettled *settled, gint64 generation, GError **error)
 {
-    return record_volumes(txn, facts, error) && give_back(txn, instance, settled, claimed, error) &&
-           write_settled(txn, instance, facts, settled, claimed, generation, error) &&
+    return record_volumes(txn, facts, error) && give_back(txn, instance, settled, error) &&
+           write_settled(txn, instance, facts, settled, generation, error) &&
            log_change(txn, instance, settled, error);
 }
 
@@ -224,8 +223,7 @@ report_one(VirgaTxn *txn, VirgaArena *arena, const char *host_id, const VirgaIns
         return record_volumes(txn, facts, error);
     settled = virga_instance_settle(&instance, facts);
     *ret_forget = settled.gone;
-    return apply(txn, &instance, facts, &settled, virga_rows_bool(rows, 0, CLAIMED),
-                 virga_rows_int(rows, 0, GENERATION), error);
+    return apply(txn, &instance, facts, &settled, virga_rows_int(rows, 0, GENERATION), error);
 }
 
 bool
@@ -254,8 +252,7 @@ virga_instance_report(VirgaDb *db, VirgaArena *arena, const char *host_id,
 /* A host that has been silent for as long as the transition: users get an answer, the claims stay
  * until the host returns and reports. */
 static bool
-give_up(VirgaTxn *txn, const VirgaInstance *instance, bool claimed, gint64 generation,
-        GError **error)
+give_up(VirgaTxn *txn, const VirgaInstance *instance, gint64 generation, GError **error)
 {
     VirgaInstanceFacts facts = { .id = instance->id };
     VirgaInstanceSettled settled = unchanged(instance);
@@ -268,7 +265,7 @@ give_up(VirgaTxn *txn, const VirgaInstance *instance, bool claimed, gint64 gener
         settled.wish = VIRGA_WISH_TERMINATE;
         settled.state = VIRGA_INSTANCE_TERMINATED;
     }
-    return apply(txn, instance, &facts, &settled, claimed, generation, error);
+    return apply(txn, instance, &facts, &settled, generation, error);
 }
 
 bool
@@ -287,8 +284,7 @@ virga_instance_sweep(VirgaDb *db, GError **error)
         VirgaInstance instance;
 
         virga_instance_read(rows, i, arena, &instance);
-        if (!give_up(txn, &instance, virga_rows_bool(rows, i, CLAIMED),
-                     virga_rows_int(rows, i, GENERATION), error))
+        if (!give_up(txn, &instance, virga_rows_int(rows, i, GENERATION), error))
             return false;
     }
     return virga_txn_run(txn, error, NULL, sql_forget_tokens, "") &&

@@ -13,10 +13,10 @@
     " i.shutdown_behavior, i.http_tokens, i.http_endpoint, i.http_tags, i.reachable,"              \
     " i.reason_code, i.reason_message, i.transition_reason, i.host_id, i.launch_index, i.vcpus,"   \
     " i.memory_mib, i.http_hops, i.ran, i.disable_termination, i.disable_stop, i.ebs_optimized,"   \
-    " i.monitoring, i.wish, i.state, " VIRGA_SQL_TIME(                                             \
+    " i.monitoring, i.claimed, i.wish, i.state, " VIRGA_SQL_TIME(                                  \
         "i.launched") ","                                                                          \
                       " " VIRGA_SQL_TIME("i.state_since") ", " VIRGA_SQL_TIME("i.reachable_since")
-#define INSTANCE_COLUMN_COUNT 36
+#define INSTANCE_COLUMN_COUNT 37
 
 /* Reads a row of INSTANCE_COLUMNS into 'arena'. */
 void virga_instance_read(const VirgaRows *rows, int row, VirgaArena *arena,

@@ -10,7 +10,8 @@
 #define ATTEMPTS_MAX 4
 
 static const char sql_update[] =
-    "UPDATE instance SET wish = $3, force = $4, state = $5, generation = $6, claimed = $7,"
+    "UPDATE instance SET wish = $3, force = $4, state = $5, generation = $6, claimed = claimed OR "
+    "$7,"
     " reason_code = $8, reason_message = $9, transition_reason = $10,"
     " state_since = CASE WHEN state = $5 THEN state_since ELSE now() END,"
     " launched = CASE WHEN $11 THEN now() ELSE launched END"
@@ -23,7 +24,7 @@ typedef struct {
     VirgaWish wish;
     bool force;
     VirgaInstanceState state; /* as the caller will see it */
-    bool claimed;
+    bool claims;              /* it has been given room */
     const char *code, *message;
     bool launched; /* a new life: the launch time moves */
 } Change;
@@ -42,8 +43,7 @@ write_change(VirgaTxn *txn, const VirgaInstance *instance, const Change *change,
     if (!virga_txn_run(txn, error, &updated, sql_update, "sssbsibsssb", instance->id,
                        virga_instance_state_name(instance->state), virga_wish_name(change->wish),
                        change->force, virga_instance_state_name(change->state), generation,
-                       change->claimed, change->code, change->message, transition,
-                       change->launched))
+                       change->claims, change->code, change->message, transition, change->launched))
         return false;
     g_assert(updated == 1); /* the row is locked */
     return virga_event_add(
@@ -61,29 +61,41 @@ change_one(VirgaTxn *txn, const VirgaInstance *instance, const Change *change, G
     return write_change(txn, instance, change, generation, error);
 }
 
-/* Starting claims the room that stopping gave back; the volumes bind it to its host. */
+/* Room on the instance's own host, where its volumes are.  'ret_generation' is 0 without. */
+static bool
+claim_again(VirgaTxn *txn, const VirgaInstance *instance, const VirgaPlaceRequest *request,
+            const VirgaPlaceHost *hosts, size_t count, gint64 *ret_generation, GError **error)
+{
+    *ret_generation = 0;
+    if (!virga_place(request, hosts, count))
+        return true;
+    return virga_host_claim(txn, instance->host_id, request->vcpus, request->memory_mib,
+                            ret_generation, error);
+}
+
+/* Starting claims the room that stopping gave back; the volumes bind it to its host.  An instance
+ * that was called stopped while its host was silent still has its room. */
 static bool
 start_one(VirgaTxn *txn, VirgaArena *arena, const VirgaInstance *instance, GError **error)
 {
     Change change = {
-        .wish = VIRGA_WISH_RUN, .state = VIRGA_INSTANCE_PENDING, .claimed = true, .launched = true
+        .wish = VIRGA_WISH_RUN, .state = VIRGA_INSTANCE_PENDING, .claims = true, .launched = true
     };
     VirgaPlaceRequest request = { .host_id = instance->host_id,
-                                  .vcpus = instance->vcpus,
-                                  .memory_mib = instance->memory_mib };
-    gint64 generation = 0;
+                                  .vcpus = instance->claimed ? 0 : instance->vcpus,
+                                  .memory_mib = instance->claimed ? 0 : instance->memory_mib };
+    gint64 generation;
     VirgaHost *hosts;
+    VirgaPlaceHost *places;
     size_t count;
 
     if (!virga_host_list(txn, arena, &hosts, &count, error))
         return false;
-    if (virga_place(&request, virga_host_places(arena, hosts, count), count) &&
-        !virga_host_claim(txn, instance->host_id, instance->vcpus, instance->memory_mib,
-                          &generation, error))
+    places = virga_host_places(arena, hosts, count);
+    if (!claim_again(txn, instance, &request, places, count, &generation, error))
         return false;
     if (generation == 0) {
-        g_autofree char *why =
-            virga_place_explain(&request, virga_host_places(arena, hosts, count), count);
+        g_autofree char *why = virga_place_explain(&request, places, count);
         return virga_fail(error, "instance", VIRGA_ERROR_CAPACITY,
                           "There is not enough capacity to start '%s'. %s", instance->id, why);
     }
@@ -129,7 +141,6 @@ step_stop(VirgaTxn *txn, VirgaArena *arena, const Call *call, const VirgaInstanc
     Change change = { .wish = VIRGA_WISH_STOP,
                       .force = call->force,
                       .state = VIRGA_INSTANCE_STOPPING,
-                      .claimed = true,
                       .code = "Client.UserInitiatedShutdown",
                       .message = "Client.UserInitiatedShutdown: User initiated shutdown" };
 
@@ -155,7 +166,6 @@ step_terminate(VirgaTxn *txn, VirgaArena *arena, const Call *call, const VirgaIn
 {
     Change change = { .wish = VIRGA_WISH_TERMINATE,
                       .state = VIRGA_INSTANCE_SHUTTING_DOWN,
-                      .claimed = instance->state != VIRGA_INSTANCE_STOPPED,
                       .code = "Client.UserInitiatedShutdown",
                       .message = "Client.UserInitiatedShutdown: User initiated shutdown" };
 

@@ -99,8 +99,9 @@ virga_instance_read(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInst
     };
     gint64 *numbers[] = { &instance->launch_index, &instance->vcpus, &instance->memory_mib,
                           &instance->http_hops };
-    bool *flags[] = { &instance->ran, &instance->disable_termination, &instance->disable_stop,
-                      &instance->ebs_optimized, &instance->monitoring };
+    bool *flags[] = { &instance->ran,          &instance->disable_termination,
+                      &instance->disable_stop, &instance->ebs_optimized,
+                      &instance->monitoring,   &instance->claimed };
     int column = 0;
 
     for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)

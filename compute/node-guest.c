@@ -14,6 +14,7 @@
 #define STEPS_MAX          64 /* of one visit */
 #define STOP_GRACE_S       90 /* for a guest to switch itself off */
 #define TERMINATE_GRACE_S  10
+#define ASK_AGAIN_S        8 /* a guest that was still booting heard nothing */
 #define REBOOT_GRACE_S     120
 #define RETRY_FIRST_MS     500
 #define RETRY_LAST_MS      30000
@@ -90,6 +91,28 @@ look_at_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGu
     return true;
 }
 
+/* The controller must hear of it, and this process's next life must not do it again. */
+static void
+note_reboot_locked(VirgaNode *node, Guest *guest)
+{
+    guest->reboots_done = guest->reboot_asked;
+    guest->reboot_asked = 0;
+    guest->dirty = true;
+    node->store_dirty = true;
+}
+
+/* A guest that boots anew needs no reboot that was asked for before. */
+static void
+note_boot(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
+{
+    g_mutex_lock(&node->lock);
+    if (want->reboots > MAX(guest->reboots_done, want->reboots_done)) {
+        guest->reboot_asked = want->reboots;
+        note_reboot_locked(node, guest);
+    }
+    g_mutex_unlock(&node->lock);
+}
+
 /* Reads the world.  What cannot be read cheaply (taps) is what this process did itself: after a
  * restart the idempotent step is simply taken again. */
 static bool
@@ -110,16 +133,19 @@ look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts 
     is->taps_ready = guest->taps_ready;
     is->plugged = guest->plugged || want->ports->len == 0;
     is->former_life = guest->off_generation && guest->off_generation < want->generation;
-    is->shutdown_asked = guest->asked_generation == want->generation;
-    is->shutdown_overdue = is->shutdown_asked && now - guest->asked_at > grace_s * G_USEC_PER_SEC;
+    if (guest->asked_generation == want->generation) {
+        is->shutdown_asked = now - guest->asked_at < ASK_AGAIN_S * G_USEC_PER_SEC;
+        is->shutdown_overdue = now - guest->asked_first_at > grace_s * G_USEC_PER_SEC;
+    }
     g_mutex_lock(&node->lock);
     if (guest->rebooted && guest->reboot_asked)
-        guest->reboots_done = guest->reboot_asked;
+        note_reboot_locked(node, guest);
     guest->rebooted = false;
     if (guest->reboots_done >= guest->reboot_asked)
         guest->reboot_asked = 0;
     g_mutex_unlock(&node->lock);
     is->rebooting = guest->reboot_asked > 0;
+    is->reboots_done = guest->reboots_done;
     is->reboot_overdue = is->rebooting && now - guest->reboot_at > REBOOT_GRACE_S * G_USEC_PER_SEC;
     return true;
 }
@@ -147,6 +173,7 @@ make_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **e
 static bool
 prepare_taps(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
 {
+    guest->retired = false; /* from the first tap on, also if the second fails */
     for (guint i = 0; i < want->ports->len; i++) {
         VirgaGuestPort *port = port_at(want, i);
         g_autoptr(Plan) plan = node_plan(node, port->vpc_id);
@@ -159,7 +186,6 @@ prepare_taps(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError *
             return false;
     }
     guest->taps_ready = true;
-    guest->retired = false;
     return true;
 }
 
@@ -261,26 +287,36 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestS
     case VIRGA_GUEST_PREPARE_TAPS:
         return prepare_taps(node, guest, want, error);
     case VIRGA_GUEST_START:
-        return start(node, guest, want, error);
+        if (!start(node, guest, want, error))
+            return false;
+        note_boot(node, guest, want);
+        return true;
     case VIRGA_GUEST_PLUG:
         return plug(node, guest, want, error);
     case VIRGA_GUEST_RESUME:
         return hypervisor->resume(hypervisor, guest->id, error);
     case VIRGA_GUEST_ASK_SHUTDOWN:
-        guest->asked_generation = want->generation;
+        if (!hypervisor->shutdown(hypervisor, guest->id, error))
+            return false;
         guest->asked_at = g_get_monotonic_time();
-        return hypervisor->shutdown(hypervisor, guest->id, error);
+        if (guest->asked_generation != want->generation)
+            guest->asked_first_at = guest->asked_at;
+        guest->asked_generation = want->generation;
+        return true;
     case VIRGA_GUEST_POWER_OFF:
         return hypervisor->power_off(hypervisor, guest->id, error);
     case VIRGA_GUEST_REBOOT:
+        if (!hypervisor->reboot(hypervisor, guest->id, error))
+            return false;
         guest->reboot_asked = want->reboots;
         guest->reboot_at = g_get_monotonic_time();
-        return hypervisor->reboot(hypervisor, guest->id, error);
+        return true;
     case VIRGA_GUEST_RESET:
         if (!hypervisor->reset(hypervisor, guest->id, error))
             return false;
-        guest->reboots_done = guest->reboot_asked;
-        guest->reboot_asked = 0;
+        g_mutex_lock(&node->lock);
+        note_reboot_locked(node, guest);
+        g_mutex_unlock(&node->lock);
         return true;
     case VIRGA_GUEST_RETIRE:
         guest->off_generation = 0;
@@ -417,17 +453,14 @@ end_work(VirgaNode *node, Guest *guest)
     g_mutex_unlock(&node->lock);
 }
 
-/* A step that only the guest can end: come back when its time is over. */
+/* A step that only the guest can end: come back when it is time to say more. */
 static void
-make_appointment(Guest *guest, const VirgaGuestWish *want)
+make_appointment(Guest *guest)
 {
-    if (guest->reboot_asked)
-        guest->wake_at = guest->reboot_at + (REBOOT_GRACE_S + 1) * G_USEC_PER_SEC;
-    else
-        guest->wake_at =
-            guest->asked_at +
-            ((g_str_equal(want->wish, "stop") ? STOP_GRACE_S : TERMINATE_GRACE_S) + 1) *
-                G_USEC_PER_SEC;
+    bool rebooting = guest->reboot_asked && guest->reboot_at > guest->asked_at;
+
+    guest->wake_at = rebooting ? guest->reboot_at + (REBOOT_GRACE_S + 1) * G_USEC_PER_SEC
+                               : guest->asked_at + ASK_AGAIN_S * G_USEC_PER_SEC;
 }
 
 static bool
@@ -456,7 +489,7 @@ work(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
             if (step == VIRGA_GUEST_OFF_BY_GUEST && !guest->off_generation)
                 guest->off_generation = want->generation;
             if (step == VIRGA_GUEST_WAIT)
-                make_appointment(guest, want);
+                make_appointment(guest);
             guest->failures = 0;
             set_facts(node, guest, want, &verdict);
             g_free(verdict.message);
@@ -529,7 +562,7 @@ probe_console(VirgaNode *node, const char *id)
 }
 
 void
-node_probe(VirgaNode *node)
+node_probe_consoles(VirgaNode *node)
 {
     g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
     GHashTableIter iter;

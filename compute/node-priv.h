@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of virga-node share.  node.c owns the tables, node-guest.c works on guests,
- * node-vpc.c on VPCs, node-sync.c talks with virgad, node-store.c keeps the wish on disk. */
+ * node-vpc.c on VPCs, node-sync.c talks with virgad, node-store.c keeps the wish on disk,
+ * node-garbage.c removes what nothing claims. */
 #pragma once
 
 #include "compute/guest.h"
 #include "compute/instance.h"
+#include "compute/metadata-server.h"
 #include "compute/node.h"
 #include "core/error.h"
 #include "core/limits.h"
@@ -35,10 +37,11 @@ typedef struct {
 
     /* the worker's own */
     bool taps_ready, plugged;
-    bool retired;                      /* domain and taps were removed and not made since */
-    gint64 asked_generation, asked_at; /* of the last polite request to switch off */
-    gint64 off_generation;             /* wish under which the guest was seen to be off by itself */
-    gint64 reboot_asked, reboot_at;    /* number of the reboot that is under way */
+    bool retired;                    /* domain and taps were removed and not made since */
+    gint64 asked_generation;         /* wish under which it was asked to switch off */
+    gint64 asked_first_at, asked_at; /* the first and the last time */
+    gint64 off_generation;           /* wish under which the guest was seen to be off by itself */
+    gint64 reboot_asked, reboot_at;  /* number of the reboot that is under way */
     unsigned failures;
     gint64 failing_since;
 
@@ -61,6 +64,9 @@ typedef struct {
     guint64 epoch;
     bool queued, working, again, wanted;
     gint64 checked_at;
+    GMutex apply_lock;             /* held while the driver works, before the node's lock */
+    VirgaMetadataServer *metadata; /* under apply_lock */
+    guint64 metadata_epoch;
 } Vpc;
 
 struct VirgaNode {
@@ -71,6 +77,7 @@ struct VirgaNode {
     VirgaNetworkDriver *network;
     VirgaHttpClient *virgad;
     uid_t tap_owner;
+    guint8 metadata_key[VIRGA_METADATA_KEY_SIZE];
 
     GMutex lock;
     GCond changed;      /* facts to report, or the end */
@@ -82,7 +89,9 @@ struct VirgaNode {
     gint64 heartbeat_at, stored_at, resync_at;
 
     GThreadPool *guest_pool, *vpc_pool;
-    GThread *sync_thread, *report_thread, *tick_thread;
+    bool told_all;       /* virgad has told the whole wish in this process's life */
+    GHashTable *garbage; /* the look thread's: name -> when it was first seen unclaimed */
+    GThread *sync_thread, *report_thread, *tick_thread, *look_thread;
 };
 
 /* node.c; the lock is held by the caller where the name says so */
@@ -100,8 +109,12 @@ void node_work_on_guest(gpointer guest, gpointer node);
 void node_work_on_vpc(gpointer vpc, gpointer node);
 /* Applies a VPC's plan if this generation was not yet; the launch path. */
 bool node_ensure_vpc(VirgaNode *node, const char *vpc_id, GError **error);
-/* Looks which guests answer on the network and what their consoles say. */
-void node_probe(VirgaNode *node);
+/* Looks which guests answer on the network, and what consoles say. */
+void node_probe_network(VirgaNode *node);
+void node_probe_consoles(VirgaNode *node);
+
+/* node-garbage.c */
+void node_collect_garbage(VirgaNode *node);
 
 /* node-sync.c: bodies of the threads */
 gpointer node_sync_main(gpointer node);

@@ -66,6 +66,18 @@ node_store_load(VirgaNode *node)
     g_mutex_unlock(&node->lock);
 }
 
+/* The wish, with the reboots that it may not know of yet: they are not done again. */
+static JsonNode *
+guest_json_locked(const Guest *guest)
+{
+    const VirgaGuestWish *want = guest->wish->record;
+    JsonNode *json = virga_record_to_json(&virga_guest_wish_type, want);
+
+    json_object_set_int_member(json_node_get_object(json), "reboots_done",
+                               MAX(want->reboots_done, guest->reboots_done));
+    return json;
+}
+
 static JsonNode *
 store_json_locked(VirgaNode *node)
 {
@@ -79,8 +91,7 @@ store_json_locked(VirgaNode *node)
     g_hash_table_iter_init(&iter, node->guests);
     while (g_hash_table_iter_next(&iter, NULL, &value))
         if (!((Guest *) value)->forgotten)
-            json_builder_add_value(builder, virga_record_to_json(&virga_guest_wish_type,
-                                                                 ((Guest *) value)->wish->record));
+            json_builder_add_value(builder, guest_json_locked(value));
     json_builder_end_array(builder);
     json_builder_set_member_name(builder, "vpcs");
     json_builder_begin_array(builder);

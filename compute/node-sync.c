@@ -110,7 +110,7 @@ mark_wanted_locked(VirgaNode *node, JsonArray *ids)
 }
 
 /* A complete answer does not name guests of which the controller knows nothing on this host: their
- * share here is over (node-garbage is the domains' affair, data stays). */
+ * share here is over (what is left of them is node-garbage.c's affair). */
 static void
 drop_unnamed_locked(VirgaNode *node, GHashTable *seen)
 {
@@ -144,8 +144,10 @@ take_answer(VirgaNode *node, const char *text, GError **error)
     take_plans_locked(node, array_member(root, "vpcs")); /* before the guests that need them */
     take_guests_locked(node, array_member(root, "guests"), seen);
     mark_wanted_locked(node, array_member(root, "vpc_ids"));
-    if (json_object_get_boolean_member_with_default(root, "complete", false))
+    if (json_object_get_boolean_member_with_default(root, "complete", false)) {
         drop_unnamed_locked(node, seen);
+        node->told_all = true;
+    }
     node->generation = generation;
     g_mutex_unlock(&node->lock);
     return true;

@@ -5,11 +5,12 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-#define TICK_MS       200
-#define GUEST_LOOK_S  10 /* every guest is looked at this often, event or not */
-#define VPC_LOOK_S    10
-#define STORE_DELAY_S 1
-#define VPC_WORKERS   4
+#define TICK_MS        200
+#define GUEST_LOOK_S   10 /* every guest is looked at this often, event or not */
+#define VPC_LOOK_S     10
+#define GARBAGE_ROUNDS 3 /* looks from one collection to the next */
+#define STORE_DELAY_S  1
+#define VPC_WORKERS    4
 
 static void
 wish_clear(gpointer data)
@@ -75,6 +76,8 @@ vpc_free(gpointer data)
 {
     Vpc *vpc = data;
 
+    g_clear_pointer(&vpc->metadata, virga_metadata_server_free);
+    g_mutex_clear(&vpc->apply_lock);
     plan_release(vpc->plan);
     g_free(vpc->id);
     g_free(vpc);
@@ -94,10 +97,12 @@ virga_node_new(const VirgaNodeSettings *settings)
     node->network = settings->network;
     node->virgad = settings->virgad;
     node->tap_owner = settings->tap_owner;
+    memcpy(node->metadata_key, settings->metadata_key, sizeof node->metadata_key);
     g_mutex_init(&node->lock);
     g_cond_init(&node->changed);
     node->guests = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, guest_free);
     node->vpcs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, vpc_free);
+    node->garbage = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_mkdir_with_parents(node->console_directory, 0711);
     return node;
 }
@@ -184,6 +189,7 @@ node_take_plan_locked(VirgaNode *node, VirgaVpcPlan *record)
     if (!vpc) {
         vpc = g_new0(Vpc, 1);
         vpc->id = g_strdup(record->id);
+        g_mutex_init(&vpc->apply_lock);
         g_hash_table_insert(node->vpcs, vpc->id, vpc);
     }
     if (vpc->plan && vpc->plan->record->generation > record->generation) {
@@ -245,6 +251,26 @@ virga_node_event(const char *id, bool rebooted, gpointer data)
     g_mutex_unlock(&node->lock);
 }
 
+/* A driver may block here without delaying anybody's appointment. */
+static gpointer
+look_main(gpointer data)
+{
+    VirgaNode *node = data;
+    guint rounds = 0;
+
+    while (!node_stopping(node)) {
+        gint64 next = g_get_monotonic_time() + GUEST_LOOK_S * G_USEC_PER_SEC;
+
+        node_probe_network(node);
+        node_probe_consoles(node);
+        if (++rounds % GARBAGE_ROUNDS == 0)
+            node_collect_garbage(node);
+        while (!node_stopping(node) && g_get_monotonic_time() < next)
+            g_usleep(TICK_MS * 1000);
+    }
+    return NULL;
+}
+
 /* Appointments that have come, and the regular look at everything. */
 static void
 tick_locked(VirgaNode *node, bool look)
@@ -283,10 +309,8 @@ tick_main(gpointer data)
         tick_locked(node, look);
         save = node->store_dirty && now - node->stored_at > STORE_DELAY_S * G_USEC_PER_SEC;
         g_mutex_unlock(&node->lock);
-        if (look) {
+        if (look)
             looked_at = now;
-            node_probe(node);
-        }
         if (save) {
             g_autoptr(GError) error = NULL;
             if (!node_store_save(node, &error))
@@ -307,6 +331,7 @@ virga_node_start(VirgaNode *node)
     node->vpc_pool = g_thread_pool_new(node_work_on_vpc, node, VPC_WORKERS, FALSE, NULL);
     node_store_load(node);
     node->tick_thread = g_thread_new("tick", tick_main, node);
+    node->look_thread = g_thread_new("look", look_main, node);
     node->report_thread = g_thread_new("report", node_report_main, node);
     node->sync_thread = g_thread_new("sync", node_sync_main, node);
 }
@@ -321,13 +346,17 @@ virga_node_free(VirgaNode *node)
     g_cond_broadcast(&node->changed);
     g_mutex_unlock(&node->lock);
     virga_http_client_stop(node->virgad);
-    g_thread_join(node->sync_thread);
-    g_thread_join(node->report_thread);
-    g_thread_join(node->tick_thread);
+    if (node->sync_thread) { /* it was started */
+        g_thread_join(node->sync_thread);
+        g_thread_join(node->report_thread);
+        g_thread_join(node->tick_thread);
+        g_thread_join(node->look_thread);
+    }
     g_thread_pool_free(node->guest_pool, FALSE, TRUE);
     g_thread_pool_free(node->vpc_pool, FALSE, TRUE);
     if (!node_store_save(node, &error))
         virga_warning("host", node->host_id, "%s", error->message);
+    g_hash_table_unref(node->garbage);
     g_hash_table_unref(node->guests);
     g_hash_table_unref(node->vpcs);
     g_mutex_clear(&node->lock);

@@ -3,9 +3,11 @@
 
 #include "core/error.h"
 
+#include <math.h>
 #include <string.h>
 
-#define TYPE_GROUP "instance-type " /* [instance-type NAME] */
+#define TYPE_GROUP      "instance-type " /* [instance-type NAME] */
+#define EXAMPLE_COLUMNS 96
 
 typedef enum { TEXT, INTEGER, REAL, BOOLEAN } Kind;
 
@@ -43,7 +45,7 @@ static const Key keys[] = {
       "`kvm`, `qemu` (emulation, slow) or `auto`: KVM only where it is known to work." },
     { "node", "libvirt-uri", TEXT, "",
       "libvirt connection; empty: the libvirtd that `virga up` runs for this cloud." },
-    { "node", "vcpu-overcommit", REAL, "4.0", "Guest vCPUs promised for each core." },
+    { "node", "vcpu-overcommit", REAL, "8.0", "Guest vCPUs promised for each core." },
     { "node", "memory-overcommit", REAL, "1.0", "Guest memory promised for each byte." },
     { "node", "memory-reserved-mib", INTEGER, "1024", "Memory that is never promised to guests." },
     { "node", "disk-reserved-gib", INTEGER, "2",
@@ -86,16 +88,28 @@ find_key(const char *group, const char *key)
 }
 
 static bool
+is_group(const char *group)
+{
+    if (g_str_has_prefix(group, TYPE_GROUP))
+        return group[strlen(TYPE_GROUP)] != '\0';
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+        if (g_str_equal(keys[i].group, group))
+            return true;
+    return false;
+}
+
+static bool
 check_value(const Key *key, const char *value)
 {
     char *end = NULL;
+    double real;
 
     switch (key->kind) {
-    case INTEGER:
-        g_ascii_strtoll(value, &end, 10);
-        return *value && *end == '\0';
+    case INTEGER: /* amounts, all of them */
+        return g_ascii_string_to_unsigned(value, 10, 0, G_MAXINT64, NULL, NULL);
     case REAL:
-        return g_ascii_strtod(value, &end) > 0 && *end == '\0';
+        real = g_ascii_strtod(value, &end);
+        return real > 0 && isfinite(real) && *end == '\0';
     case BOOLEAN:
         return g_str_equal(value, "true") || g_str_equal(value, "false");
     default:
@@ -112,6 +126,9 @@ lay_over(GKeyFile *into, GKeyFile *from, const char *path, GError **error)
     for (char **group = groups; *group; group++) {
         g_auto(GStrv) names = g_key_file_get_keys(from, *group, NULL, NULL);
 
+        if (!is_group(*group))
+            return virga_fail(error, "configuration", VIRGA_ERROR_INVALID,
+                              "%s: there is no group [%s]", path, *group);
         for (char **name = names; names && *name; name++) {
             const Key *key = find_key(*group, *name);
             g_autofree char *value = g_key_file_get_string(from, *group, *name, NULL);
@@ -304,4 +321,46 @@ virga_config_describe(void)
     for (size_t i = 0; i < G_N_ELEMENTS(type_keys); i++)
         describe_key(page, &type_keys[i], &group);
     return g_string_free(page, FALSE);
+}
+
+/* Markdown's marks for code mean nothing in a file. */
+static void
+example_key(GString *file, const Key *key, const char **group)
+{
+    g_autofree char *meaning = g_strdup(key->meaning);
+    g_auto(GStrv) words = NULL;
+    gsize column = 1;
+
+    if (g_strcmp0(*group, key->group) != 0) {
+        *group = key->group;
+        g_string_append_printf(file, "\n%s[%s]\n",
+                               g_str_has_prefix(key->group, TYPE_GROUP) ? "#" : "", key->group);
+    }
+    words = g_strsplit(g_strdelimit(meaning, "`", '"'), " ", -1);
+    g_string_append(file, "\n#");
+    for (char **word = words; *word; word++) {
+        if (column + 1 + strlen(*word) > EXAMPLE_COLUMNS) {
+            g_string_append(file, "\n#");
+            column = 1;
+        }
+        g_string_append_printf(file, " %s", *word);
+        column += 1 + strlen(*word);
+    }
+    g_string_append_printf(file, "\n#%s = %s\n", key->key, key->initial);
+}
+
+char *
+virga_config_example(void)
+{
+    GString *file = g_string_new("# Virga's configuration.  Every key is here at its default; "
+                                 "unknown ones are refused.\n"
+                                 "# \"virga up\" keeps what it chose for a cloud in virga.conf of "
+                                 "its state directory.\n");
+    const char *group = NULL;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+        example_key(file, &keys[i], &group);
+    for (size_t i = 0; i < G_N_ELEMENTS(type_keys); i++)
+        example_key(file, &type_keys[i], &group);
+    return g_string_free(file, FALSE);
 }

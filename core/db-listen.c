@@ -79,6 +79,7 @@ listener_main(gpointer data)
     while (!stopped) {
         PGconn *pg = PQconnectdb(listener->dsn);
 
+        virga_db_silence(pg);
         stopped = serve(listener, pg);
         if (!stopped)
             virga_info("database", NULL, "notifications interrupted: %.100s", PQerrorMessage(pg));

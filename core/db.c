@@ -107,6 +107,17 @@ virga_db_fail(PGconn *connection, PGresult *result, const char *sql, GError **er
 static const char session_settings[] =
     "SET plan_cache_mode = force_generic_plan; SET jit = off; SET random_page_cost = 1.1";
 
+static void
+ignore_notice(void *data, const PGresult *result)
+{
+}
+
+void
+virga_db_silence(PGconn *connection)
+{
+    PQsetNoticeReceiver(connection, ignore_notice, NULL);
+}
+
 static Connection *
 connect_new(VirgaDb *db, GError **error)
 {
@@ -120,6 +131,7 @@ connect_new(VirgaDb *db, GError **error)
         return NULL;
     }
     PQclear(PQexec(connection->pg, session_settings)); /* without them all works, but slower */
+    virga_db_silence(connection->pg);
     return connection;
 }
 

@@ -71,11 +71,17 @@ write_line(GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data
     line = g_string_new(when);
     g_string_append_printf(line, ".%03dZ %s %s ", g_date_time_get_microsecond(now) / 1000,
                            level_word(level), log_program);
-    if (noun)
-        g_string_append_printf(line, "%s%s%s: ", noun, id ? " " : "", id ? id : "");
+    if (noun) {
+        append_safe(line, noun);
+        g_string_append(line, id ? " " : "");
+        append_safe(line, id ? id : "");
+        g_string_append(line, ": ");
+    }
     append_safe(line, message ? message : "");
-    if (request)
-        g_string_append_printf(line, " request=%s", request);
+    if (request) {
+        g_string_append(line, " request=");
+        append_safe(line, request);
+    }
     g_string_append_c(line, '\n');
     written = write(STDERR_FILENO, line->str, line->len); /* one call: lines never interleave */
     return written >= 0 ? G_LOG_WRITER_HANDLED : G_LOG_WRITER_UNHANDLED;

@@ -196,3 +196,9 @@ virga_network_listen(VirgaNetworkDriver *driver, const char *vpc_id, const char 
         return virga_fail(error, "vpc", VIRGA_ERROR_INVALID, "\"%s\" is no address", address);
     return driver->listen(driver, vpc_id, address, port, ret_fd, error);
 }
+
+GStrv
+virga_network_answering(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
+{
+    return driver->answering(driver, plan, error);
+}

@@ -68,3 +68,16 @@ def pytest_collection_modifyitems(items):
         if layer in HOST_LAYERS:
             pytest.exit("tests/%s needs a simulated host: run \"tools/test %s\", or pytest under "
                         "tests/lib/host" % (layer, layer), 4)
+
+
+@pytest.fixture(scope="module")
+def cloud(build_dir, image_micro):
+    """A cloud that is up and has the image "micro"; the whole module shares it."""
+    from cloud import Cloud
+    cloud = Cloud(build_dir)
+    try:
+        cloud.up()
+        cloud.import_image(image_micro)
+        yield cloud
+    finally:
+        cloud.close()

@@ -18,6 +18,12 @@ CREATE TABLE access_key (
     created    timestamptz NOT NULL DEFAULT now()
 );
 
+-- Replicas keep keys in memory: whoever changes one tells them.
+CREATE FUNCTION notify_key() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_notify('virga_key', ''); RETURN NULL; END $$;
+CREATE TRIGGER access_key_changed AFTER UPDATE OR DELETE ON access_key
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_key();
+
 -- Keys that the replicas share, such as the one that signs pagination tokens.
 CREATE TABLE secret (
     name  text PRIMARY KEY,
@@ -138,6 +144,7 @@ CREATE TABLE network_interface (
     address               inet NOT NULL,
     description           text NOT NULL DEFAULT '',
     source_dest_check     boolean NOT NULL DEFAULT true,
+    wants_public          boolean NOT NULL DEFAULT false, -- an address of the pool while it runs
     attachment_id         text UNIQUE,
     instance_id           text, -- of the attachment
     device_index          integer,
@@ -178,6 +185,7 @@ CREATE TABLE snapshot (
     description text NOT NULL DEFAULT '',
     state       text NOT NULL CHECK (state IN ('pending', 'completed', 'error')),
     sha256      text,
+    source_sha256 text, -- of the file that it was imported from
     bytes       bigint NOT NULL DEFAULT 0, -- of the stored file
     created     timestamptz NOT NULL DEFAULT now()
 );

@@ -158,6 +158,21 @@ fake_listen(VirgaNetworkDriver *driver, const char *vpc_id, const char *address,
     return true;
 }
 
+/* Whoever is plugged answers. */
+static GStrv
+fake_answering(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
+{
+    g_autoptr(GStrvBuilder) addresses = g_strv_builder_new();
+
+    for (guint i = 0; i < plan->ports->len; i++) {
+        const VirgaVpcPort *port = plan->ports->pdata[i];
+
+        if (virga_network_fake_plugged(driver, plan->id, port->id))
+            g_strv_builder_add(addresses, port->address);
+    }
+    return g_strv_builder_end(addresses);
+}
+
 static void
 fake_free(VirgaNetworkDriver *driver)
 {
@@ -184,6 +199,7 @@ virga_network_fake_new(const char *tag, const char *host_id)
     fake->base.remove = fake_remove;
     fake->base.list = fake_list;
     fake->base.listen = fake_listen;
+    fake->base.answering = fake_answering;
     fake->base.free = fake_free;
     g_mutex_init(&fake->mutex);
     fake->vpcs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);

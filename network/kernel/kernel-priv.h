@@ -52,6 +52,9 @@ GPtrArray *virga_links_host(const VirgaKernelConfig *config, const VirgaVpcPlan 
  * the answer is limited to, or NULL.  'ret_present' (may be NULL) gets the names of links. */
 GPtrArray *virga_links_parse(const char *output, const char *device, GHashTable *ret_present,
                              GError **error);
+/* The addresses in what "ip -j neigh show" answered that have told their MAC and were not found
+ * silent since.  NULL-terminated, the caller's. */
+GStrv virga_links_answering(const char *output, GError **error);
 /* Input of "ip -batch" that turns 'is' into 'want', or NULL if nothing is to be done. */
 char *virga_links_diff(GPtrArray *is, GPtrArray *want);
 /* Input of "bridge -batch" for the VXLAN device's static table, or NULL. */

@@ -478,6 +478,70 @@ kernel_listen(VirgaNetworkDriver *driver, const char *vpc_id, const char *addres
     return true;
 }
 
+/* ---- who answers ---- */
+
+#define DISCARD_PORT 9
+
+typedef struct {
+    const VirgaKernelConfig *config;
+    const VirgaVpcPlan *plan;
+    char *table; /* the answer of ip */
+} Asking;
+
+/* A datagram makes the kernel resolve the address, or make sure that it still answers. */
+static void
+poke(int fd, const char *address)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(DISCARD_PORT) };
+    guint32 number;
+
+    if (virga_ipv4_parse(address, &number)) {
+        to.sin_addr.s_addr = htonl(number);
+        sendto(fd, "", 0, MSG_DONTWAIT, (struct sockaddr *) &to, sizeof to);
+    }
+}
+
+static bool
+ask_inside(void *data, GError **error)
+{
+    static const char *const command[] = { "ip", "-4", "-j", "neigh", "show", NULL };
+    Asking *asking = data;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (!virga_process_run(command, NULL, VIRGA_SPAWN_TIMEOUT_MS, &asking->table, error)) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    for (guint i = 0; fd >= 0 && i < asking->plan->ports->len; i++) {
+        const VirgaVpcPort *port = asking->plan->ports->pdata[i];
+
+        if (virga_kernel_is_local(asking->config, port))
+            poke(fd, port->address);
+    }
+    if (fd >= 0)
+        close(fd);
+    return true;
+}
+
+static GStrv
+kernel_answering(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
+{
+    Kernel *kernel = (Kernel *) driver;
+    Asking asking = { &kernel->config, plan, NULL };
+    g_autofree char *namespace = virga_kernel_namespace(&kernel->config, plan->id);
+    GStrv addresses = NULL;
+
+    if (!virga_netns_exists(namespace)) {
+        virga_fail(error, "vpc", VIRGA_ERROR_STATE, "vpc \"%s\" is not on this host", plan->id);
+        return NULL;
+    }
+    if (virga_netns_run(namespace, ask_inside, &asking, error))
+        addresses = virga_links_answering(asking.table, error);
+    g_free(asking.table);
+    return addresses;
+}
+
 static void
 kernel_free(VirgaNetworkDriver *driver)
 {
@@ -570,6 +634,7 @@ virga_network_kernel_new(const VirgaKernelSettings *settings, GError **error)
     kernel->base.remove = kernel_remove;
     kernel->base.list = kernel_list;
     kernel->base.listen = kernel_listen;
+    kernel->base.answering = kernel_answering;
     kernel->base.free = kernel_free;
     copy_settings(&kernel->config, settings);
     kernel->host.config = &kernel->config;

@@ -310,3 +310,27 @@ virga_links_diff(GPtrArray *is, GPtrArray *want)
             append_set_command(text, want->pdata[i]);
     return text->len ? g_string_free(g_steal_pointer(&text), FALSE) : NULL;
 }
+
+GStrv
+virga_links_answering(const char *output, GError **error)
+{
+    g_autoptr(JsonParser) parser = json_parser_new();
+    g_autoptr(GStrvBuilder) addresses = g_strv_builder_new();
+    JsonArray *entries;
+
+    if (!json_parser_load_from_data(parser, output, -1, error))
+        return NULL;
+    if (!json_parser_get_root(parser) || !JSON_NODE_HOLDS_ARRAY(json_parser_get_root(parser))) {
+        virga_fail(error, "vpc", VIRGA_ERROR_INTERNAL, "ip's answer is no list");
+        return NULL;
+    }
+    entries = json_node_get_array(json_parser_get_root(parser));
+    for (guint i = 0; i < json_array_get_length(entries); i++) {
+        JsonObject *entry = json_array_get_object_element(entries, i);
+
+        if (!has_flag(entry, "state", "FAILED") && !has_flag(entry, "state", "INCOMPLETE") &&
+            *text_of(entry, "lladdr", ""))
+            g_strv_builder_add(addresses, text_of(entry, "dst", ""));
+    }
+    return g_strv_builder_end(addresses);
+}

@@ -79,22 +79,43 @@ put_in_place(const char *directory, const char *temporary, const char *path, GEr
     return sync_directory(directory, error);
 }
 
+/* A transfer that ended early must not become the base of disks. */
 static bool
-fetch_now(Local *local, const char *snapshot_id, const char *path, GError **error)
+check_size(const char *path, const VirgaVolumeWish *wish, GError **error)
 {
-    g_autofree char *temporary = file_of(local->images, snapshot_id, ".part");
+    struct stat file;
 
-    if (!local->fetch(snapshot_id, temporary, local->data, error))
-        return false;
-    if (chmod(temporary, 0444) < 0)
-        return virga_fail_errno(error, "volume", errno, "could not keep \"%s\"", path);
-    return put_in_place(local->images, temporary, path, error);
+    if (stat(path, &file) < 0)
+        return virga_fail_errno(error, "volume", errno, "could not look at \"%s\"", path);
+    if (wish->snapshot_bytes > 0 && file.st_size != wish->snapshot_bytes)
+        return virga_fail(error, "volume", VIRGA_ERROR_RETRY,
+                          "snapshot \"%s\" came with %" G_GINT64_FORMAT
+                          " bytes instead of %" G_GINT64_FORMAT,
+                          wish->snapshot_id, (gint64) file.st_size, wish->snapshot_bytes);
+    return true;
+}
+
+/* What cannot be finished is removed: the disk may be full of it. */
+static bool
+fetch_now(Local *local, const VirgaVolumeWish *wish, const char *path, GError **error)
+{
+    g_autofree char *temporary = file_of(local->images, wish->snapshot_id, ".part");
+    bool fetched = local->fetch(wish->snapshot_id, temporary, local->data, error) &&
+                   check_size(temporary, wish, error);
+
+    if (fetched && chmod(temporary, 0444) < 0)
+        fetched = virga_fail_errno(error, "volume", errno, "could not keep \"%s\"", path);
+    fetched = fetched && put_in_place(local->images, temporary, path, error);
+    if (!fetched)
+        g_unlink(temporary);
+    return fetched;
 }
 
 /* The base image's path, fetched if it is not here yet; one thread fetches, the others wait. */
 static char *
-base_image(Local *local, const char *snapshot_id, GError **error)
+base_image(Local *local, const VirgaVolumeWish *wish, GError **error)
 {
+    const char *snapshot_id = wish->snapshot_id;
     g_autofree char *path = file_of(local->images, snapshot_id, ".qcow2");
     bool here;
 
@@ -106,7 +127,7 @@ base_image(Local *local, const char *snapshot_id, GError **error)
         g_hash_table_add(local->fetching, g_strdup(snapshot_id));
     g_mutex_unlock(&local->lock);
     if (!here) {
-        here = fetch_now(local, snapshot_id, path, error);
+        here = fetch_now(local, wish, path, error);
         g_mutex_lock(&local->lock);
         g_hash_table_remove(local->fetching, snapshot_id);
         g_cond_broadcast(&local->fetched);
@@ -150,19 +171,21 @@ local_create(VirgaVolumeDriver *driver, const VirgaVolumeWish *wish, GError **er
     g_autofree char *path = local_path(driver, wish->id);
     g_autofree char *temporary = file_of(local->volumes, wish->id, ".part");
     g_autofree char *base = NULL;
+    bool made;
 
     if (access(path, F_OK) == 0)
         return true;
     if (!check_room(local, error))
         return false;
-    if (wish->snapshot_id && !(base = base_image(local, wish->snapshot_id, error)))
+    if (wish->snapshot_id && !(base = base_image(local, wish, error)))
         return false;
-    if (!create_file(wish, base, temporary, error) || chmod(temporary, 0600) < 0) {
+    made = create_file(wish, base, temporary, error);
+    if (made && chmod(temporary, 0600) < 0)
+        made = virga_fail_errno(error, "volume", errno, "could not make \"%s\"", path);
+    made = made && put_in_place(local->volumes, temporary, path, error);
+    if (!made)
         g_unlink(temporary);
-        return *error ? false
-                      : virga_fail_errno(error, "volume", errno, "could not make \"%s\"", path);
-    }
-    return put_in_place(local->volumes, temporary, path, error);
+    return made;
 }
 
 static bool

@@ -80,7 +80,8 @@ run(VirgaNetworkDriver *driver, char **words, char **ret_text, GError **error)
         return virga_network_tap_remove(driver, *words[1] == '-' ? NULL : words[1], words[2],
                                         error);
     if (g_str_equal(command, "listen")) {
-        if (!virga_network_listen(driver, words[1], words[2], (guint16) atoi(words[3]), &fd, error))
+        if (!virga_network_listen(driver, words[1], words[2],
+                                  (guint16) g_ascii_strtoull(words[3], NULL, 10), &fd, error))
             return false;
         g_thread_unref(g_thread_new("serve", serve, GINT_TO_POINTER(fd)));
         return true;

@@ -43,10 +43,11 @@ typedef struct {
     bool plugged;     /* every port's tap is in its VPC */
     VirgaDomainState domain;
     VirgaDomainReason reason;
-    bool shutdown_asked;   /* in this process, for the present wish */
+    bool shutdown_asked;   /* just now, by this process, for the present wish */
     bool shutdown_overdue; /* … and the guest has had its time */
     bool rebooting;        /* asked, not seen yet */
     bool reboot_overdue;
+    gint64 reboots_done; /* seen by this process; the wish may not know of them yet */
 } VirgaGuestFacts;
 
 typedef enum {

@@ -30,7 +30,8 @@ typedef struct {
     char *reachable; /* instance status check: "ok", "initializing", "impaired", … */
     char *reason_code, *reason_message, *transition_reason, *host_id;
     gint64 launch_index, vcpus, memory_mib, http_hops;
-    bool ran; /* was seen running once */
+    bool ran;     /* was seen running once */
+    bool claimed; /* its host keeps room for it */
     bool disable_termination, disable_stop, ebs_optimized, monitoring;
     VirgaWish wish;
     VirgaInstanceState state;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "compute/hypervisor.h"
+#include "compute/metadata.h"
 #include "core/config.h"
 #include "core/http-client.h"
 #include "network/driver.h"
@@ -22,6 +23,7 @@ typedef struct {
     VirgaNetworkDriver *network;
     VirgaHttpClient *virgad;
     uid_t tap_owner; /* the user that guests run as */
+    guint8 metadata_key[VIRGA_METADATA_KEY_SIZE]; /* signs metadata tokens; kept by the caller */
 } VirgaNodeSettings;
 
 VirgaNode *virga_node_new(const VirgaNodeSettings *settings);

@@ -42,3 +42,6 @@ char *virga_config_path(const VirgaConfig *config, const char *relative);
 
 /* All keys as a page of Markdown, the caller's. */
 char *virga_config_describe(void);
+
+/* A configuration file with every key commented out, explained and at its default; the caller's. */
+char *virga_config_example(void);

@@ -17,4 +17,3 @@
 #define VIRGA_RESYNC_S     300   /* a node asks for its whole wish at least this often */
 #define VIRGA_HEARTBEAT_S  10    /* a node reports at least this often */
 #define VIRGA_HOST_LOST_S  60    /* silent for longer: "lost" */
-#define VIRGA_NODE_WORKERS 8     /* instances that a host works on at the same time */

@@ -52,6 +52,7 @@ struct VirgaNetworkDriver {
     VirgaNetworkInventory *(*list)(VirgaNetworkDriver *, GError **);
     bool (*listen)(VirgaNetworkDriver *, const char *vpc_id, const char *address, guint16 port,
                    int *ret_fd, GError **);
+    GStrv (*answering)(VirgaNetworkDriver *, const VirgaVpcPlan *, GError **);
     void (*free)(VirgaNetworkDriver *);
 };
 
@@ -96,6 +97,10 @@ VirgaNetworkInventory *virga_network_list(VirgaNetworkDriver *driver, GError **e
 /* A listening TCP socket inside the VPC, close-on-exec, the caller's. */
 bool virga_network_listen(VirgaNetworkDriver *driver, const char *vpc_id, const char *address,
                           guint16 port, int *ret_fd, GError **error);
+
+/* The addresses of local guests that answer ARP for them, as of the last time that somebody asked;
+ * asks them again for the next time.  NULL-terminated, the caller's. */
+GStrv virga_network_answering(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error);
 
 /* For drivers: sets and clears what is common to all. */
 void virga_network_driver_init(VirgaNetworkDriver *driver, const char *tag, const char *host_id);

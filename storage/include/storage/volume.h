@@ -41,7 +41,8 @@ typedef struct {
     gint64 size_gib, bytes, created;
 } VirgaSnapshot;
 
-/* One snapshot in 'arena', of any account when 'account_id' is NULL.  Noun "snapshot": NOT_FOUND. */
+/* One snapshot in 'arena', of any account when 'account_id' is NULL.
+ * Noun "snapshot": NOT_FOUND. */
 VirgaSnapshot *virga_snapshot_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                                   const char *id, GError **error);
 

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An uploaded disk image becomes a snapshot's file and the rows of a snapshot and an image.
+ *
+ * The rows are written before the file gets its name and committed after it has: what remains of a
+ * crash is a file that no row claims, which the next import takes away. */
+#include "operator-priv.h"
+
+#include "compute/image.h"
+#include "core/error.h"
+#include "core/id.h"
+#include "core/log.h"
+#include "storage/import.h"
+#include "storage/volume.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PART_SUFFIX  ".part"
+#define ROOT_DEVICE  "/dev/vda"
+#define GIB          (1ll << 30)
+#define ORPHAN_AGE_S 3600 /* a younger file may belong to a transaction that is not committed yet */
+
+/* A file that nobody works on: a crash left it. */
+static bool
+is_abandoned(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    bool abandoned;
+
+    if (fd < 0)
+        return false;
+    abandoned = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    close(fd);
+    return abandoned;
+}
+
+static bool
+is_orphan(VirgaTxn *txn, const char *path, const char *name)
+{
+    g_autofree char *id = g_strndup(name, strlen(name) - strlen(".qcow2"));
+    struct stat status;
+    bool known = true;
+
+    return stat(path, &status) == 0 &&
+           status.st_mtime < g_get_real_time() / G_USEC_PER_SEC - ORPHAN_AGE_S &&
+           virga_id_is(id, "snap") && virga_operator_db_has_snapshot(txn, id, &known, NULL) &&
+           !known;
+}
+
+static void
+sweep_store(VirgaServices *services)
+{
+    g_autoptr(GDir) directory = g_dir_open(services->store, 0, NULL);
+    g_autoptr(VirgaTxn) txn = virga_db_read(services->db, NULL);
+    const char *name;
+
+    while (directory && txn && (name = g_dir_read_name(directory))) {
+        g_autofree char *path = g_build_filename(services->store, name, NULL);
+
+        if ((g_str_has_suffix(name, PART_SUFFIX) && is_abandoned(path)) ||
+            (g_str_has_suffix(name, ".qcow2") && is_orphan(txn, path, name))) {
+            virga_notice("snapshot", NULL, "removes \"%s\", which nothing claims", name);
+            unlink(path);
+        }
+    }
+}
+
+static bool
+sync_directory(const char *path, GError **error)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool done = fd >= 0 && fsync(fd) == 0;
+
+    if (!done)
+        virga_fail_errno(error, "disk image", errno, "could not sync \"%s\"", path);
+    if (fd >= 0)
+        close(fd);
+    return done;
+}
+
+static bool
+add_rows(VirgaTxn *txn, VirgaArena *arena, const VirgaOperatorImport *import,
+         const VirgaImport *disk, char *snapshot_id, char **ret_image_id, GError **error)
+{
+    gint64 size_gib = (disk->virtual_bytes + GIB - 1) / GIB;
+    VirgaSnapshot snapshot = {
+        .id = snapshot_id,
+        .account_id = (char *) import->account_id,
+        .description = virga_arena_printf(arena, "Imported for image %s", import->name),
+        .sha256 = (char *) disk->sha256,
+        .size_gib = size_gib,
+        .bytes = disk->file_bytes,
+    };
+    VirgaImageDevice device = { .device = (char *) ROOT_DEVICE,
+                                .snapshot_id = snapshot_id,
+                                .volume_type = (char *) "gp2",
+                                .size_gib = size_gib,
+                                .delete_on_termination = true };
+    VirgaImage image = {
+        .account_id = (char *) import->account_id,
+        .name = (char *) import->name,
+        .description = (char *) import->description,
+        .architecture = (char *) "x86_64",
+        .boot_mode = (char *) import->boot_mode,
+        .root_device_name = (char *) ROOT_DEVICE,
+        .is_public = import->is_public,
+        .ena_support = true,
+        .devices = &device,
+        .device_count = 1,
+    };
+
+    return virga_snapshot_create(txn, &snapshot, error) &&
+           virga_operator_db_set_source(txn, snapshot_id, disk->source_sha256, error) &&
+           virga_image_register(txn, arena, &image, ret_image_id, error);
+}
+
+/* True with *ret_id set if the image is there already and has these very bytes. */
+static bool
+find_existing(VirgaServices *services, VirgaArena *arena, const VirgaOperatorImport *import,
+              char **ret_id, GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_read(services->db, error);
+    char sha256[65], *before;
+
+    if (!txn || !virga_operator_db_image_named(txn, arena, import->account_id, import->name, ret_id,
+                                               &before, error))
+        return false;
+    if (!*ret_id)
+        return true;
+    if (!virga_file_sha256(import->fd, sha256, error))
+        return false;
+    if (g_strcmp0(before, sha256) == 0)
+        return true;
+    return virga_fail(error, "image", VIRGA_ERROR_EXISTS,
+                      "image \"%s\" is there already (%s) and has other content", import->name,
+                      *ret_id);
+}
+
+/* A file of this name, locked as long as the descriptor is open, so that no sweep takes it. */
+static int
+lock_part(const char *path, GError **error)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd < 0 || flock(fd, LOCK_EX) < 0)
+        virga_fail_errno(error, "disk image", errno, "could not write \"%s\"", path);
+    return fd;
+}
+
+static bool
+make(VirgaServices *services, VirgaArena *arena, const VirgaOperatorImport *import,
+     char **ret_image_id, GError **error)
+{
+    g_autofree char *id = virga_id_new("snap");
+    g_autofree char *name = g_strconcat(id, ".qcow2", NULL);
+    g_autofree char *path = g_build_filename(services->store, name, NULL);
+    g_autofree char *part = g_strconcat(path, PART_SUFFIX, NULL);
+    g_autoptr(VirgaTxn) txn = NULL;
+    VirgaImport disk;
+    int lock = lock_part(part, error);
+    bool done = false;
+
+    if (lock >= 0 && virga_import_convert(import->fd, part, &disk, error)) {
+        txn = virga_db_begin(services->db, error);
+        if (txn && add_rows(txn, arena, import, &disk, id, ret_image_id, error)) {
+            if (rename(part, path) < 0)
+                virga_fail_errno(error, "disk image", errno, "could not name \"%s\"", path);
+            else
+                done = sync_directory(services->store, error) && virga_txn_commit(txn, error);
+        }
+    }
+    if (!done) {
+        unlink(part);
+        unlink(path);
+    }
+    if (lock >= 0)
+        close(lock);
+    return done;
+}
+
+bool
+virga_operator_import(VirgaServices *services, VirgaArena *arena, const VirgaOperatorImport *import,
+                      JsonBuilder *json, GError **error)
+{
+    char *id = NULL;
+    bool created;
+
+    if (!find_existing(services, arena, import, &id, error))
+        return false;
+    created = id == NULL;
+    if (created) {
+        sweep_store(services);
+        if (!make(services, arena, import, &id, error))
+            return false;
+        virga_notice("image", id, "imported as \"%s\"", import->name);
+    }
+    json_builder_set_member_name(json, "image");
+    json_builder_add_string_value(json, id);
+    json_builder_set_member_name(json, "created");
+    json_builder_add_boolean_value(json, created);
+    return true;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is on the host and belongs to nothing that the controller wishes for: left by a crash
+ * between two steps, or by an instance that was given up while the host was away.
+ *
+ * Only a controller that has told the whole wish in this process's life is believed, and only what
+ * stayed unclaimed for the whole grace period goes.  Volumes never go: their bytes may be the only
+ * ones ("virga doctor --leaks" names them). */
+#include "node-priv.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+#define GRACE_S 60
+
+/* True if 'name' has been garbage for long enough; remembers when it was first seen. */
+static bool
+is_due(VirgaNode *node, GHashTable *seen, const char *name)
+{
+    gint64 now = g_get_monotonic_time();
+    gint64 *since = g_hash_table_lookup(node->garbage, name);
+    gint64 first = since ? *since : now;
+
+    since = g_new(gint64, 1);
+    *since = first;
+    g_hash_table_replace(seen, g_strdup(name), since);
+    return now - first > GRACE_S * G_USEC_PER_SEC;
+}
+
+static void
+told(const char *noun, const char *id, bool done, GError *error)
+{
+    if (done)
+        virga_notice(noun, id, "removed: nothing claims it");
+    else
+        virga_notice(noun, id, "could not be removed: %s", error->message);
+    g_clear_error(&error);
+}
+
+static bool
+has_guest(VirgaNode *node, const char *id)
+{
+    bool has;
+
+    g_mutex_lock(&node->lock);
+    has = node_guest_locked(node, id) != NULL;
+    g_mutex_unlock(&node->lock);
+    return has;
+}
+
+static void
+collect_domains(VirgaNode *node, GHashTable *seen)
+{
+    VirgaHypervisor *hypervisor = node->hypervisor;
+    g_auto(GStrv) ids = hypervisor->list(hypervisor, NULL);
+
+    for (char **id = ids; id && *id; id++) {
+        GError *error = NULL;
+
+        if (has_guest(node, *id) || !is_due(node, seen, *id))
+            continue;
+        told("domain", *id,
+             hypervisor->power_off(hypervisor, *id, &error) &&
+                 hypervisor->remove(hypervisor, *id, &error),
+             error);
+    }
+}
+
+/* The taps that guests claim, by name. */
+static GHashTable *
+claimed_taps(VirgaNode *node)
+{
+    GHashTable *taps = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    GHashTableIter iter;
+    gpointer value;
+
+    g_mutex_lock(&node->lock);
+    g_hash_table_iter_init(&iter, node->guests);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        GPtrArray *ports = ((Guest *) value)->wish->record->ports;
+
+        for (guint i = 0; i < ports->len; i++)
+            g_hash_table_add(taps, virga_network_tap_name(
+                                       node->network, ((VirgaGuestPort *) ports->pdata[i])->id));
+    }
+    g_mutex_unlock(&node->lock);
+    return taps;
+}
+
+static bool
+has_vpc(VirgaNode *node, const char *id)
+{
+    bool has;
+
+    g_mutex_lock(&node->lock);
+    has = g_hash_table_contains(node->vpcs, id);
+    g_mutex_unlock(&node->lock);
+    return has;
+}
+
+static void
+collect_network(VirgaNode *node, GHashTable *seen)
+{
+    g_autoptr(VirgaNetworkInventory) inventory = virga_network_list(node->network, NULL);
+    g_autoptr(GHashTable) taps = claimed_taps(node);
+
+    for (guint i = 0; inventory && i < inventory->taps->len; i++) {
+        const VirgaNetworkTap *tap = inventory->taps->pdata[i];
+        GError *error = NULL;
+
+        if (g_hash_table_contains(taps, tap->name) || !is_due(node, seen, tap->name))
+            continue;
+        told("tap", tap->name,
+             virga_network_tap_remove(node->network, tap->vpc_id, tap->name, &error), error);
+    }
+    for (char **id = inventory ? inventory->vpc_ids : NULL; id && *id; id++) {
+        GError *error = NULL;
+
+        if (!has_vpc(node, *id) && is_due(node, seen, *id))
+            told("vpc", *id, virga_network_remove(node->network, *id, &error), error);
+    }
+}
+
+static void
+collect_consoles(VirgaNode *node, GHashTable *seen)
+{
+    g_autoptr(GDir) directory = g_dir_open(node->console_directory, 0, NULL);
+    const char *name;
+
+    while (directory && (name = g_dir_read_name(directory))) {
+        g_autofree char *id = g_strndup(name, strcspn(name, "."));
+        g_autofree char *path = g_build_filename(node->console_directory, name, NULL);
+
+        if (!has_guest(node, id) && is_due(node, seen, name))
+            g_unlink(path);
+    }
+}
+
+void
+node_collect_garbage(VirgaNode *node)
+{
+    GHashTable *seen;
+    bool told_all;
+
+    g_mutex_lock(&node->lock);
+    told_all = node->told_all;
+    g_mutex_unlock(&node->lock);
+    if (!told_all)
+        return;
+    seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    collect_domains(node, seen);
+    collect_network(node, seen);
+    collect_consoles(node, seen);
+    g_hash_table_unref(node->garbage); /* what is claimed again starts anew */
+    node->garbage = seen;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Disk images of others become snapshots of ours.
+ *
+ * The bytes are hostile.  Their format is told by our own look at the first bytes, never by
+ * probing; what would make qemu-img open another file (a backing file, a data file, an extent) is
+ * refused before it runs, and it runs with limits as the unprivileged user that we are. */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+#define VIRGA_IMPORT_HEAD_BYTES 1024 /* are enough for virga_import_format() */
+
+/* The name that qemu-img has for an image which begins with 'head': "raw", "qcow2" or "vmdk".
+ * Pure; any bytes may come.  Noun "disk image": INVALID for what is no disk image or refers to other
+ * files, UNSUPPORTED for formats and features that are not taken.  NULL with an error. */
+const char *virga_import_format(const guint8 *head, gsize length, GError **error);
+
+typedef struct {
+    gint64 virtual_bytes, file_bytes; /* of the disk, of the snapshot's file */
+    char source_sha256[65], sha256[65];
+} VirgaImport;
+
+/* Makes the qcow2 file 'into' of the image that 'fd' is open for, durable when this returns; the
+ * caller renames it.  On failure there is no file.  Noun "disk image": INVALID, UNSUPPORTED as
+ * above, CAPACITY when the store's disk is full, INTERNAL. */
+bool virga_import_convert(int fd, const char *into, VirgaImport *ret, GError **error);
+
+/* The SHA-256 of an open file's bytes from its start, in hex. */
+bool virga_file_sha256(int fd, char hex[static 65], GError **error);

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is on this host and nothing claims, or is claimed and not counted.
+ *
+ * Both sides are looked at twice, some seconds apart, and only what is found both times counts:
+ * a guest that was being made or taken away during one look is no leak. */
+#include "doctor.h"
+
+#include "core/error.h"
+#include "core/process.h"
+#include "network/driver.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define CALL_MS      30000
+#define PROGRAM_MS   30000
+#define LOOKS        3
+#define LOOK_AGAIN_S 4
+
+typedef struct {
+    Cli *cli;
+    char *host_id;
+    const char *tag;
+    JsonObject *claims;
+    GHashTable *instances, *volumes, *snapshots, *bases, *namespaces, *taps, *veths;
+    GPtrArray *leaks;
+} Look;
+
+static void G_GNUC_PRINTF(2, 3) add_leak(Look *look, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    g_ptr_array_add(look->leaks, g_strdup_vprintf(format, args));
+    va_end(args);
+}
+
+/* ---- what the database claims of this host ---- */
+
+static GHashTable *
+new_set(void)
+{
+    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+}
+
+static const char *
+last(const char *id, gsize digits)
+{
+    gsize length = strlen(id);
+
+    return length > digits ? id + length - digits : id;
+}
+
+static void
+read_claims(Look *look)
+{
+    JsonObject *claims = look->claims;
+
+    for (guint i = 0; i < cli_length(claims, "instances"); i++) {
+        JsonObject *instance = cli_element(claims, "instances", i);
+        const char *vpc = cli_text(instance, "vpc");
+
+        if (g_strcmp0(cli_text(instance, "host"), look->host_id) != 0)
+            continue;
+        g_hash_table_add(look->instances, g_strdup(cli_text(instance, "id")));
+        g_hash_table_add(look->namespaces, g_strdup_printf("virga-%s-%s", look->tag, vpc));
+        g_hash_table_add(look->veths,
+                         g_strdup_printf("u%s%s", look->tag, last(vpc, VIRGA_TAP_SIZE - 1 - 4)));
+    }
+    for (guint i = 0; i < cli_length(claims, "interfaces"); i++) {
+        JsonObject *interface = cli_element(claims, "interfaces", i);
+
+        if (g_strcmp0(cli_text(interface, "host"), look->host_id) == 0)
+            g_hash_table_add(look->taps, g_strdup_printf("v%s%s", look->tag,
+                                                         last(cli_text(interface, "id"),
+                                                              VIRGA_TAP_SIZE - 1 - 4)));
+    }
+    for (guint i = 0; i < cli_length(claims, "volumes"); i++) {
+        JsonObject *volume = cli_element(claims, "volumes", i);
+
+        if (g_strcmp0(cli_text(volume, "host"), look->host_id) != 0)
+            continue;
+        g_hash_table_add(look->volumes, g_strdup(cli_text(volume, "id")));
+        g_hash_table_add(look->bases, g_strdup(cli_text(volume, "snapshot")));
+    }
+    for (guint i = 0; i < cli_length(claims, "snapshots"); i++) {
+        JsonObject *snapshot = cli_element(claims, "snapshots", i);
+
+        g_hash_table_add(look->snapshots, g_strdup(cli_text(snapshot, "id")));
+        g_hash_table_add(look->bases, g_strdup(cli_text(snapshot, "id")));
+    }
+}
+
+/* ---- the world ---- */
+
+/* Files of a directory that are called ID.suffix, and others, which nobody should have left. */
+static void
+check_files(Look *look, const char *relative, const char *suffix, GHashTable *claimed,
+            const char *what)
+{
+    g_autofree char *directory = cli_path(look->cli, relative);
+    g_autoptr(GDir) files = g_dir_open(directory, 0, NULL);
+    const char *name;
+
+    while (files && (name = g_dir_read_name(files))) {
+        g_autofree char *id = g_strdup(name);
+
+        if (g_str_has_suffix(name, suffix))
+            id[strlen(name) - strlen(suffix)] = '\0';
+        if (!g_hash_table_contains(claimed, id))
+            add_leak(look, "%s \"%s/%s\"", what, directory, name);
+    }
+}
+
+static void
+check_store(Look *look)
+{
+    GHashTableIter at;
+    gpointer id;
+
+    check_files(look, "store", ".qcow2", look->snapshots, "file of no snapshot");
+    g_hash_table_iter_init(&at, look->snapshots);
+    while (g_hash_table_iter_next(&at, &id, NULL)) {
+        g_autofree char *path = g_strdup_printf("%s/store/%s.qcow2", look->cli->state, (char *) id);
+
+        if (access(path, F_OK) != 0)
+            add_leak(look, "snapshot %s has lost its file \"%s\"", (char *) id, path);
+    }
+}
+
+static void
+check_lines(Look *look, const char *text, const char *prefix, GHashTable *claimed, const char *what)
+{
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+    for (char **line = lines; *line; line++) {
+        g_strstrip(*line);
+        (*line)[strcspn(*line, " @:")] = '\0';
+        if (g_str_has_prefix(*line, prefix) && **line && !g_hash_table_contains(claimed, *line))
+            add_leak(look, "%s %s", what, *line);
+    }
+}
+
+static bool
+check_domains(Look *look, GError **error)
+{
+    const char *own = virga_config_text(look->cli->config, "node", "libvirt-uri");
+    g_autofree char *uri =
+        *own ? g_strdup(own)
+             : g_strdup_printf("qemu+unix:///system?socket=%s/libvirt/run/libvirt-sock",
+                               look->cli->state);
+    const char *argv[] = { "virsh", "-q", "-c", uri, "list", "--all", "--name", NULL };
+    g_autofree char *text = NULL;
+
+    if (!g_str_equal(virga_config_text(look->cli->config, "node", "driver"), "libvirt"))
+        return true;
+    if (!virga_process_run(argv, NULL, PROGRAM_MS, &text, error))
+        return false;
+    check_lines(look, text, "i-", look->instances, "domain");
+    return true;
+}
+
+static bool
+check_network(Look *look, GError **error)
+{
+    g_autofree char *namespace_prefix = g_strdup_printf("virga-%s-", look->tag);
+    g_autofree char *tap_prefix = g_strdup_printf("v%s", look->tag);
+    g_autofree char *veth_prefix = g_strdup_printf("u%s", look->tag);
+    g_autoptr(GDir) namespaces = g_dir_open("/run/netns", 0, NULL);
+    const char *links[] = { "ip", "-o", "link", "show", NULL };
+    g_autofree char *link_text = NULL;
+    g_auto(GStrv) words = NULL;
+    const char *name;
+
+    while (namespaces && (name = g_dir_read_name(namespaces))) {
+        const char *inside[] = { "ip", "-n", name, "-o", "link", "show", NULL };
+        g_autofree char *text = NULL;
+
+        if (!g_str_has_prefix(name, namespace_prefix))
+            continue;
+        if (!g_hash_table_contains(look->namespaces, name))
+            add_leak(look, "network namespace %s", name);
+        else if (virga_process_run(inside, NULL, PROGRAM_MS, &text, NULL)) {
+            g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+            for (char **line = lines; *line; line++) {
+                const char *colon = strchr(*line, ':');
+
+                if (colon)
+                    check_lines(look, colon + 1, tap_prefix, look->taps, "tap");
+            }
+        }
+    }
+    if (!virga_process_run(links, NULL, PROGRAM_MS, &link_text, error))
+        return false;
+    words = g_strsplit(link_text, "\n", -1);
+    for (char **line = words; *line; line++) {
+        const char *colon = strchr(*line, ':');
+
+        if (!colon)
+            continue;
+        check_lines(look, colon + 1, tap_prefix, look->taps, "tap");
+        check_lines(look, colon + 1, veth_prefix, look->veths, "link");
+    }
+    return true;
+}
+
+/* ---- the database against itself ---- */
+
+static void
+check_counts(Look *look)
+{
+    JsonObject *claims = look->claims;
+
+    for (guint i = 0; i < cli_length(claims, "hosts"); i++) {
+        JsonObject *host = cli_element(claims, "hosts", i);
+
+        if (cli_int(host, "vcpus_claimed") != cli_int(host, "vcpus_sum") ||
+            cli_int(host, "memory_claimed_mib") != cli_int(host, "memory_sum_mib"))
+            add_leak(look,
+                     "host %s: %" G_GINT64_FORMAT " vCPUs and %" G_GINT64_FORMAT
+                     " MiB are claimed, its instances have %" G_GINT64_FORMAT
+                     " and %" G_GINT64_FORMAT,
+                     cli_text(host, "name"), cli_int(host, "vcpus_claimed"),
+                     cli_int(host, "memory_claimed_mib"), cli_int(host, "vcpus_sum"),
+                     cli_int(host, "memory_sum_mib"));
+    }
+    for (guint i = 0; i < cli_length(claims, "broken"); i++)
+        add_leak(look, "%s",
+                 json_array_get_string_element(json_object_get_array_member(claims, "broken"), i));
+}
+
+/* ---- one look ---- */
+
+static void
+look_done(Look *look)
+{
+    GHashTable *sets[] = { look->instances,  look->volumes, look->snapshots, look->bases,
+                           look->namespaces, look->taps,    look->veths };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(sets); i++)
+        g_hash_table_unref(sets[i]);
+    g_free(look->host_id);
+}
+
+/* The leaks that are seen now, the caller's. */
+static GPtrArray *
+look_once(Cli *cli, GError **error)
+{
+    g_autofree char *id_path = cli_path(cli, "node/host-id");
+    g_autoptr(JsonNode) answer = cli_call(cli, "GET", "/operator/v1/claims", NULL, CALL_MS, error);
+    g_autoptr(GPtrArray) leaks = g_ptr_array_new_with_free_func(g_free);
+    Look look = { .cli = cli, .tag = virga_config_tag(cli->config), .leaks = leaks };
+    bool done;
+
+    if (!answer)
+        return NULL;
+    look.claims = json_node_get_object(answer);
+    look.instances = new_set();
+    look.volumes = new_set();
+    look.snapshots = new_set();
+    look.bases = new_set();
+    look.namespaces = new_set();
+    look.taps = new_set();
+    look.veths = new_set();
+    if (g_file_get_contents(id_path, &look.host_id, NULL, NULL))
+        g_strstrip(look.host_id);
+    read_claims(&look);
+    done = check_domains(&look, error) && check_network(&look, error);
+    check_files(&look, "node/volumes", ".qcow2", look.volumes, "file of no volume");
+    check_files(&look, "node/images", ".qcow2", look.bases, "base image of no snapshot");
+    check_files(&look, "node/console", ".log", look.instances, "console of no instance");
+    check_store(&look);
+    check_counts(&look);
+    look_done(&look);
+    return done ? g_steal_pointer(&leaks) : NULL;
+}
+
+static GPtrArray *
+in_both(const GPtrArray *before, const GPtrArray *now)
+{
+    GPtrArray *both = g_ptr_array_new_with_free_func(g_free);
+
+    for (guint i = 0; i < now->len; i++)
+        if (g_ptr_array_find_with_equal_func((GPtrArray *) before, now->pdata[i], g_str_equal,
+                                             NULL))
+            g_ptr_array_add(both, g_strdup(now->pdata[i]));
+    return both;
+}
+
+int
+doctor_leaks(Cli *cli, GError **error)
+{
+    g_autoptr(GPtrArray) leaks = look_once(cli, error);
+
+    for (int i = 1; leaks && leaks->len && i < LOOKS; i++) {
+        g_autoptr(GPtrArray) before = g_steal_pointer(&leaks), now = NULL;
+
+        g_usleep(LOOK_AGAIN_S * G_USEC_PER_SEC);
+        now = look_once(cli, error);
+        leaks = now ? in_both(before, now) : NULL;
+    }
+    for (guint i = 0; leaks && i < leaks->len; i++)
+        g_print("leak: %s\n", (char *) leaks->pdata[i]);
+    return leaks ? (int) leaks->len : -1;
+}
