@@ -16,13 +16,13 @@
 /* One statement each, not one with "$2 IS NULL OR": a prepared statement keeps its plan. */
 static const char sql_list[] =
     "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.account_id = $1 AND " VISIBLE
-    " ORDER BY i.id";
+    " ORDER BY i.id COLLATE \"C\"";
 static const char sql_list_ids[] =
     "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.account_id = $1 AND i.id = ANY ($2)"
-    " AND ($3::text IS NULL OR i.reservation_id = $3) AND " VISIBLE " ORDER BY i.id";
+    " AND ($3::text IS NULL OR i.reservation_id = $3) AND " VISIBLE " ORDER BY i.id COLLATE \"C\"";
 static const char sql_list_reservation[] =
     "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.reservation_id = $2 AND i.account_id = $1"
-    " AND " VISIBLE " ORDER BY i.id";
+    " AND " VISIBLE " ORDER BY i.id COLLATE \"C\"";
 static const char sql_lock[] =
     "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.account_id = $1 AND i.id = ANY ($2)"
     " AND " VISIBLE " ORDER BY i.id FOR UPDATE";

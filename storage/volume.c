@@ -20,14 +20,15 @@ static const char sql_attach[] =
                          "a.attached") " FROM volume v"
 
 /* One statement each: a prepared statement keeps its plan. */
-static const char sql_list[] = VOLUME_SELECT
-    " LEFT JOIN volume_attachment a ON a.volume_id = v.id WHERE v.account_id = $1 ORDER BY v.id";
-static const char sql_list_ids[] = VOLUME_SELECT
-    " LEFT JOIN volume_attachment a ON a.volume_id = v.id WHERE v.account_id = $1"
-    " AND v.id = ANY ($2) AND ($3::text[] IS NULL OR a.instance_id = ANY ($3)) ORDER BY v.id";
+static const char sql_list[] = VOLUME_SELECT " LEFT JOIN volume_attachment a ON a.volume_id = v.id "
+                                             "WHERE v.account_id = $1 ORDER BY v.id COLLATE \"C\"";
+static const char sql_list_ids[] =
+    VOLUME_SELECT " LEFT JOIN volume_attachment a ON a.volume_id = v.id WHERE v.account_id = $1"
+                  " AND v.id = ANY ($2) AND ($3::text[] IS NULL OR a.instance_id = ANY ($3)) ORDER "
+                  "BY v.id COLLATE \"C\"";
 static const char sql_list_of[] =
     VOLUME_SELECT " JOIN volume_attachment a ON a.volume_id = v.id WHERE a.instance_id = ANY ($2)"
-                  " AND v.account_id = $1 ORDER BY v.id";
+                  " AND v.account_id = $1 ORDER BY v.id COLLATE \"C\"";
 static const char sql_made[] = "UPDATE volume SET made = true WHERE id = $1 AND NOT made";
 static const char sql_lost[] = "UPDATE volume SET lost = true WHERE id = $1 AND NOT lost";
 static const char sql_delete[] =

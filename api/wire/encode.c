@@ -110,9 +110,49 @@ empty_element(GString *out, const char *name)
     append_tag(out, "<", name, "/>");
 }
 
+/* True if none of the characters needs another form in XML, nor a look at its encoding. */
+static bool
+is_plain(const char *text, gsize length)
+{
+    for (gsize i = 0; i < length; i++) {
+        guchar c = (guchar) text[i];
+
+        if (c < 0x20 || c > 0x7e || c == '<' || c == '>' || c == '&' || c == '"')
+            return false;
+    }
+    return true;
+}
+
+/* <NAME>TEXT</NAME> at one go: most of an answer is made here. */
+static void
+plain_element(GString *out, const char *name, const char *text, gsize length)
+{
+    gsize name_length = strlen(name), start = out->len;
+    char *at;
+
+    g_string_set_size(out, start + 2 * name_length + length + strlen("<></>"));
+    at = out->str + start;
+    *at++ = '<';
+    memcpy(at, name, name_length);
+    at += name_length;
+    *at++ = '>';
+    memcpy(at, text, length);
+    at += length;
+    *at++ = '<';
+    *at++ = '/';
+    memcpy(at, name, name_length);
+    at[name_length] = '>';
+}
+
 static void
 text_element(GString *out, const char *name, const char *text)
 {
+    gsize length = strlen(text);
+
+    if (is_plain(text, length)) {
+        plain_element(out, name, text, length);
+        return;
+    }
     open_element(out, name);
     virga_wire_append_escaped(out, text);
     close_element(out, name);
@@ -148,12 +188,10 @@ encode_scalar(GString *out, const char *name, const VirgaWireShape *shape, const
     text = virga_wire_scalar_text(shape->type, value, buffer);
     if (!text)
         return;
-    open_element(out, name);
     if (text == buffer || shape->type != VIRGA_WIRE_STRING)
-        g_string_append(out, text);
+        plain_element(out, name, text, strlen(text));
     else
-        virga_wire_append_escaped(out, text);
-    close_element(out, name);
+        text_element(out, name, text);
 }
 
 static void

@@ -45,12 +45,12 @@ lookup(const char *id, VirgaArena *arena, VirgaIdentity *ret_identity, gpointer 
 {
     for (size_t i = 0; i < G_N_ELEMENTS(accounts); i++)
         if (g_str_equal(id, accounts[i].key_id)) {
-            *ret_identity = (VirgaIdentity){ .secret = SECRET,
-                                             .account_id = accounts[i].account_id,
-                                             .principal_arn = virga_arena_printf(
-                                                 arena, "arn:aws:iam::%s:root",
-                                                 accounts[i].account_id),
-                                             .user_id = accounts[i].account_id };
+            *ret_identity =
+                (VirgaIdentity){ .secret = SECRET,
+                                 .account_id = accounts[i].account_id,
+                                 .principal_arn = virga_arena_printf(arena, "arn:aws:iam::%s:root",
+                                                                     accounts[i].account_id),
+                                 .user_id = accounts[i].account_id };
             return true;
         }
     return virga_fail(error, "access key", VIRGA_ERROR_NOT_FOUND, "no key \"%s\"", id);

@@ -4,10 +4,15 @@ import contextlib
 import shutil
 import subprocess
 import tempfile
+import urllib.error
+import urllib.parse
 import urllib.request
 
 import boto3
+import botocore.auth
+import botocore.awsrequest
 import botocore.config
+import botocore.credentials
 import botocore.exceptions
 import pytest
 
@@ -35,6 +40,24 @@ class Cloud:
                             config=botocore.config.Config(retries={"max_attempts": 0},
                                                           max_pool_connections=32))
 
+    def signed(self, parameters, key=KEYS[0]):
+        """A signed request with these parameters, as body and headers."""
+        request = botocore.awsrequest.AWSRequest(
+            "POST", self.url + "/", {"Content-Type": "application/x-www-form-urlencoded"},
+            urllib.parse.urlencode(dict({"Version": "2016-11-15"}, **parameters)))
+        botocore.auth.SigV4Auth(botocore.credentials.Credentials(key, "secret"), "ec2",
+                                "us-east-1").add_auth(request)
+        return request.body, dict(request.headers)
+
+    def raw(self, parameters):
+        """The XML of a call with parameters that Debian's botocore does not know."""
+        request = urllib.request.Request(self.url + "/", *self.signed(parameters), method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+
     def control(self, action, body=""):
         request = urllib.request.Request(self.url + "/control/" + action, body.encode(),
                                          method="POST")
@@ -44,7 +67,7 @@ class Cloud:
     def settle(self):
         self.control("settle")
 
-    def host(self, vcpus=1000, memory_mib=1 << 20, name="host-1"):
+    def host(self, vcpus=100000, memory_mib=1 << 20, name="host-1"):
         self.control("host", "%s %d %d" % (name, vcpus, memory_mib))
 
     def close(self):

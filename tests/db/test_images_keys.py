@@ -15,13 +15,8 @@ def device(**ebs):
 
 def test_register(cloud):
     ec2 = cloud.ec2
-    one = ec2.register_image(
-        Name="Debian 12 (test)", Description="d", BootMode="uefi", ImdsSupport="v2.0",
-        BlockDeviceMappings=device(VolumeSize=5, VolumeType="gp3"),
-        TagSpecifications=[{"ResourceType": "image", "Tags": [{"Key": "k", "Value": "v"}]}]
-        if False else []) if False else ec2.register_image(
-        Name="Debian 12 (test)", Description="d", BootMode="uefi",
-        BlockDeviceMappings=device(VolumeSize=5, VolumeType="gp3"))
+    one = ec2.register_image(Name="Debian 12 (test)", Description="d", BootMode="uefi",
+                             BlockDeviceMappings=device(VolumeSize=5, VolumeType="gp3"))
     image = ec2.describe_images(ImageIds=[one["ImageId"]])["Images"][0]
     assert image["Name"] == "Debian 12 (test)" and image["Description"] == "d"
     assert image["BootMode"] == "uefi" and image["State"] == "available"
@@ -41,8 +36,27 @@ def test_register(cloud):
         ec2.deregister_image(ImageId=one["ImageId"])
 
 
+def test_newer_parameters(cloud):
+    answer = cloud.raw({"Action": "RegisterImage", "Name": "tagged", "ImdsSupport": "v2.0",
+                        "BlockDeviceMapping.1.DeviceName": "/dev/sda1",
+                        "BlockDeviceMapping.1.Ebs.SnapshotId": IMAGE_SNAPSHOT,
+                        "TagSpecification.1.ResourceType": "image",
+                        "TagSpecification.1.Tag.1.Key": "k",
+                        "TagSpecification.1.Tag.1.Value": "v"})
+    assert "<imageId>ami-" in answer
+    image = cloud.ec2.describe_images()["Images"][0]
+    assert image["Tags"] == [{"Key": "k", "Value": "v"}]
+    launched = cloud.ec2.run_instances(ImageId=image["ImageId"], InstanceType="t3.micro",
+                                       MinCount=1, MaxCount=1)["Instances"][0]
+    assert launched["MetadataOptions"]["HttpTokens"] == "required"
+    assert launched["MetadataOptions"]["HttpPutResponseHopLimit"] == 2
+    assert "<Code>UnsupportedOperation</Code>" in cloud.raw(
+        {"Action": "RegisterImage", "Name": "tpm", "TpmSupport": "v2.0",
+         "BlockDeviceMapping.1.DeviceName": "/dev/sda1",
+         "BlockDeviceMapping.1.Ebs.SnapshotId": IMAGE_SNAPSHOT})
+
+
 @pytest.mark.parametrize("options, code, text", [
-    ({"Name": "x"}, "InvalidAMIName.Malformed", ""),
     ({"Name": "a#b"}, "InvalidAMIName.Malformed", ""),
     ({"BlockDeviceMappings": []}, "InvalidParameterValue", "root device"),
     ({"BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {
@@ -87,7 +101,8 @@ def test_owners(cloud, image):
         names(cloud.ec2, Owners=["me"])
     for n in range(5):
         cloud.ec2.register_image(Name="more-%d" % n, BlockDeviceMappings=device())
-    assert len(cloud.ec2.describe_images(MaxResults=4)["Images"]) == 4
+    page = cloud.raw({"Action": "DescribeImages", "MaxResults": "4"})
+    assert page.count("<imageId>") == 4 and "<nextToken>" in page
     snapshots = cloud.ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
     assert [s["SnapshotId"] for s in snapshots] == [IMAGE_SNAPSHOT]
     assert snapshots[0]["State"] == "completed" and snapshots[0]["VolumeSize"] == 2

@@ -158,7 +158,6 @@ def test_filters(cloud, launch):
     assert only("network-interface.addresses.private-ip-address", a["PrivateIpAddress"]) == {a_id}
     assert only("network-interface.attachment.instance-owner-id", "000000000001") == both
     assert only("instance.group-name", "default") == both
-    assert only("group-name-that-is-none") if False else True
     assert only("owner-id", "000000000002") == set()
     assert only("availability-zone", "us-east-1a") == both
     assert only("vpc-id", a["VpcId"]) == both

@@ -70,7 +70,7 @@ char *virga_rows_dup(const VirgaRows *rows, VirgaArena *arena, int row, int colu
 char **virga_rows_array(const VirgaRows *rows, int row, int column); /* text[]; caller frees */
 
 /* What a column of times looks like in a SELECT, for virga_rows_time(). */
-#define VIRGA_SQL_TIME(column) "(extract(epoch FROM " column ") * 1000000)::bigint"
+#define VIRGA_SQL_TIME(column) "(date_part('epoch', " column ") * 1000000)::bigint"
 
 /* Calls 'notify' (in a thread of the listener) for every NOTIFY on 'channels', and with a NULL
  * payload whenever notifications may have been missed: at the start and after a reconnection. */
