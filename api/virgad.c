@@ -2,12 +2,12 @@
 /* virgad: the controller.  Serves the AWS dialect on TCP, hosts and operators on a Unix socket.
  * Any number may run on one database; each is as good as another. */
 #include "api/edge.h"
+#include "api/key-cache.h"
 #include "api/node-api.h"
 #include "api/operator.h"
 #include "api/services.h"
 
 #include "compute/instance.h"
-#include "core/account.h"
 #include "core/error.h"
 #include "core/limits.h"
 #include "core/log.h"
@@ -18,15 +18,17 @@
 
 #include <glib-unix.h>
 #include <gnutls/crypto.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define SWEEP_S           15
-#define DRAIN_MS          3000
-#define DATABASE_PATIENCE 60 /* seconds until a database that does not answer ends the start */
-#define PAGE_SECRET       "pages"
-#define UPLOAD_PREFIX     "/operator/v1/"
+#define SWEEP_S            15
+#define DRAIN_MS           3000
+#define DATABASE_PATIENCE  60 /* seconds until a database that does not answer ends the start */
+#define PAGE_SECRET        "pages"
+#define UPLOAD_PREFIX      "/operator/v1/"
+#define MALLOC_LARGE_BYTES (256 << 10)
 
 static const char sql_secret_add[] =
     "INSERT INTO secret (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING";
@@ -35,6 +37,7 @@ static const char sql_secret[] = "SELECT value FROM secret WHERE name = $1";
 typedef struct {
     VirgaServices services;
     VirgaEdge *edge;
+    VirgaKeyCache *keys;
     VirgaNodeApi *node_api;
     VirgaHttpServer *tcp, *local;
     VirgaDbListener *listener;
@@ -132,25 +135,6 @@ load_pager(Virgad *virgad, GError **error)
     return virga_txn_commit(txn, error);
 }
 
-static bool
-find_key(const char *access_key_id, VirgaArena *arena, VirgaIdentity *ret_identity,
-         gpointer user_data, GError **error)
-{
-    VirgaServices *services = user_data;
-    g_autoptr(VirgaTxn) txn = virga_db_read(services->db, error);
-    VirgaAccessKey *key;
-
-    if (!txn || !virga_account_key_find(txn, arena, access_key_id, &key, error))
-        return false;
-    if (!key->active)
-        return virga_fail(error, "access key", VIRGA_ERROR_NOT_FOUND, "the key is not active");
-    *ret_identity = (VirgaIdentity){ .secret = key->secret,
-                                     .account_id = key->account_id,
-                                     .principal_arn = key->principal,
-                                     .user_id = key->user_id };
-    return true;
-}
-
 /* ---- hints and the regular look ---- */
 
 static void
@@ -158,6 +142,10 @@ on_notification(const char *channel, const char *payload, gpointer data)
 {
     Virgad *virgad = data;
 
+    if (!channel || g_str_equal(channel, "virga_key"))
+        virga_key_cache_flush(virgad->keys);
+    if (g_strcmp0(channel, "virga_key") == 0)
+        return;
     /* A VPC's hosts are known to the database alone: all that wait look. */
     virga_node_api_wake(virgad->node_api, g_strcmp0(channel, "virga_host") == 0 ? payload : NULL);
 }
@@ -248,14 +236,13 @@ serve_local(Virgad *virgad, GError **error)
 static bool
 start(Virgad *virgad, GError **error)
 {
-    static const char *const channels[] = { "virga_host", "virga_vpc", NULL };
+    static const char *const channels[] = { "virga_host", "virga_vpc", "virga_key", NULL };
     VirgaServices *services = &virgad->services;
     g_autofree char *dsn = make_dsn(services->config);
     VirgaEdgeOptions options = {
         .region = services->region,
         .any_region = virga_config_bool(services->config, "cloud", "any-region"),
-        .lookup = find_key,
-        .lookup_data = services,
+        .lookup = virga_key_cache_find,
         .services = services,
     };
 
@@ -263,6 +250,8 @@ start(Virgad *virgad, GError **error)
         virga_db_new(dsn, (unsigned) virga_config_int(services->config, "database", "connections"));
     if (!await_database(virgad, error) || !load_pager(virgad, error))
         return false;
+    virgad->keys = virga_key_cache_new(services->db);
+    options.lookup_data = virgad->keys;
     options.db = services->db;
     virgad->edge = virga_edge_new(&options);
     virga_edge_add(virgad->edge, &ec2_service);
@@ -290,6 +279,7 @@ stop(Virgad *virgad)
     if (virgad->local)
         virga_http_server_stop(virgad->local, DRAIN_MS);
     g_clear_pointer(&virgad->edge, virga_edge_free);
+    g_clear_pointer(&virgad->keys, virga_key_cache_free);
     g_clear_pointer(&virgad->services.pager, virga_pager_free);
     g_clear_pointer(&virgad->services.db, virga_db_free);
 }
@@ -357,6 +347,10 @@ main(int argc, char **argv)
         g_printerr("virgad: %s\n", error->message);
         return 1;
     }
+    /* Large answers go back to the system: without these, each worker's heap keeps its largest. */
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, MALLOC_LARGE_BYTES);
+    mallopt(M_TRIM_THRESHOLD, 2 * MALLOC_LARGE_BYTES);
     umask(0077);
     signal(SIGPIPE, SIG_IGN);
     virga_log_init("virgad", virga_config_bool(config, "api", "debug"));

@@ -18,6 +18,12 @@ CREATE TABLE access_key (
     created    timestamptz NOT NULL DEFAULT now()
 );
 
+-- Replicas keep keys in memory: whoever changes one tells them.
+CREATE FUNCTION notify_key() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_notify('virga_key', ''); RETURN NULL; END $$;
+CREATE TRIGGER access_key_changed AFTER UPDATE OR DELETE ON access_key
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_key();
+
 -- Keys that the replicas share, such as the one that signs pagination tokens.
 CREATE TABLE secret (
     name  text PRIMARY KEY,

@@ -48,7 +48,7 @@ test_defaults(Folder *folder, gconstpointer data)
     g_assert_cmpstr(virga_config_text(config, "database", "dsn"), ==, "");
     g_assert_cmpint(virga_config_int(config, "database", "connections"), ==, 10);
     g_assert_true(virga_config_bool(config, "cloud", "any-region"));
-    g_assert_cmpfloat(virga_config_real(config, "node", "vcpu-overcommit"), ==, 4.0);
+    g_assert_cmpfloat(virga_config_real(config, "node", "vcpu-overcommit"), ==, 8.0);
     types = virga_config_instance_types(config);
     g_assert_cmpuint(g_strv_length(types), ==, 0);
     g_assert_cmpstr(virga_config_state(config), ==, folder->directory);
