@@ -71,6 +71,66 @@ find_key(Launch *launch, GError **error)
 }
 
 static bool
+find_hosts(Launch *launch, GError **error)
+{
+    VirgaHost *hosts;
+
+    if (!virga_host_list(launch->txn, launch->arena, &hosts, &launch->host_count, error))
+        return false;
+    launch->hosts = virga_host_places(launch->arena, hosts, launch->host_count);
+    return true;
+}
+
+static VirgaPlaceRequest
+place_request(const Launch *launch, const char *zone)
+{
+    return (VirgaPlaceRequest){ .zone = zone,
+                                .vcpus = launch->type->vcpus,
+                                .memory_mib = launch->type->memory_mib,
+                                .disk_gib = 1 };
+}
+
+/* How well a launch would go in a zone: 2 there is room, 1 there are hosts, 0 there are none. */
+static int
+rank_zone(const Launch *launch, const char *zone)
+{
+    VirgaPlaceRequest request = place_request(launch, zone);
+
+    if (virga_place(&request, launch->hosts, launch->host_count))
+        return 2;
+    for (size_t i = 0; i < launch->host_count; i++)
+        if (g_str_equal(launch->hosts[i].zone, zone))
+            return 1;
+    return 0;
+}
+
+/* The default subnet in the best zone; among equals, the one with the most free addresses. */
+static const VirgaSubnet *
+choose_subnet(Launch *launch, GError **error)
+{
+    const VirgaSubnet *best = NULL;
+    VirgaSubnet *subnets;
+    int best_rank = -1;
+    size_t count;
+
+    if (!virga_subnet_list(launch->txn, launch->arena, launch->spec->account_id, NULL, &subnets,
+                           &count, error))
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        int rank = subnets[i].is_default ? rank_zone(launch, subnets[i].zone) : -1;
+
+        if (rank > best_rank ||
+            (rank == best_rank && best && subnets[i].free_addresses > best->free_addresses)) {
+            best = &subnets[i];
+            best_rank = rank;
+        }
+    }
+    if (!best)
+        virga_fail(error, "subnet", VIRGA_ERROR_NOT_FOUND, "No default subnet in any zone");
+    return best;
+}
+
+static bool
 find_subnet(Launch *launch, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
@@ -78,7 +138,9 @@ find_subnet(Launch *launch, GError **error)
     launch->subnet =
         spec->subnet_id
             ? virga_subnet_get(launch->txn, launch->arena, spec->account_id, spec->subnet_id, error)
-            : virga_subnet_default(launch->txn, launch->arena, spec->account_id, spec->zone, error);
+        : spec->zone
+            ? virga_subnet_default(launch->txn, launch->arena, spec->account_id, spec->zone, error)
+            : choose_subnet(launch, error);
     if (!launch->subnet)
         return false;
     if (spec->zone && !g_str_equal(spec->zone, launch->subnet->zone))
@@ -245,32 +307,12 @@ find_disks(Launch *launch, GError **error)
     return true;
 }
 
-static bool
-find_hosts(Launch *launch, GError **error)
-{
-    VirgaHost *hosts;
-
-    if (!virga_host_list(launch->txn, launch->arena, &hosts, &launch->host_count, error))
-        return false;
-    launch->hosts = virga_host_places(launch->arena, hosts, launch->host_count);
-    return true;
-}
-
-static VirgaPlaceRequest
-place_request(const Launch *launch)
-{
-    return (VirgaPlaceRequest){ .zone = launch->subnet->zone,
-                                .vcpus = launch->type->vcpus,
-                                .memory_mib = launch->type->memory_mib,
-                                .disk_gib = 1 };
-}
-
 /* Chooses a host and claims its room.  'ret_host' NULL: no host has room, which is no error yet:
  * the call may be content with fewer instances. */
 static bool
 claim_host(Launch *launch, const char **ret_host, gint64 *ret_generation, GError **error)
 {
-    VirgaPlaceRequest request = place_request(launch);
+    VirgaPlaceRequest request = place_request(launch, launch->subnet->zone);
 
     *ret_host = NULL;
     for (int i = 0; i < CLAIMS_MAX; i++) {
@@ -435,14 +477,14 @@ look_up(Launch *launch, const VirgaConfig *config, GError **error)
                           "Invalid value '%s' for InstanceType.", spec->type);
     launch->image =
         virga_image_get(launch->txn, launch->arena, spec->account_id, spec->image_id, error);
-    return launch->image && find_key(launch, error) && find_subnet(launch, error) &&
-           find_groups(launch, error) && find_disks(launch, error) && find_hosts(launch, error);
+    return launch->image && find_key(launch, error) && find_hosts(launch, error) &&
+           find_subnet(launch, error) && find_groups(launch, error) && find_disks(launch, error);
 }
 
 static bool
 fail_capacity(const Launch *launch, GError **error)
 {
-    VirgaPlaceRequest request = place_request(launch);
+    VirgaPlaceRequest request = place_request(launch, launch->subnet->zone);
     g_autofree char *why = virga_place_explain(&request, launch->hosts, launch->host_count);
 
     return virga_fail(error, "instance", VIRGA_ERROR_CAPACITY,

@@ -101,6 +101,18 @@ note_reboot_locked(VirgaNode *node, Guest *guest)
     node->store_dirty = true;
 }
 
+/* A guest that boots anew needs no reboot that was asked for before. */
+static void
+note_boot(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
+{
+    g_mutex_lock(&node->lock);
+    if (want->reboots > MAX(guest->reboots_done, want->reboots_done)) {
+        guest->reboot_asked = want->reboots;
+        note_reboot_locked(node, guest);
+    }
+    g_mutex_unlock(&node->lock);
+}
+
 /* Reads the world.  What cannot be read cheaply (taps) is what this process did itself: after a
  * restart the idempotent step is simply taken again. */
 static bool
@@ -275,7 +287,10 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestS
     case VIRGA_GUEST_PREPARE_TAPS:
         return prepare_taps(node, guest, want, error);
     case VIRGA_GUEST_START:
-        return start(node, guest, want, error);
+        if (!start(node, guest, want, error))
+            return false;
+        note_boot(node, guest, want);
+        return true;
     case VIRGA_GUEST_PLUG:
         return plug(node, guest, want, error);
     case VIRGA_GUEST_RESUME:
@@ -442,8 +457,10 @@ end_work(VirgaNode *node, Guest *guest)
 static void
 make_appointment(Guest *guest)
 {
-    guest->wake_at = guest->reboot_asked ? guest->reboot_at + (REBOOT_GRACE_S + 1) * G_USEC_PER_SEC
-                                         : guest->asked_at + ASK_AGAIN_S * G_USEC_PER_SEC;
+    bool rebooting = guest->reboot_asked && guest->reboot_at > guest->asked_at;
+
+    guest->wake_at = rebooting ? guest->reboot_at + (REBOOT_GRACE_S + 1) * G_USEC_PER_SEC
+                               : guest->asked_at + ASK_AGAIN_S * G_USEC_PER_SEC;
 }
 
 static bool

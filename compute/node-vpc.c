@@ -108,22 +108,30 @@ is_empty_locked(VirgaNode *node, const char *vpc_id)
     return true;
 }
 
-/* The last guest has gone and the controller no longer sends a plan. */
+/* The last guest has gone and the controller no longer sends a plan.  Should a guest have come
+ * meanwhile, its launch finds that the plan is to be applied again. */
 static void
 drop(VirgaNode *node, Vpc *vpc)
 {
     g_autoptr(GError) error = NULL;
+    bool removed;
 
+    g_mutex_lock(&vpc->apply_lock);
     g_clear_pointer(&vpc->metadata, virga_metadata_server_free);
-    if (virga_network_remove(node->network, vpc->id, &error)) {
-        g_mutex_lock(&node->lock);
-        if (!vpc->wanted && !vpc->again)
-            g_hash_table_remove(node->vpcs, vpc->id);
-        node->store_dirty = true;
-        g_mutex_unlock(&node->lock);
+    removed = virga_network_remove(node->network, vpc->id, &error);
+    g_mutex_lock(&node->lock);
+    vpc->applied = 0;
+    g_mutex_unlock(&node->lock);
+    g_mutex_unlock(&vpc->apply_lock);
+    if (!removed) {
+        virga_notice("vpc", vpc->id, "could not remove: %s", error->message);
         return;
     }
-    virga_notice("vpc", vpc->id, "could not remove: %s", error->message);
+    g_mutex_lock(&node->lock);
+    if (!vpc->wanted && !vpc->again && !vpc->queued && !vpc->working)
+        g_hash_table_remove(node->vpcs, vpc->id);
+    node->store_dirty = true;
+    g_mutex_unlock(&node->lock);
 }
 
 void

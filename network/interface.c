@@ -21,8 +21,8 @@ typedef struct {
 
 static const char sql_insert[] =
     "INSERT INTO network_interface (id, account_id, vpc_id, subnet_id, zone, mac, address,"
-    " description, attachment_id, instance_id, device_index, delete_on_termination, attached)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7::inet, $8, $9, $10, $11, $12, now())"
+    " description, attachment_id, instance_id, device_index, delete_on_termination, attached,"
+    " wants_public) VALUES ($1, $2, $3, $4, $5, $6, $7::inet, $8, $9, $10, $11, $12, now(), $13)"
     " ON CONFLICT (subnet_id, address) DO NOTHING";
 static const char sql_free_address[] =
     "SELECT host(($2::cidr)::inet + n) FROM generate_series(4, $3::bigint - 2) n"
@@ -80,8 +80,7 @@ static const char sql_detach[] =
 static const char sql_set_check[] =
     "UPDATE network_interface SET source_dest_check = $2 WHERE instance_id = $1";
 static const char sql_wants_public[] =
-    "SELECT i.id, i.account_id FROM network_interface i JOIN subnet s ON s.id = i.subnet_id"
-    " WHERE i.instance_id = $1 AND i.device_index = 0 AND s.map_public"
+    "SELECT i.id, i.account_id FROM network_interface i WHERE i.instance_id = $1 AND i.wants_public"
     " AND NOT EXISTS (SELECT 1 FROM public_address p WHERE p.interface_id = i.id)";
 static const char sql_pool_fill[] =
     "INSERT INTO public_address (address) SELECT ($1::cidr)::inet + n"
@@ -107,10 +106,10 @@ try_address(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, const
     g_autofree char *mac = mac_of(id);
     g_autofree char *attachment = virga_id_new("eni-attach");
 
-    return virga_txn_run(txn, error, ret_inserted, sql_insert, "ssssssssssib", id, spec->account_id,
-                         spec->vpc_id, spec->subnet_id, spec->zone, mac, address,
+    return virga_txn_run(txn, error, ret_inserted, sql_insert, "ssssssssssibb", id,
+                         spec->account_id, spec->vpc_id, spec->subnet_id, spec->zone, mac, address,
                          spec->description ? spec->description : "", attachment, spec->instance_id,
-                         spec->device_index, spec->delete_on_termination);
+                         spec->device_index, spec->delete_on_termination, spec->public_address);
 }
 
 static bool

@@ -144,6 +144,7 @@ CREATE TABLE network_interface (
     address               inet NOT NULL,
     description           text NOT NULL DEFAULT '',
     source_dest_check     boolean NOT NULL DEFAULT true,
+    wants_public          boolean NOT NULL DEFAULT false, -- an address of the pool while it runs
     attachment_id         text UNIQUE,
     instance_id           text, -- of the attachment
     device_index          integer,

@@ -11,11 +11,10 @@
 
 #include <string.h>
 
-/* How many rows each table has, and the counters of hosts and VPCs: what a dry run must not move. */
+/* How many rows each table has, and what hosts and VPCs count: a dry run must not move it. */
 static char *
 whole_database(Cloud *cloud)
 {
-    cloud_run(cloud, "ANALYZE");
     return cloud_text(
         cloud, "SELECT string_agg(t.table_name || '=' || (xpath('/row/c/text()', query_to_xml("
                "'SELECT count(*) AS c FROM ' || quote_ident(t.table_name), true, true, '')))[1],"

@@ -565,6 +565,44 @@ test_reboot(void)
     end(host);
 }
 
+/* A guest that boots anew has been rebooted, however that came about: it is not reset later. */
+static void
+test_reboot_overtaken(void)
+{
+    g_autoptr(Host) host = host_new();
+
+    ask(host, "run");
+    finish(host);
+    host->reboots = 1;
+    host->hold_events = true;
+    ask(host, "run");
+    visit(host); /* asked, and it does not do it */
+    g_assert_cmpint(guest_of(host)->reboots_done, ==, 0);
+    host->reboots = 2; /* never even asked */
+    ask(host, "stop");
+    finish(host);
+    assert_stopped(host);
+    ask(host, "run");
+    finish(host);
+    assert_rebooted(host);
+    g_assert_cmpuint(host->rebooted, ==, 1);
+    end(host);
+}
+
+/* What somebody else switched off is started again. */
+static void
+test_killed(void)
+{
+    g_autoptr(Host) host = host_new();
+
+    ask(host, "run");
+    finish(host);
+    g_assert_true(host->hypervisor->power_off(host->hypervisor, GUEST, NULL));
+    finish(host);
+    assert_running(host);
+    end(host);
+}
+
 /* An older wish never overwrites a newer one. */
 static void
 test_generations(void)
@@ -621,6 +659,8 @@ main(int argc, char **argv)
     g_test_add_func("/node/off-by-guest", test_off_by_guest);
     g_test_add_func("/node/lost-disk", test_lost_disk);
     g_test_add_func("/node/reboot", test_reboot);
+    g_test_add_func("/node/reboot-overtaken", test_reboot_overtaken);
+    g_test_add_func("/node/killed", test_killed);
     g_test_add_func("/node/generations", test_generations);
     g_test_add_func("/node/given-up", test_refused_snapshot);
     g_test_add_func("/node/next-visit", test_next_visit);

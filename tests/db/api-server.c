@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The AWS dialect over a database, without daemons: what tests/db talks to.
+ *
+ *     api-server DSN STATE-DIRECTORY
+ *
+ * Prints its port.  Two accounts with fixed keys; one host that is made by POST /control/host
+ * (body: "ID VCPUS MEMORY-MIB") and does what it is told by POST /control/settle.  Ends with its
+ * standard input. */
+#include "api/edge.h"
+#include "api/services.h"
+#include "compute/host.h"
+#include "compute/instance.h"
+#include "core/error.h"
+#include "ec2.h"
+#include "network/interface.h"
+#include "network/vpc.h"
+#include "sts.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct {
+    const char *key_id, *account_id;
+} Account;
+
+static const Account accounts[] = {
+    { "AKIAVIRGATEST0000001", "000000000001" },
+    { "AKIAVIRGATEST0000002", "000000000002" },
+};
+#define SECRET "secret"
+
+static const char sql_account[] =
+    "INSERT INTO account (id, name) VALUES ($1, $1) ON CONFLICT DO NOTHING";
+static const char sql_guests[] =
+    "SELECT i.id, i.host_id, i.generation, i.wish, i.reboots,"
+    " (SELECT array_agg(a.volume_id) FROM volume_attachment a WHERE a.instance_id = i.id)"
+    " FROM instance i WHERE i.host_id IS NOT NULL ORDER BY i.id";
+
+static VirgaServices services;
+
+static bool
+lookup(const char *id, VirgaArena *arena, VirgaIdentity *ret_identity, gpointer user_data,
+       GError **error)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(accounts); i++)
+        if (g_str_equal(id, accounts[i].key_id)) {
+            *ret_identity = (VirgaIdentity){ .secret = SECRET,
+                                             .account_id = accounts[i].account_id,
+                                             .principal_arn = virga_arena_printf(
+                                                 arena, "arn:aws:iam::%s:root",
+                                                 accounts[i].account_id),
+                                             .user_id = accounts[i].account_id };
+            return true;
+        }
+    return virga_fail(error, "access key", VIRGA_ERROR_NOT_FOUND, "no key \"%s\"", id);
+}
+
+static bool
+set_up(const char *pool, GError **error)
+{
+    g_autoptr(VirgaTxn) txn = NULL;
+
+    if (!virga_db_migrate(services.db, error))
+        return false;
+    txn = virga_db_begin(services.db, error);
+    if (!txn || !virga_public_pool_set(txn, pool, error))
+        return false;
+    for (size_t i = 0; i < G_N_ELEMENTS(accounts); i++)
+        if (!virga_txn_run(txn, error, NULL, sql_account, "s", accounts[i].account_id) ||
+            !virga_vpc_create_default(txn, accounts[i].account_id,
+                                      (const char *const *) services.zones, error))
+            return false;
+    return virga_txn_commit(txn, error);
+}
+
+/* ---- the simulated host ---- */
+
+static bool
+report_host(const char *text, GError **error)
+{
+    g_auto(GStrv) words = g_strsplit(text, " ", -1);
+    g_autoptr(VirgaTxn) txn = virga_db_begin(services.db, error);
+    VirgaHost host = { .version = (char *) "test",
+                       .hypervisor = (char *) "fake",
+                       .zone = services.zones[0],
+                       .disk_free_gib = 1000 };
+
+    if (!txn)
+        return false;
+    g_assert(g_strv_length(words) == 3);
+    host.id = host.name = words[0];
+    host.vcpus = g_ascii_strtoll(words[1], NULL, 10);
+    host.memory_mib = g_ascii_strtoll(words[2], NULL, 10);
+    return virga_host_report(txn, &host, error) && virga_txn_commit(txn, error);
+}
+
+static VirgaPower
+power_of(const char *wish)
+{
+    return g_str_equal(wish, "run")    ? VIRGA_POWER_RUNNING
+           : g_str_equal(wish, "stop") ? VIRGA_POWER_OFF
+                                       : VIRGA_POWER_ABSENT;
+}
+
+/* Every guest becomes what it is wished to be. */
+static bool
+settle(GError **error)
+{
+    g_autoptr(VirgaArena) arena = virga_arena_new();
+    g_autoptr(VirgaTxn) txn = virga_db_read(services.db, error);
+    g_autoptr(VirgaRows) rows = txn ? virga_txn_query(txn, error, sql_guests, "") : NULL;
+    g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func((GDestroyNotify) g_strfreev);
+    g_autofree char *console = g_base64_encode((const guchar *) "login: ", 7);
+
+    for (int i = 0; rows && i < virga_rows_count(rows); i++) {
+        VirgaInstanceFacts facts = { .id = virga_rows_text(rows, i, 0),
+                                     .generation = virga_rows_int(rows, i, 2),
+                                     .power = power_of(virga_rows_text(rows, i, 3)),
+                                     .reboots_done = virga_rows_int(rows, i, 4),
+                                     .reachable = "ok",
+                                     .console = console };
+        char **forget;
+
+        g_ptr_array_add(made, virga_rows_array(rows, i, 5));
+        facts.made = made->pdata[made->len - 1];
+        if (!virga_instance_report(services.db, arena, virga_rows_text(rows, i, 1), &facts, 1,
+                                   &forget, error))
+            return false;
+    }
+    return rows != NULL;
+}
+
+static VirgaHttpOutcome
+handle(VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
+       VirgaHttpResponse **ret_response, gpointer edge)
+{
+    g_autoptr(GError) error = NULL;
+    bool done;
+
+    if (!g_str_has_prefix(request->path, "/control/"))
+        return virga_edge_handle(exchange, request, ret_response, edge);
+    if (g_str_equal(request->path, "/control/host"))
+        done = report_host((const char *) request->body, &error);
+    else
+        done = settle(&error);
+    *ret_response = virga_http_response_new(
+        done ? 200 : 500, "text/plain",
+        g_bytes_new(done ? "" : error->message, done ? 0 : strlen(error->message)));
+    return VIRGA_HTTP_NOW;
+}
+
+int
+main(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    char *zones[] = { (char *) "us-east-1a", (char *) "us-east-1b", NULL };
+    VirgaEdgeOptions edge_options = { .region = "us-east-1",
+                                      .lookup = lookup,
+                                      .services = &services };
+    VirgaHttpOptions http_options = { .handler = handle };
+    g_autoptr(VirgaEdge) edge = NULL;
+    VirgaHttpServer *server;
+    char byte;
+    int fd;
+
+    g_assert(argc == 3);
+    services = (VirgaServices){ .config = virga_config_load("/nonexistent", argv[2], &error),
+                                .db = virga_db_new(argv[1], 10),
+                                .pager = virga_pager_new("test", 4),
+                                .region = (char *) "us-east-1",
+                                .zones = zones };
+    if (!services.config || !set_up("198.18.0.0/20", &error))
+        g_error("%s", error->message);
+    edge_options.db = services.db;
+    edge = virga_edge_new(&edge_options);
+    virga_edge_add(edge, &ec2_service);
+    virga_edge_add(edge, &sts_service);
+    http_options.user_data = edge;
+    fd = virga_http_listen_tcp("127.0.0.1:0", &error);
+    server = fd < 0 ? NULL : virga_http_server_new(fd, &http_options, &error);
+    if (!server)
+        g_error("%s", error->message);
+    printf("%u\n", virga_http_server_port(server));
+    fflush(stdout);
+    while (read(STDIN_FILENO, &byte, 1) > 0)
+        continue;
+    virga_http_server_stop(server, 1000);
+    virga_pager_free(services.pager);
+    virga_db_free(services.db);
+    virga_config_unref(services.config);
+    return 0;
+}

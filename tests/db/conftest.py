@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A private PostgreSQL and the API over it, with a host that does what it is told."""
+import contextlib
+import shutil
+import subprocess
+import tempfile
+import urllib.request
+
+import boto3
+import botocore.config
+import botocore.exceptions
+import pytest
+
+from postgres import Postgres
+
+KEYS = ("AKIAVIRGATEST0000001", "AKIAVIRGATEST0000002")
+IMAGE_SNAPSHOT = "snap-00a0000000000000a"
+
+
+class Cloud:
+    def __init__(self, postgres, build_dir):
+        self.postgres = postgres
+        self.sql = postgres.sql
+        self.state = tempfile.mkdtemp(prefix="virga-state-")
+        self.process = subprocess.Popen([build_dir + "/tests/db/api-server", postgres.dsn,
+                                         self.state], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+        self.url = "http://127.0.0.1:%d" % self.port
+        self.ec2, self.other = (self.client("ec2", key) for key in KEYS)
+
+    def client(self, service, key=KEYS[0]):
+        return boto3.client(service, endpoint_url=self.url, region_name="us-east-1",
+                            aws_access_key_id=key, aws_secret_access_key="secret",
+                            config=botocore.config.Config(retries={"max_attempts": 0},
+                                                          max_pool_connections=32))
+
+    def control(self, action, body=""):
+        request = urllib.request.Request(self.url + "/control/" + action, body.encode(),
+                                         method="POST")
+        with urllib.request.urlopen(request, timeout=60) as response:
+            assert response.status == 200
+
+    def settle(self):
+        self.control("settle")
+
+    def host(self, vcpus=1000, memory_mib=1 << 20, name="host-1"):
+        self.control("host", "%s %d %d" % (name, vcpus, memory_mib))
+
+    def close(self):
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        code = self.process.wait(30)
+        shutil.rmtree(self.state)
+        assert code == 0
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def session_cloud(postgres, build_dir):
+    server = Cloud(postgres, build_dir)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def cloud(session_cloud):
+    """The cloud without instances, images, keys, own groups and tags; a large host."""
+    session_cloud.sql("""
+        DELETE FROM public_address; DELETE FROM network_interface; DELETE FROM volume;
+        DELETE FROM instance; DELETE FROM image; DELETE FROM snapshot; DELETE FROM host;
+        DELETE FROM key_pair; DELETE FROM tag; DELETE FROM client_token; DELETE FROM event;
+        DELETE FROM security_group_rule WHERE group_id IN
+            (SELECT id FROM security_group WHERE name <> 'default');
+        DELETE FROM security_group WHERE name <> 'default';
+        INSERT INTO public_address (address)
+            SELECT '198.18.0.0'::inet + n FROM generate_series(1, 4094) n;
+        INSERT INTO snapshot (id, account_id, size_gib, state, sha256, bytes)
+            VALUES ('%s', '000000000001', 2, 'completed', 'x', 1)""" % IMAGE_SNAPSHOT)
+    session_cloud.host()
+    return session_cloud
+
+
+@pytest.fixture
+def image(cloud):
+    """A registered image of the first account."""
+    return cloud.ec2.register_image(
+        Name="base", RootDeviceName="/dev/xvda", VirtualizationType="hvm",
+        Architecture="x86_64", EnaSupport=True,
+        BlockDeviceMappings=[{"DeviceName": "/dev/xvda",
+                              "Ebs": {"SnapshotId": IMAGE_SNAPSHOT}}])["ImageId"]
+
+
+@pytest.fixture
+def launch(cloud, image):
+    def go(count=1, **options):
+        return cloud.ec2.run_instances(ImageId=image, InstanceType="t3.micro", MinCount=count,
+                                       MaxCount=count, **options)["Instances"]
+    return go
+
+
+@contextlib.contextmanager
+def fails(code, text=""):
+    """The call in the block fails with this code, and its message has this text."""
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        yield
+    error = caught.value.response["Error"]
+    assert error["Code"] == code, error
+    assert text in error["Message"], error
