@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* virga down: the daemons end, guests go on.  With --stop-instances they are asked to stop first. */
+/* virga down: the daemons end, guests go on; with --stop-instances these are stopped before. */
 #include "cli.h"
 #include "core/error.h"
 #include "core/process.h"

@@ -90,7 +90,7 @@ show_child(Status *status, ChildKind kind, JsonObject *answer)
     age = cli_duration(process_age_s(&child.process));
     g_print("  %-11s %8d  %-9s %-12s", info.name, (int) child.process.pid, version, age);
     if (child.restarts)
-        g_print(" restarted %" G_GINT64_FORMAT " times, last: it %s", child.restarts,
+        g_print(" restarted %" G_GINT64_FORMAT "×, last: it %s", child.restarts,
                 child.last_exit ? child.last_exit : "ended");
     g_print("\n");
     if (!child_ready(status->cli->state, kind))

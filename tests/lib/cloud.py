@@ -233,11 +233,29 @@ class Cloud:
 
     # ---- the end ----
 
+    def terminate_all(self):
+        """Ends every instance, as far as the cloud still can."""
+        found = self.ec2.describe_instances(Filters=[{
+            "Name": "instance-state-name",
+            "Values": ["pending", "running", "stopping", "stopped", "shutting-down"]}])
+        ids = [instance["InstanceId"] for reservation in found["Reservations"]
+               for instance in reservation["Instances"]]
+        if ids:
+            self.ec2.terminate_instances(InstanceIds=ids)
+            for instance in ids:
+                self.wait_state(instance, "terminated", 60)
+
     def close(self):
-        """Guests are killed: the test is over."""
-        if os.path.isdir(self.state):
-            if self.pid("libvirtd"):
-                for name in self.virsh("list", "--name", check=False).split():
-                    self.virsh("destroy", name, check=False)
-            self.virga("down", check=False)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """The test is over: guests end, and the state is removed."""
+        try:
+            if self.env and self.pid("virgad"):
+                self.terminate_all()
+        finally:
+            if os.path.isdir(self.state):
+                if self.pid("libvirtd"):
+                    for name in self.virsh("list", "--name", check=False).split():
+                        self.virsh("destroy", name, check=False)
+                self.virga("down", check=False)
+            shutil.rmtree(self.directory, ignore_errors=True)
+            if "VIRGA_HOST" in os.environ:  # never a real one
+                shutil.rmtree(self.state, ignore_errors=True)

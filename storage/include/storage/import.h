@@ -12,8 +12,8 @@
 #define VIRGA_IMPORT_HEAD_BYTES 1024 /* are enough for virga_import_format() */
 
 /* The name that qemu-img has for an image which begins with 'head': "raw", "qcow2" or "vmdk".
- * Pure; any bytes may come.  Noun "disk image": INVALID for what is no disk image or refers to other
- * files, UNSUPPORTED for formats and features that are not taken.  NULL with an error. */
+ * Pure; any bytes may come.  Noun "disk image": INVALID for what is no disk image or refers to
+ * other files, UNSUPPORTED for formats and features that are not taken.  NULL with an error. */
 const char *virga_import_format(const guint8 *head, gsize length, GError **error);
 
 typedef struct {
