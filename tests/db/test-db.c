@@ -212,7 +212,7 @@ assert_fails(VirgaDb *db, const char *sql, VirgaErrorCode code)
     g_assert_null(strchr(error->message, '\n'));
     /* What failed cannot be committed, and says so. */
     g_assert_false(virga_txn_commit(txn, &later));
-    g_assert_true(virga_error_is(later, "database", VIRGA_ERROR_INTERNAL));
+    g_assert_true(virga_error_is(later, "database", code));
 }
 
 static void
@@ -257,6 +257,86 @@ test_rollback(Fixture *fixture, gconstpointer data)
     commit(txn);
     virga_txn_free(txn);
     g_assert_cmpint(number_of(fixture->db, "SELECT sum(room) FROM thing"), ==, 0);
+}
+
+/* ---- several statements in one round trip ---- */
+
+static void
+test_sent(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(VirgaTxn) txn = NULL;
+
+    make_tables(fixture->db);
+    txn = virga_db_read(fixture->db, NULL);
+    for (int round = 0; round < 3; round++) { /* prepared by then */
+        for (gint64 id = 1; id <= 3; id++)
+            g_assert_true(
+                virga_txn_send(txn, NULL, "SELECT room + $1 FROM thing WHERE id = $1", "i", id));
+        for (gint64 id = 1; id <= 3; id++) {
+            g_autoptr(VirgaRows) rows = virga_txn_receive(txn, NULL);
+
+            g_assert_nonnull(rows);
+            g_assert_cmpint(virga_rows_count(rows), ==, id == 3 ? 0 : 1);
+            if (id < 3)
+                g_assert_cmpint(virga_rows_int(rows, 0, 0), ==, 5 + id);
+        }
+    }
+}
+
+/* One that fails takes those behind it along; outside a transaction the next one is new. */
+static void
+test_sent_fails(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_read(fixture->db, NULL);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VirgaRows) first = NULL, last = NULL;
+
+    g_assert_true(virga_txn_send(txn, NULL, "SELECT 1", ""));
+    g_assert_true(virga_txn_send(txn, NULL, "SELECT 1 / 0", ""));
+    g_assert_true(virga_txn_send(txn, NULL, "SELECT 3", ""));
+    first = virga_txn_receive(txn, NULL);
+    g_assert_nonnull(first);
+    g_assert_null(virga_txn_receive(txn, &error));
+    g_assert_true(virga_error_is(error, "database", VIRGA_ERROR_INTERNAL));
+    g_assert_null(virga_txn_receive(txn, NULL));
+    last = virga_txn_query(txn, NULL, "SELECT 3", "");
+    g_assert_nonnull(last);
+    g_assert_cmpint(virga_rows_int(last, 0, 0), ==, 3);
+}
+
+/* Left unreceived, then the connection serves others. */
+static void
+test_sent_left(Fixture *fixture, gconstpointer data)
+{
+    VirgaTxn *txn = virga_db_begin(fixture->db, NULL);
+
+    g_assert_true(virga_txn_send(txn, NULL, "SELECT 1", ""));
+    g_assert_true(virga_txn_send(txn, NULL, "SELECT 2", ""));
+    virga_txn_free(txn);
+    g_assert_cmpint(number_of(fixture->db, "SELECT 7"), ==, 7);
+}
+
+static void
+test_posted(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(VirgaTxn) good = NULL, bad = NULL, worse = NULL;
+    g_autoptr(GError) error = NULL, at_commit = NULL;
+
+    make_tables(fixture->db);
+    good = begin(fixture->db);
+    g_assert_true(virga_txn_post(good, NULL, "UPDATE thing SET room = 1", ""));
+    commit(good);
+    g_assert_cmpint(number_of(fixture->db, "SELECT sum(room) FROM thing"), ==, 2);
+    /* The failure is that of the next one … */
+    bad = begin(fixture->db);
+    g_assert_true(virga_txn_post(bad, NULL, "INSERT INTO thing VALUES (1, 1)", ""));
+    g_assert_null(virga_txn_query(bad, &error, "SELECT 1", ""));
+    g_assert_true(virga_error_is(error, "database", VIRGA_ERROR_EXISTS));
+    /* … or the commit's. */
+    worse = begin(fixture->db);
+    g_assert_true(virga_txn_post(worse, NULL, "INSERT INTO thing VALUES (1, 1)", ""));
+    g_assert_false(virga_txn_commit(worse, &at_commit));
+    g_assert_true(virga_error_is(at_commit, "database", VIRGA_ERROR_EXISTS));
 }
 
 /* ---- trouble ---- */
@@ -494,6 +574,10 @@ main(int argc, char **argv)
     ADD("codes", test_codes);
     ADD("affected", test_affected);
     ADD("rollback", test_rollback);
+    ADD("sent", test_sent);
+    ADD("sent-fails", test_sent_fails);
+    ADD("sent-left", test_sent_left);
+    ADD("posted", test_posted);
     ADD("killed", test_killed);
     ADD("killed-idle", test_killed_idle);
     ADD("server-restart", test_server_restart);

@@ -14,7 +14,7 @@
  * Every function fails with noun "database": RETRY when the connection or a race was lost and the
  * whole transaction may be run again, EXISTS for a unique violation, CAPACITY for a violated CHECK
  * (claims are CHECKs), IN_USE for a foreign key, INTERNAL otherwise.  After a failed statement the
- * transaction can only be rolled back. */
+ * transaction can only be rolled back.  BEGIN travels with the first statement. */
 #pragma once
 
 #include "core/arena.h"
@@ -44,7 +44,8 @@ VirgaTxn *virga_db_begin(VirgaDb *db, GError **error);
 /* A connection for reads, each statement its own transaction. */
 VirgaTxn *virga_db_read(VirgaDb *db, GError **error);
 
-/* Makes the transaction durable and gives the connection back.  'txn' remains to be freed. */
+/* Makes the transaction durable; a statement that failed before fails this, too.  'txn' remains to be
+ * freed. */
 bool virga_txn_commit(VirgaTxn *txn, GError **error);
 void virga_txn_free(VirgaTxn *txn);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirgaTxn, virga_txn_free)
@@ -55,6 +56,16 @@ VirgaRows *virga_txn_query(VirgaTxn *txn, GError **error, const char *sql, const
 /* Runs a statement; 'ret_affected' (may be NULL) gets the number of rows that it touched. */
 bool virga_txn_run(VirgaTxn *txn, GError **error, gint64 *ret_affected, const char *sql,
                    const char *format, ...);
+
+/* Sends a statement whose rows virga_txn_receive() gives; several that do not depend on each other
+ * cost one round trip.  Rows come in the order of sending, and all must be received (or the
+ * transaction freed) before anything else is asked.  When one fails, so do those behind it. */
+bool virga_txn_send(VirgaTxn *txn, GError **error, const char *sql, const char *format, ...);
+VirgaRows *virga_txn_receive(VirgaTxn *txn, GError **error);
+
+/* Runs a statement whose outcome need not be known now: it travels with the next one, and its
+ * failure is that one's, or the commit's. */
+bool virga_txn_post(VirgaTxn *txn, GError **error, const char *sql, const char *format, ...);
 
 void virga_rows_free(VirgaRows *rows);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirgaRows, virga_rows_free)
