@@ -128,20 +128,34 @@ read_all(const VirgaRows *rows, VirgaArena *arena, VirgaInstance **ret, size_t *
 }
 
 bool
-virga_instance_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-                    const char *const *ids, const char *reservation_id, VirgaInstance **ret,
-                    size_t *ret_count, GError **error)
+virga_instance_list_send(VirgaTxn *txn, const char *account_id, const char *const *ids,
+                         const char *reservation_id, GError **error)
 {
-    g_autoptr(VirgaRows) rows =
-        ids ? virga_txn_query(txn, error, sql_list_ids, "sas", account_id, ids, reservation_id)
-        : reservation_id
-            ? virga_txn_query(txn, error, sql_list_reservation, "ss", account_id, reservation_id)
-            : virga_txn_query(txn, error, sql_list, "s", account_id);
+    return ids ? virga_txn_send(txn, error, sql_list_ids, "sas", account_id, ids, reservation_id)
+           : reservation_id
+               ? virga_txn_send(txn, error, sql_list_reservation, "ss", account_id, reservation_id)
+               : virga_txn_send(txn, error, sql_list, "s", account_id);
+}
+
+bool
+virga_instance_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaInstance **ret,
+                            size_t *ret_count, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
 
     if (!rows)
         return false;
     read_all(rows, arena, ret, ret_count);
     return true;
+}
+
+bool
+virga_instance_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                    const char *const *ids, const char *reservation_id, VirgaInstance **ret,
+                    size_t *ret_count, GError **error)
+{
+    return virga_instance_list_send(txn, account_id, ids, reservation_id, error) &&
+           virga_instance_list_receive(txn, arena, ret, ret_count, error);
 }
 
 /* The caller's order; the same id twice is the same instance twice. */

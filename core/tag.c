@@ -54,12 +54,25 @@ read_tags(const VirgaRows *rows, VirgaArena *arena, VirgaTag **ret, size_t *ret_
 }
 
 bool
-virga_tag_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-               const char *const *resource_ids, VirgaTag **ret, size_t *ret_count, GError **error)
+virga_tag_list_send(VirgaTxn *txn, const char *account_id, const char *const *resource_ids,
+                    GError **error)
 {
-    g_autoptr(VirgaRows) rows =
-        resource_ids ? virga_txn_query(txn, error, sql_list_ids, "sa", account_id, resource_ids)
-                     : virga_txn_query(txn, error, sql_list, "s", account_id);
+    return resource_ids ? virga_txn_send(txn, error, sql_list_ids, "sa", account_id, resource_ids)
+                        : virga_txn_send(txn, error, sql_list, "s", account_id);
+}
+
+bool
+virga_tag_list_type_send(VirgaTxn *txn, const char *account_id, const char *resource_type,
+                         GError **error)
+{
+    return virga_txn_send(txn, error, sql_list_type, "ss", account_id, resource_type);
+}
+
+bool
+virga_tag_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaTag **ret, size_t *ret_count,
+                       GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
 
     if (!rows)
         return false;
@@ -68,16 +81,19 @@ virga_tag_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
 }
 
 bool
+virga_tag_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+               const char *const *resource_ids, VirgaTag **ret, size_t *ret_count, GError **error)
+{
+    return virga_tag_list_send(txn, account_id, resource_ids, error) &&
+           virga_tag_list_receive(txn, arena, ret, ret_count, error);
+}
+
+bool
 virga_tag_list_type(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                     const char *resource_type, VirgaTag **ret, size_t *ret_count, GError **error)
 {
-    g_autoptr(VirgaRows) rows =
-        virga_txn_query(txn, error, sql_list_type, "ss", account_id, resource_type);
-
-    if (!rows)
-        return false;
-    read_tags(rows, arena, ret, ret_count);
-    return true;
+    return virga_tag_list_type_send(txn, account_id, resource_type, error) &&
+           virga_tag_list_receive(txn, arena, ret, ret_count, error);
 }
 
 bool

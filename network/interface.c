@@ -293,18 +293,32 @@ read_interfaces(const VirgaRows *rows, VirgaArena *arena, VirgaInterface **ret, 
 }
 
 bool
-virga_interface_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-                     const char *const *instance_ids, VirgaInterface **ret, size_t *ret_count,
-                     GError **error)
+virga_interface_list_send(VirgaTxn *txn, const char *account_id, const char *const *instance_ids,
+                          GError **error)
 {
-    g_autoptr(VirgaRows) rows =
-        instance_ids ? virga_txn_query(txn, error, sql_list_of, "sa", account_id, instance_ids)
-                     : virga_txn_query(txn, error, sql_list, "s", account_id);
+    return instance_ids ? virga_txn_send(txn, error, sql_list_of, "sa", account_id, instance_ids)
+                        : virga_txn_send(txn, error, sql_list, "s", account_id);
+}
+
+bool
+virga_interface_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaInterface **ret,
+                             size_t *ret_count, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
 
     if (!rows)
         return false;
     read_interfaces(rows, arena, ret, ret_count);
     return true;
+}
+
+bool
+virga_interface_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                     const char *const *instance_ids, VirgaInterface **ret, size_t *ret_count,
+                     GError **error)
+{
+    return virga_interface_list_send(txn, account_id, instance_ids, error) &&
+           virga_interface_list_receive(txn, arena, ret, ret_count, error);
 }
 
 bool

@@ -70,10 +70,24 @@ virga_volume_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, cons
                   const char *const *instance_ids, VirgaVolume **ret, size_t *ret_count,
                   GError **error)
 {
-    g_autoptr(VirgaRows) rows =
-        ids ? virga_txn_query(txn, error, sql_list_ids, "saa", account_id, ids, instance_ids)
-        : instance_ids ? virga_txn_query(txn, error, sql_list_of, "sa", account_id, instance_ids)
-                       : virga_txn_query(txn, error, sql_list, "s", account_id);
+    return virga_volume_list_send(txn, account_id, ids, instance_ids, error) &&
+           virga_volume_list_receive(txn, arena, ret, ret_count, error);
+}
+
+bool
+virga_volume_list_send(VirgaTxn *txn, const char *account_id, const char *const *ids,
+                       const char *const *instance_ids, GError **error)
+{
+    return ids ? virga_txn_send(txn, error, sql_list_ids, "saa", account_id, ids, instance_ids)
+           : instance_ids ? virga_txn_send(txn, error, sql_list_of, "sa", account_id, instance_ids)
+                          : virga_txn_send(txn, error, sql_list, "s", account_id);
+}
+
+bool
+virga_volume_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaVolume **ret, size_t *ret_count,
+                          GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
 
     if (!rows)
         return false;

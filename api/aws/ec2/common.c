@@ -149,14 +149,19 @@ ec2_index_next(const Ec2Index *index, const char *key, const void *previous)
 /* ---- tags ---- */
 
 bool
-ec2_tags_read(const VirgaCall *call, VirgaTxn *txn, const char *const *ids, const char *type,
-              Ec2Tags *ret, GError **error)
+ec2_tags_send(const VirgaCall *call, VirgaTxn *txn, const char *const *ids, const char *type,
+              GError **error)
+{
+    return ids ? virga_tag_list_send(txn, call->account_id, ids, error)
+               : virga_tag_list_type_send(txn, call->account_id, type, error);
+}
+
+bool
+ec2_tags_receive(const VirgaCall *call, VirgaTxn *txn, Ec2Tags *ret, GError **error)
 {
     size_t count;
 
-    if (!(ids ? virga_tag_list(txn, call->arena, call->account_id, ids, &ret->rows, &count, error)
-              : virga_tag_list_type(txn, call->arena, call->account_id, type, &ret->rows, &count,
-                                    error)))
+    if (!virga_tag_list_receive(txn, call->arena, &ret->rows, &count, error))
         return false;
     ret->tags = ec2_array(call, Ec2Tag, count);
     for (size_t i = 0; i < count; i++)
@@ -164,6 +169,13 @@ ec2_tags_read(const VirgaCall *call, VirgaTxn *txn, const char *const *ids, cons
     ret->index = ec2_index_new(call->arena, ret->rows, count, sizeof *ret->rows,
                                offsetof(VirgaTag, resource_id));
     return true;
+}
+
+bool
+ec2_tags_read(const VirgaCall *call, VirgaTxn *txn, const char *const *ids, const char *type,
+              Ec2Tags *ret, GError **error)
+{
+    return ec2_tags_send(call, txn, ids, type, error) && ec2_tags_receive(call, txn, ret, error);
 }
 
 Ec2TagList

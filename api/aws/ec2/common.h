@@ -80,6 +80,10 @@ typedef struct {
 /* The tags of 'ids', or of all resources of 'type' if 'ids' is NULL. */
 bool ec2_tags_read(const VirgaCall *call, VirgaTxn *txn, const char *const *ids, const char *type,
                    Ec2Tags *ret, GError **error);
+/* The two halves of it (virga_txn_send()). */
+bool ec2_tags_send(const VirgaCall *call, VirgaTxn *txn, const char *const *ids, const char *type,
+                   GError **error);
+bool ec2_tags_receive(const VirgaCall *call, VirgaTxn *txn, Ec2Tags *ret, GError **error);
 Ec2TagList ec2_tags_of(const Ec2Tags *tags, const char *id);
 
 /* The tags that a request's TagSpecifications have for 'type'. */

@@ -38,22 +38,47 @@ constants_new(const VirgaCall *call)
 }
 
 bool
-ec2_instance_parts_read(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
-                        Ec2InstanceParts *ret, GError **error)
+ec2_instance_parts_send(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
+                        GError **error)
+{
+    return virga_interface_list_send(txn, call->account_id, ids, error) &&
+           virga_volume_list_send(txn, call->account_id, NULL, ids, error) &&
+           ec2_tags_send(call, txn, ids, "instance", error);
+}
+
+bool
+ec2_instance_parts_receive(const VirgaCall *call, VirgaTxn *txn, Ec2InstanceParts *ret,
+                           GError **error)
 {
     VirgaInterface *interfaces;
     VirgaVolume *volumes;
     size_t count;
 
-    if (!virga_interface_list(txn, call->arena, call->account_id, ids, &interfaces, &count, error))
+    if (!virga_interface_list_receive(txn, call->arena, &interfaces, &count, error))
         return false;
     ret->interfaces = ec2_index_new(call->arena, interfaces, count, sizeof *interfaces,
                                     offsetof(VirgaInterface, instance_id));
-    if (!virga_volume_list(txn, call->arena, call->account_id, NULL, ids, &volumes, &count, error))
+    if (!virga_volume_list_receive(txn, call->arena, &volumes, &count, error))
         return false;
     ret->volumes = ec2_index_new(call->arena, volumes, count, sizeof *volumes,
                                  offsetof(VirgaVolume, instance_id));
-    return ec2_tags_read(call, txn, ids, "instance", &ret->tags, error);
+    return ec2_tags_receive(call, txn, &ret->tags, error);
+}
+
+bool
+ec2_instance_parts_read(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
+                        Ec2InstanceParts *ret, GError **error)
+{
+    return ec2_instance_parts_send(call, txn, ids, error) &&
+           ec2_instance_parts_receive(call, txn, ret, error);
+}
+
+bool
+ec2_instances_check(const VirgaCall *call, const char *const *ids, const VirgaInstance *rows,
+                    size_t count, GError **error)
+{
+    return ec2_check_found(call, ids, rows, count, sizeof *rows, offsetof(VirgaInstance, id),
+                           "InvalidInstanceID.NotFound", "instance ID", error);
 }
 
 bool
@@ -62,8 +87,7 @@ ec2_instances_find(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
 {
     return virga_instance_list(txn, call->arena, call->account_id, ids, NULL, ret, ret_count,
                                error) &&
-           ec2_check_found(call, ids, *ret, *ret_count, sizeof **ret, offsetof(VirgaInstance, id),
-                           "InvalidInstanceID.NotFound", "instance ID", error);
+           ec2_instances_check(call, ids, *ret, *ret_count, error);
 }
 
 Ec2InstanceState *

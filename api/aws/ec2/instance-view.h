@@ -14,6 +14,11 @@ typedef struct {
 /* 'ids' NULL: of all the account's instances. */
 bool ec2_instance_parts_read(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
                              Ec2InstanceParts *ret, GError **error);
+/* The two halves of it (virga_txn_send()). */
+bool ec2_instance_parts_send(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
+                             GError **error);
+bool ec2_instance_parts_receive(const VirgaCall *call, VirgaTxn *txn, Ec2InstanceParts *ret,
+                                GError **error);
 
 /* The answer's form of 'rows', in their order. */
 Ec2Instance *ec2_instances_show(const VirgaCall *call, const VirgaInstance *rows, size_t count,
@@ -31,3 +36,7 @@ Ec2InstanceState *ec2_instance_state(const VirgaCall *call, VirgaInstanceState s
 /* The account's instances 'ids' (NULL: all); fails if one of them does not exist. */
 bool ec2_instances_find(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
                         VirgaInstance **ret, size_t *ret_count, GError **error);
+
+/* InvalidInstanceID.NotFound for those of 'ids' (may be NULL) that are not among the rows. */
+bool ec2_instances_check(const VirgaCall *call, const char *const *ids, const VirgaInstance *rows,
+                         size_t count, GError **error);

@@ -196,6 +196,7 @@ typedef struct {
     const char *const *ids;
     VirgaInstance *rows;
     size_t count;
+    bool ahead; /* the parts of all rows were asked for already */
 } Query;
 
 /* Asks a filter that the database answers by an index for the ids; NULL: there is none. */
@@ -226,8 +227,14 @@ read_rows(Query *query, VirgaTxn *txn, GError **error)
 {
     const char *const *reservations;
 
-    if (query->ids)
-        return ec2_instances_find(query->call, txn, query->ids, &query->rows, &query->count, error);
+    if (query->ids) { /* all that belongs to them in one round trip */
+        query->ahead = true;
+        return virga_instance_list_send(txn, query->call->account_id, query->ids, NULL, error) &&
+               ec2_instance_parts_send(query->call, txn, query->ids, error) &&
+               virga_instance_list_receive(txn, query->call->arena, &query->rows, &query->count,
+                                           error) &&
+               ec2_instances_check(query->call, query->ids, query->rows, query->count, error);
+    }
     if (!ids_of_filters(query, txn, &query->ids, error))
         return false;
     reservations = virga_filter_literals(query->filter, "reservation-id");
@@ -288,6 +295,8 @@ read_parts(const Query *query, VirgaTxn *txn, bool all, Ec2InstanceParts *ret, G
 {
     const char **ids = NULL;
 
+    if (query->ahead)
+        return ec2_instance_parts_receive(query->call, txn, ret, error);
     if (!all) {
         ids = ec2_array(query->call, const char *, query->count + 1);
         for (size_t i = 0; i < query->count; i++)

@@ -84,6 +84,12 @@ bool virga_instance_list(VirgaTxn *txn, VirgaArena *arena, const char *account_i
                          const char *const *ids, const char *reservation_id, VirgaInstance **ret,
                          size_t *ret_count, GError **error);
 
+/* The two halves of it, so that it may share a round trip with others (virga_txn_send()). */
+bool virga_instance_list_send(VirgaTxn *txn, const char *account_id, const char *const *ids,
+                              const char *reservation_id, GError **error);
+bool virga_instance_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaInstance **ret,
+                                 size_t *ret_count, GError **error);
+
 /* The tail of the serial console, base64 (NULL: none yet), and its time. */
 bool virga_instance_console(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                             const char *id, char **ret_console, gint64 *ret_at, GError **error);

@@ -18,6 +18,14 @@ bool virga_tag_list_type(VirgaTxn *txn, VirgaArena *arena, const char *account_i
                          const char *resource_type, VirgaTag **ret, size_t *ret_count,
                          GError **error);
 
+/* The halves of both, so that they may share a round trip with others (virga_txn_send()). */
+bool virga_tag_list_send(VirgaTxn *txn, const char *account_id, const char *const *resource_ids,
+                         GError **error);
+bool virga_tag_list_type_send(VirgaTxn *txn, const char *account_id, const char *resource_type,
+                              GError **error);
+bool virga_tag_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaTag **ret, size_t *ret_count,
+                            GError **error);
+
 /* The ids of the account's resources of a type that have a tag with one of 'values'. */
 bool virga_tag_find(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                     const char *resource_type, const char *key, const char *const *values,

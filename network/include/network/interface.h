@@ -40,6 +40,12 @@ bool virga_interface_list(VirgaTxn *txn, VirgaArena *arena, const char *account_
                           const char *const *instance_ids, VirgaInterface **ret, size_t *ret_count,
                           GError **error);
 
+/* The two halves of it, so that it may share a round trip with others (virga_txn_send()). */
+bool virga_interface_list_send(VirgaTxn *txn, const char *account_id,
+                               const char *const *instance_ids, GError **error);
+bool virga_interface_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaInterface **ret,
+                                  size_t *ret_count, GError **error);
+
 /* The account's interfaces in order of id, attached or not; 'ids' NULL: all. */
 bool virga_interface_find(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                           const char *const *ids, VirgaInterface **ret, size_t *ret_count,
