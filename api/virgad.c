@@ -28,7 +28,7 @@
 #define DATABASE_PATIENCE  60 /* seconds until a database that does not answer ends the start */
 #define PAGE_SECRET        "pages"
 #define UPLOAD_PREFIX      "/operator/v1/"
-#define MALLOC_LARGE_BYTES (256 << 10)
+#define MALLOC_LARGE_BYTES (8 << 20)
 
 static const char sql_secret_add[] =
     "INSERT INTO secret (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING";
