@@ -41,7 +41,21 @@ bool
 virga_host_list(VirgaTxn *txn, VirgaArena *arena, VirgaHost **ret, size_t *ret_count,
                 GError **error)
 {
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_list, "");
+    return virga_host_list_send(txn, error) &&
+           virga_host_list_receive(txn, arena, ret, ret_count, error);
+}
+
+bool
+virga_host_list_send(VirgaTxn *txn, GError **error)
+{
+    return virga_txn_send(txn, error, sql_list, "");
+}
+
+bool
+virga_host_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaHost **ret, size_t *ret_count,
+                        GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
 
     if (!rows)
         return false;
@@ -120,5 +134,5 @@ virga_host_touch(VirgaTxn *txn, const char *host_id, gint64 *ret_generation, GEr
 bool
 virga_host_wake(VirgaTxn *txn, const char *host_id, GError **error)
 {
-    return virga_txn_run(txn, error, NULL, sql_wake, "s", host_id);
+    return virga_txn_post(txn, error, sql_wake, "s", host_id);
 }

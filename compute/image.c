@@ -30,10 +30,9 @@ static const char sql_delete[] = "DELETE FROM image WHERE id = $1 AND account_id
 
 /* Gives each image its devices; both come in order of the image's id. */
 static bool
-read_devices(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *const *ids,
-             VirgaImage *images, size_t count, GError **error)
+receive_devices(VirgaTxn *txn, VirgaArena *arena, VirgaImage *images, size_t count, GError **error)
 {
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_devices, "sa", account_id, ids);
+    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
     VirgaImageDevice *devices;
     size_t at = 0;
 
@@ -64,7 +63,22 @@ bool
 virga_image_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *const *ids,
                  VirgaImage **ret, size_t *ret_count, GError **error)
 {
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_list, "sa", account_id, ids);
+    return virga_image_list_send(txn, account_id, ids, error) &&
+           virga_image_list_receive(txn, arena, ret, ret_count, error);
+}
+
+bool
+virga_image_list_send(VirgaTxn *txn, const char *account_id, const char *const *ids, GError **error)
+{
+    return virga_txn_send(txn, error, sql_list, "sa", account_id, ids) &&
+           virga_txn_send(txn, error, sql_devices, "sa", account_id, ids);
+}
+
+bool
+virga_image_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaImage **ret, size_t *ret_count,
+                         GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
 
     if (!rows)
         return false;
@@ -83,7 +97,7 @@ virga_image_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const
                                   .is_public = virga_rows_bool(rows, i, 9),
                                   .ena_support = virga_rows_bool(rows, i, 10),
                                   .created = virga_rows_time(rows, i, 11) };
-    return read_devices(txn, arena, account_id, ids, *ret, *ret_count, error);
+    return receive_devices(txn, arena, *ret, *ret_count, error);
 }
 
 VirgaImage *

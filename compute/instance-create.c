@@ -21,7 +21,7 @@
 
 static const char sql_token[] =
     "INSERT INTO client_token (account_id, action, token, digest, resource_id)"
-    " VALUES ($1, 'RunInstances', $2, $3, $4) ON CONFLICT DO NOTHING";
+    " VALUES ($1, 'RunInstances', $2, $3, $4) ON CONFLICT DO NOTHING RETURNING token";
 static const char sql_token_get[] =
     "SELECT digest, resource_id FROM client_token"
     " WHERE account_id = $1 AND action = 'RunInstances' AND token = $2";
@@ -37,9 +37,11 @@ static const char sql_insert[] =
 
 /* What all instances of one call have in common, looked up once. */
 typedef struct {
+    VirgaDb *db;
     VirgaTxn *txn;
     VirgaArena *arena;
     const VirgaInstanceSpec *spec;
+    const char *token; /* NULL: none */
     const VirgaInstanceType *type;
     const VirgaImage *image;
     const VirgaSubnet *subnet;
@@ -53,16 +55,15 @@ typedef struct {
 } Launch;
 
 static bool
-find_key(Launch *launch, GError **error)
+receive_key(Launch *launch, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
-    g_autoptr(VirgaRows) rows = NULL;
+    g_autoptr(VirgaRows) rows = virga_txn_receive(launch->txn, error);
 
-    if (!spec->key_name)
-        return true;
-    rows = virga_txn_query(launch->txn, error, sql_key, "ss", spec->account_id, spec->key_name);
     if (!rows)
         return false;
+    if (!spec->key_name)
+        return true;
     if (virga_rows_count(rows) == 0)
         return virga_fail(error, "key pair", VIRGA_ERROR_NOT_FOUND,
                           "The key pair '%s' does not exist", spec->key_name);
@@ -71,11 +72,11 @@ find_key(Launch *launch, GError **error)
 }
 
 static bool
-find_hosts(Launch *launch, GError **error)
+receive_hosts(Launch *launch, GError **error)
 {
     VirgaHost *hosts;
 
-    if (!virga_host_list(launch->txn, launch->arena, &hosts, &launch->host_count, error))
+    if (!virga_host_list_receive(launch->txn, launch->arena, &hosts, &launch->host_count, error))
         return false;
     launch->hosts = virga_host_places(launch->arena, hosts, launch->host_count);
     return true;
@@ -104,45 +105,31 @@ rank_zone(const Launch *launch, const char *zone)
     return 0;
 }
 
-/* The default subnet in the best zone; among equals, the one with the most free addresses. */
-static const VirgaSubnet *
-choose_subnet(Launch *launch, GError **error)
-{
-    const VirgaSubnet *best = NULL;
-    VirgaSubnet *subnets;
-    int best_rank = -1;
-    size_t count;
-
-    if (!virga_subnet_list(launch->txn, launch->arena, launch->spec->account_id, NULL, &subnets,
-                           &count, error))
-        return NULL;
-    for (size_t i = 0; i < count; i++) {
-        int rank = subnets[i].is_default ? rank_zone(launch, subnets[i].zone) : -1;
-
-        if (rank > best_rank ||
-            (rank == best_rank && best && subnets[i].free_addresses > best->free_addresses)) {
-            best = &subnets[i];
-            best_rank = rank;
-        }
-    }
-    if (!best)
-        virga_fail(error, "subnet", VIRGA_ERROR_NOT_FOUND, "No default subnet in any zone");
-    return best;
-}
-
+/* The subnet that was named, or the default one in the best zone. */
 static bool
-find_subnet(Launch *launch, GError **error)
+receive_subnet(Launch *launch, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
+    VirgaSubnet *subnets;
+    int best = -1;
+    size_t count;
 
-    launch->subnet =
-        spec->subnet_id
-            ? virga_subnet_get(launch->txn, launch->arena, spec->account_id, spec->subnet_id, error)
-        : spec->zone
-            ? virga_subnet_default(launch->txn, launch->arena, spec->account_id, spec->zone, error)
-            : choose_subnet(launch, error);
-    if (!launch->subnet)
+    if (!virga_subnet_candidates_receive(launch->txn, launch->arena, &subnets, &count, error))
         return false;
+    for (size_t i = 0; i < count; i++) {
+        int rank = rank_zone(launch, subnets[i].zone);
+
+        if (rank > best) {
+            launch->subnet = &subnets[i];
+            best = rank;
+        }
+    }
+    if (!launch->subnet && spec->subnet_id)
+        return virga_fail(error, "subnet", VIRGA_ERROR_NOT_FOUND,
+                          "The subnet ID '%s' does not exist", spec->subnet_id);
+    if (!launch->subnet)
+        return virga_fail(error, "subnet", VIRGA_ERROR_NOT_FOUND, "No default subnet in zone '%s'",
+                          spec->zone ? spec->zone : "any");
     if (spec->zone && !g_str_equal(spec->zone, launch->subnet->zone))
         return virga_fail(error, "instance", VIRGA_ERROR_INVALID,
                           "The subnet '%s' is in zone '%s', not in '%s'", launch->subnet->id,
@@ -161,37 +148,45 @@ add_group(const char **ids, size_t *count, const char *id)
 }
 
 static const VirgaSecurityGroup *
-group_named(const VirgaSecurityGroup *groups, size_t count, const char *name)
+group_named(const VirgaSecurityGroup *groups, size_t count, const char *vpc_id, const char *name)
 {
     for (size_t i = 0; i < count; i++)
-        if (g_str_equal(groups[i].name, name))
+        if (g_str_equal(groups[i].name, name) && g_str_equal(groups[i].vpc_id, vpc_id))
             return &groups[i];
     return NULL;
 }
 
-/* Ids as given, names looked up in the VPC; none named means the group "default". */
-static bool
-find_groups(Launch *launch, GError **error)
+/* The names that have to be looked up: none given at all means the group "default". */
+static const char *const *
+group_names(const VirgaInstanceSpec *spec)
 {
     static const char *const default_name[] = { "default", NULL };
+    static const char *const nothing[] = { NULL };
+
+    if (spec->group_names && *spec->group_names)
+        return spec->group_names;
+    return spec->group_ids && *spec->group_ids ? nothing : default_name;
+}
+
+/* Ids as given (the interface checks them), names in the subnet's VPC. */
+static bool
+receive_groups(Launch *launch, GError **error)
+{
     const VirgaInstanceSpec *spec = launch->spec;
-    const char *const *names = spec->group_names, *const *ids = spec->group_ids;
+    const char *const *names = group_names(spec), *const *ids = spec->group_ids;
     size_t named = ids ? g_strv_length((char **) ids) : 0, found = 0, count = 0;
-    VirgaSecurityGroup *groups = NULL;
+    VirgaSecurityGroup *groups;
     const char **all;
 
-    if (named == 0 && (!names || !*names))
-        names = default_name;
-    if (names && *names &&
-        !virga_security_group_list(launch->txn, launch->arena, spec->account_id, NULL, names,
-                                   launch->subnet->vpc_id, &groups, &found, error))
+    if (!virga_security_group_list_receive(launch->txn, launch->arena, &groups, &found, error))
         return false;
-    named += names ? g_strv_length((char **) names) : 0;
+    named += g_strv_length((char **) names);
     all = virga_arena_new_array(launch->arena, const char *, named + 1);
     for (; ids && *ids; ids++)
         add_group(all, &count, *ids);
-    for (; names && *names; names++) {
-        const VirgaSecurityGroup *group = group_named(groups, found, *names);
+    for (; *names; names++) {
+        const VirgaSecurityGroup *group =
+            group_named(groups, found, launch->subnet->vpc_id, *names);
 
         if (!group)
             return virga_fail(error, "security group", VIRGA_ERROR_NOT_FOUND,
@@ -229,13 +224,27 @@ overlay_disk(VirgaDiskSpec *disk, const VirgaDiskSpec *over)
     disk->no_device = over->no_device;
 }
 
+/* True if the disk is the image's, and no smaller: its registration has compared it with its
+ * snapshot. */
+static bool
+is_of_image(const Launch *launch, const VirgaDiskSpec *disk)
+{
+    const VirgaImage *image = launch->image;
+
+    for (size_t i = 0; i < image->device_count; i++)
+        if (g_str_equal(image->devices[i].device, disk->device))
+            return g_strcmp0(image->devices[i].snapshot_id, disk->snapshot_id) == 0 &&
+                   disk->size_gib >= image->devices[i].size_gib;
+    return false;
+}
+
 /* Settles a disk's size and checks it against its snapshot. */
 static bool
 complete_disk(Launch *launch, VirgaDiskSpec *disk, GError **error)
 {
     VirgaSnapshot *snapshot = NULL;
 
-    if (disk->snapshot_id) {
+    if (disk->snapshot_id && !is_of_image(launch, disk)) {
         /* An image that the account may use brings its snapshots, whosever they are. */
         snapshot = virga_snapshot_get(launch->txn, launch->arena, NULL, disk->snapshot_id, error);
         if (!snapshot)
@@ -330,7 +339,8 @@ claim_host(Launch *launch, const char **ret_host, gint64 *ret_generation, GError
             *ret_host = host->id;
             return true;
         }
-        if (!find_hosts(launch, error)) /* another launch took the room: look again */
+        /* Another launch took the room: look again. */
+        if (!virga_host_list_send(launch->txn, error) || !receive_hosts(launch, error))
             return false;
     }
     return virga_fail(error, "database", VIRGA_ERROR_RETRY, "could not claim room on a host");
@@ -342,8 +352,8 @@ insert_instance(Launch *launch, const char *id, gint64 index, const char *host_i
 {
     const VirgaInstanceSpec *spec = launch->spec;
 
-    return virga_txn_run(
-        launch->txn, error, NULL, sql_insert, "sssisssiissssssssssbbbbssisis", id, spec->account_id,
+    return virga_txn_post(
+        launch->txn, error, sql_insert, "sssisssiissssssssssbbbbssisis", id, spec->account_id,
         launch->reservation_id, index, spec->client_token ? spec->client_token : "",
         launch->image->id, launch->type->name, launch->type->vcpus, launch->type->memory_mib,
         launch->image->architecture, launch->image->boot_mode, launch->image->root_device_name,
@@ -437,48 +447,87 @@ launch_one(Launch *launch, gint64 index, bool *ret_made, GError **error)
            virga_host_wake(launch->txn, host_id, error);
 }
 
-/* Takes the client token for this reservation, or finds whose it is. */
+/* Everything that a launch needs to know is asked for in one round trip. */
 static bool
-take_token(Launch *launch, bool *ret_repeated, GError **error)
+send_all(Launch *launch, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
-    g_autoptr(VirgaRows) rows = NULL;
-    gint64 taken;
+    const char *image_ids[] = { spec->image_id, NULL };
+    VirgaTxn *txn = launch->txn;
 
-    *ret_repeated = false;
-    if (!spec->client_token || !*spec->client_token)
-        return true;
-    if (!virga_txn_run(launch->txn, error, &taken, sql_token, "ssss", spec->account_id,
-                       spec->client_token, spec->request_digest, launch->reservation_id))
+    if (launch->token &&
+        !virga_txn_send(txn, error, sql_token, "ssss", spec->account_id, launch->token,
+                        spec->request_digest, launch->reservation_id))
         return false;
-    if (taken)
-        return true;
-    rows = virga_txn_query(launch->txn, error, sql_token_get, "ss", spec->account_id,
-                           spec->client_token);
+    return virga_image_list_send(txn, spec->account_id, image_ids, error) &&
+           virga_txn_send(txn, error, sql_key, "ss", spec->account_id, spec->key_name) &&
+           virga_host_list_send(txn, error) &&
+           virga_subnet_candidates_send(txn, spec->account_id, spec->subnet_id, spec->zone,
+                                        error) &&
+           virga_security_group_list_send(txn, spec->account_id, NULL, group_names(spec), NULL,
+                                          error);
+}
+
+static bool
+receive_image(Launch *launch, GError **error)
+{
+    VirgaImage *images;
+    size_t count;
+
+    if (!virga_image_list_receive(launch->txn, launch->arena, &images, &count, error))
+        return false;
+    if (count == 0)
+        return virga_fail(error, "image", VIRGA_ERROR_NOT_FOUND,
+                          "The image id '[%s]' does not exist", launch->spec->image_id);
+    launch->image = images;
+    return true;
+}
+
+/* Whose reservation the client token stands for, when it was taken before. */
+static bool
+find_reservation(Launch *launch, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+    g_autoptr(VirgaTxn) txn = virga_db_read(launch->db, error);
+    g_autoptr(VirgaRows) rows =
+        txn ? virga_txn_query(txn, error, sql_token_get, "ss", spec->account_id, launch->token)
+            : NULL;
+
     if (!rows)
         return false;
+    if (virga_rows_count(rows) == 0)
+        return virga_fail(error, "database", VIRGA_ERROR_RETRY, "the client token has just gone");
     if (g_strcmp0(virga_rows_text(rows, 0, 0), spec->request_digest) != 0)
         return virga_fail(error, "client token", VIRGA_ERROR_CONFLICT,
                           "Arguments on this idempotent request are inconsistent with arguments "
                           "used in previous request(s).");
     launch->reservation_id = virga_rows_dup(rows, launch->arena, 0, 1);
-    *ret_repeated = true;
     return true;
 }
 
+/* Takes the client token for this reservation; 'ret_repeated': another call has it. */
 static bool
-look_up(Launch *launch, const VirgaConfig *config, GError **error)
+receive_token(Launch *launch, bool *ret_repeated, GError **error)
 {
-    const VirgaInstanceSpec *spec = launch->spec;
+    g_autoptr(VirgaRows) rows = NULL;
 
-    launch->type = virga_instance_type_find(config, spec->type);
-    if (!launch->type)
-        return virga_fail(error, "instance type", VIRGA_ERROR_INVALID,
-                          "Invalid value '%s' for InstanceType.", spec->type);
-    launch->image =
-        virga_image_get(launch->txn, launch->arena, spec->account_id, spec->image_id, error);
-    return launch->image && find_key(launch, error) && find_hosts(launch, error) &&
-           find_subnet(launch, error) && find_groups(launch, error) && find_disks(launch, error);
+    *ret_repeated = false;
+    if (!launch->token)
+        return true;
+    rows = virga_txn_receive(launch->txn, error);
+    if (!rows)
+        return false;
+    *ret_repeated = virga_rows_count(rows) == 0;
+    return true;
+}
+
+/* In the order of send_all(). */
+static bool
+receive_all(Launch *launch, GError **error)
+{
+    return receive_image(launch, error) && receive_key(launch, error) &&
+           receive_hosts(launch, error) && receive_subnet(launch, error) &&
+           receive_groups(launch, error) && find_disks(launch, error);
 }
 
 static bool
@@ -516,17 +565,34 @@ attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaIn
 {
     g_autoptr(VirgaTxn) txn = virga_db_begin(db, error);
     g_autofree char *reservation_id = virga_id_new("r");
-    Launch launch = { .txn = txn, .arena = arena, .spec = spec, .reservation_id = reservation_id };
+    Launch launch = { .db = db,
+                      .txn = txn,
+                      .arena = arena,
+                      .spec = spec,
+                      .token =
+                          spec->client_token && *spec->client_token ? spec->client_token : NULL,
+                      .type = virga_instance_type_find(config, spec->type),
+                      .reservation_id = reservation_id };
     bool repeated;
 
-    if (!txn || !take_token(&launch, &repeated, error))
-        return false;
-    if (!repeated && (!look_up(&launch, config, error) || !launch_all(&launch, error)))
-        return false;
     *ret_reservation_id = NULL;
+    if (!txn || !send_all(&launch, error) || !receive_token(&launch, &repeated, error))
+        return false;
+    if (repeated) {
+        if (!find_reservation(&launch, error))
+            return false;
+        *ret_reservation_id =
+            spec->dry_run ? NULL : virga_arena_strdup(arena, launch.reservation_id);
+        return true;
+    }
+    if (!launch.type)
+        return virga_fail(error, "instance type", VIRGA_ERROR_INVALID,
+                          "Invalid value '%s' for InstanceType.", spec->type);
+    if (!receive_all(&launch, error) || !launch_all(&launch, error))
+        return false;
     if (spec->dry_run)
         return true; /* all of it would have worked; roll back */
-    *ret_unsure = !repeated && !virga_txn_commit(txn, error);
+    *ret_unsure = !virga_txn_commit(txn, error);
     if (*ret_unsure)
         return false;
     *ret_reservation_id = virga_arena_strdup(arena, launch.reservation_id);

@@ -193,5 +193,5 @@ virga_event_add(VirgaTxn *txn, GError **error, const char *subject, const char *
     va_start(args, format);
     message = g_strdup_vprintf(format, args);
     va_end(args);
-    return virga_txn_run(txn, error, NULL, sql_event, "ss", subject, message);
+    return virga_txn_post(txn, error, sql_event, "ss", subject, message);
 }

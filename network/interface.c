@@ -19,21 +19,27 @@ typedef struct {
 #define RESERVED_FIRST 4
 #define GUESSES        8
 
-static const char sql_insert[] =
-    "INSERT INTO network_interface (id, account_id, vpc_id, subnet_id, zone, mac, address,"
-    " description, attachment_id, instance_id, device_index, delete_on_termination, attached,"
-    " wants_public) VALUES ($1, $2, $3, $4, $5, $6, $7::inet, $8, $9, $10, $11, $12, now(), $13)"
-    " ON CONFLICT (subnet_id, address) DO NOTHING";
+/* An interface with its groups and its public address, if the private one is free: the numbers of
+ * rows of each say what was missing.  Fewer groups than asked: one is not of the VPC. */
+static const char sql_create[] =
+    "WITH made AS (INSERT INTO network_interface (id, account_id, vpc_id, subnet_id, zone, mac,"
+    " address, description, attachment_id, instance_id, device_index, delete_on_termination,"
+    " attached, wants_public) VALUES ($1, $2, $3, $4, $5, $6, $7::inet, $8, $9, $10, $11, $12,"
+    " now(), $13) ON CONFLICT (subnet_id, address) DO NOTHING RETURNING id),"
+    " linked AS (INSERT INTO network_interface_group (interface_id, group_id, position)"
+    "  SELECT made.id, g.id, w.position FROM made,"
+    "  unnest($14::text[]) WITH ORDINALITY w(id, position) JOIN security_group g ON g.id = w.id"
+    "  WHERE g.vpc_id = $3 AND g.account_id = $2 ON CONFLICT DO NOTHING RETURNING group_id),"
+    " claimed AS (UPDATE public_address SET interface_id = made.id, account_id = $2 FROM made"
+    "  WHERE $13 AND address = (SELECT address FROM public_address WHERE interface_id IS NULL"
+    "  AND allocation_id IS NULL ORDER BY released, address LIMIT 1 FOR UPDATE SKIP LOCKED)"
+    "  RETURNING address)"
+    " SELECT (SELECT count(*) FROM made), (SELECT count(*) FROM linked),"
+    " (SELECT count(*) FROM claimed)";
 static const char sql_free_address[] =
     "SELECT host(($2::cidr)::inet + n) FROM generate_series(4, $3::bigint - 2) n"
     " WHERE NOT EXISTS (SELECT 1 FROM network_interface i WHERE i.subnet_id = $1"
     " AND i.address = ($2::cidr)::inet + n) ORDER BY n LIMIT 1";
-/* One statement links all groups; fewer rows than asked means that one is not of the VPC. */
-static const char sql_link_groups[] =
-    "INSERT INTO network_interface_group (interface_id, group_id, position)"
-    " SELECT $1, g.id, w.position FROM unnest($2::text[]) WITH ORDINALITY w(id, position)"
-    " JOIN security_group g ON g.id = w.id AND g.vpc_id = $3 AND g.account_id = $4"
-    " ON CONFLICT DO NOTHING";
 static const char sql_claim_public[] =
     "UPDATE public_address SET interface_id = $1, account_id = $2 WHERE address ="
     " (SELECT address FROM public_address WHERE interface_id IS NULL AND allocation_id IS NULL"
@@ -94,16 +100,45 @@ mac_of(const char *id)
 }
 
 static bool
+fail_groups(const VirgaInterfaceSpec *spec, GError **error)
+{
+    g_autofree char *names = g_strjoinv(", ", (char **) spec->group_ids);
+
+    return virga_fail(error, "security group", VIRGA_ERROR_NOT_FOUND,
+                      "One of the security groups '%s' does not exist in VPC '%s'", names,
+                      spec->vpc_id);
+}
+
+static bool
+fail_pool(GError **error)
+{
+    return virga_fail(error, "address", VIRGA_ERROR_CAPACITY,
+                      "There are not enough free public addresses in the pool");
+}
+
+/* 'ret_made' is false when the address is taken; then nothing was made. */
+static bool
 try_address(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, const char *address,
-            gint64 *ret_inserted, GError **error)
+            bool *ret_made, GError **error)
 {
     g_autofree char *mac = mac_of(id);
     g_autofree char *attachment = virga_id_new("eni-attach");
+    g_autoptr(VirgaRows) rows = virga_txn_query(
+        txn, error, sql_create, "ssssssssssibba", id, spec->account_id, spec->vpc_id,
+        spec->subnet_id, spec->zone, mac, address, spec->description ? spec->description : "",
+        attachment, spec->instance_id, spec->device_index, spec->delete_on_termination,
+        spec->public_address, spec->group_ids);
 
-    return virga_txn_run(txn, error, ret_inserted, sql_insert, "ssssssssssibb", id,
-                         spec->account_id, spec->vpc_id, spec->subnet_id, spec->zone, mac, address,
-                         spec->description ? spec->description : "", attachment, spec->instance_id,
-                         spec->device_index, spec->delete_on_termination, spec->public_address);
+    if (!rows)
+        return false;
+    *ret_made = virga_rows_int(rows, 0, 0) > 0;
+    if (!*ret_made)
+        return true;
+    if (virga_rows_int(rows, 0, 1) != (gint64) g_strv_length((char **) spec->group_ids))
+        return fail_groups(spec, error);
+    if (spec->public_address && virga_rows_int(rows, 0, 2) == 0)
+        return fail_pool(error);
+    return true;
 }
 
 static bool
@@ -111,7 +146,7 @@ insert_wanted(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, Blo
               GError **error)
 {
     guint32 address;
-    gint64 inserted;
+    bool made;
 
     if (!virga_ipv4_parse(spec->address, &address) ||
         !virga_cidr_has(subnet.base, subnet.prefix, address))
@@ -122,9 +157,9 @@ insert_wanted(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, Blo
         address - subnet.base == virga_cidr_size(subnet.prefix) - 1)
         return virga_fail(error, "network interface", VIRGA_ERROR_INVALID,
                           "Address %s is in subnet's reserved address range", spec->address);
-    if (!try_address(txn, spec, id, spec->address, &inserted, error))
+    if (!try_address(txn, spec, id, spec->address, &made, error))
         return false;
-    if (inserted == 0)
+    if (!made)
         return virga_fail(error, "network interface", VIRGA_ERROR_EXISTS, "Address %s is in use.",
                           spec->address);
     return true;
@@ -137,15 +172,15 @@ insert_any(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, Block 
            char **ret_address, GError **error)
 {
     guint32 usable = (guint32) virga_cidr_size(subnet.prefix) - RESERVED_FIRST - 1;
-    gint64 inserted = 0;
+    bool made = false;
 
     for (int i = 0; i < GUESSES; i++) {
         guint32 offset = RESERVED_FIRST + (guint32) g_random_int_range(0, (gint32) usable);
         g_autofree char *address = virga_ipv4_text(subnet.base + offset);
 
-        if (!try_address(txn, spec, id, address, &inserted, error))
+        if (!try_address(txn, spec, id, address, &made, error))
             return false;
-        if (inserted) {
+        if (made) {
             *ret_address = g_steal_pointer(&address);
             return true;
         }
@@ -158,9 +193,9 @@ insert_any(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, Block 
             return false;
         if (virga_rows_count(rows) == 0)
             break;
-        if (!try_address(txn, spec, id, virga_rows_text(rows, 0, 0), &inserted, error))
+        if (!try_address(txn, spec, id, virga_rows_text(rows, 0, 0), &made, error))
             return false;
-        if (inserted) {
+        if (made) {
             *ret_address = g_strdup(virga_rows_text(rows, 0, 0));
             return true;
         }
@@ -170,33 +205,13 @@ insert_any(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, Block 
 }
 
 static bool
-link_groups(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, GError **error)
-{
-    gint64 linked;
-
-    if (!virga_txn_run(txn, error, &linked, sql_link_groups, "sass", id, spec->group_ids,
-                       spec->vpc_id, spec->account_id))
-        return false;
-    if (linked != (gint64) g_strv_length((char **) spec->group_ids)) {
-        g_autofree char *names = g_strjoinv(", ", (char **) spec->group_ids);
-        return virga_fail(error, "security group", VIRGA_ERROR_NOT_FOUND,
-                          "One of the security groups '%s' does not exist in VPC '%s'", names,
-                          spec->vpc_id);
-    }
-    return true;
-}
-
-static bool
 claim_public(VirgaTxn *txn, const char *interface_id, const char *account_id, GError **error)
 {
     gint64 claimed;
 
     if (!virga_txn_run(txn, error, &claimed, sql_claim_public, "ss", interface_id, account_id))
         return false;
-    if (claimed == 0)
-        return virga_fail(error, "address", VIRGA_ERROR_CAPACITY,
-                          "There are not enough free public addresses in the pool");
-    return true;
+    return claimed > 0 || fail_pool(error);
 }
 
 bool
@@ -212,10 +227,6 @@ virga_interface_create(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpe
                           spec->subnet_id);
     if (spec->address ? !insert_wanted(txn, spec, id, subnet, error)
                       : !insert_any(txn, spec, id, subnet, &address, error))
-        return false;
-    if (!link_groups(txn, spec, id, error))
-        return false;
-    if (spec->public_address && !claim_public(txn, id, spec->account_id, error))
         return false;
     *ret_id = virga_arena_strdup(arena, id);
     if (ret_address)

@@ -181,8 +181,22 @@ virga_security_group_list(VirgaTxn *txn, VirgaArena *arena, const char *account_
                           const char *const *ids, const char *const *names, const char *vpc_id,
                           VirgaSecurityGroup **ret, size_t *ret_count, GError **error)
 {
-    g_autoptr(VirgaRows) rows =
-        virga_txn_query(txn, error, sql_list, "saas", account_id, ids, names, vpc_id);
+    return virga_security_group_list_send(txn, account_id, ids, names, vpc_id, error) &&
+           virga_security_group_list_receive(txn, arena, ret, ret_count, error);
+}
+
+bool
+virga_security_group_list_send(VirgaTxn *txn, const char *account_id, const char *const *ids,
+                               const char *const *names, const char *vpc_id, GError **error)
+{
+    return virga_txn_send(txn, error, sql_list, "saas", account_id, ids, names, vpc_id);
+}
+
+bool
+virga_security_group_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaSecurityGroup **ret,
+                                  size_t *ret_count, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
 
     if (!rows)
         return false;

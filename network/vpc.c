@@ -30,6 +30,12 @@ static const char sql_subnet_list[] = SUBNET_SELECT
 static const char sql_subnet_default[] =
     SUBNET_SELECT "WHERE s.account_id = $1 AND s.is_default AND ($2::text IS NULL OR s.zone = $2)"
                   " ORDER BY free DESC, s.zone LIMIT 1";
+/* Counting the free addresses costs more than all else of a launch: 0 here. */
+static const char sql_subnet_candidates[] =
+    "SELECT s.id, s.account_id, s.vpc_id, s.zone, s.cidr::text, s.map_public, s.is_default,"
+    " 0::bigint FROM subnet s WHERE s.account_id = $1 AND ($2::text IS NULL OR s.id = $2)"
+    " AND ($2::text IS NOT NULL OR s.is_default) AND ($3::text IS NULL OR $2::text IS NOT NULL"
+    " OR s.zone = $3) ORDER BY s.zone, s.id";
 static const char sql_subnet_insert[] =
     "INSERT INTO subnet (id, account_id, vpc_id, zone, cidr, map_public, is_default)"
     " VALUES ($1, $2, $3, $4, $5::cidr, $6, $7)";
@@ -37,7 +43,7 @@ static const char sql_subnet_insert[] =
 bool
 virga_vpc_touch(VirgaTxn *txn, const char *vpc_id, GError **error)
 {
-    return virga_txn_run(txn, error, NULL, sql_vpc_touch, "s", vpc_id);
+    return virga_txn_post(txn, error, sql_vpc_touch, "s", vpc_id);
 }
 
 bool
@@ -90,6 +96,28 @@ virga_subnet_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, cons
                   VirgaSubnet **ret, size_t *ret_count, GError **error)
 {
     g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_subnet_list, "sa", account_id, ids);
+
+    if (!rows)
+        return false;
+    *ret_count = (size_t) virga_rows_count(rows);
+    *ret = virga_arena_new_array(arena, VirgaSubnet, *ret_count);
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        read_subnet(rows, i, arena, &(*ret)[i]);
+    return true;
+}
+
+bool
+virga_subnet_candidates_send(VirgaTxn *txn, const char *account_id, const char *id,
+                             const char *zone, GError **error)
+{
+    return virga_txn_send(txn, error, sql_subnet_candidates, "sss", account_id, id, zone);
+}
+
+bool
+virga_subnet_candidates_receive(VirgaTxn *txn, VirgaArena *arena, VirgaSubnet **ret,
+                                size_t *ret_count, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
 
     if (!rows)
         return false;

@@ -55,11 +55,11 @@ virga_volume_create(VirgaTxn *txn, VirgaArena *arena, const VirgaVolumeSpec *spe
 {
     g_autofree char *id = virga_id_new("vol");
 
-    if (!virga_txn_run(txn, error, NULL, sql_insert, "ssssisiis", id, spec->account_id, spec->zone,
-                       spec->host_id, spec->size_gib, spec->type, spec->iops, spec->throughput,
-                       spec->snapshot_id) ||
-        !virga_txn_run(txn, error, NULL, sql_attach, "sssb", id, spec->instance_id, spec->device,
-                       spec->delete_on_termination))
+    if (!virga_txn_post(txn, error, sql_insert, "ssssisiis", id, spec->account_id, spec->zone,
+                        spec->host_id, spec->size_gib, spec->type, spec->iops, spec->throughput,
+                        spec->snapshot_id) ||
+        !virga_txn_post(txn, error, sql_attach, "sssb", id, spec->instance_id, spec->device,
+                        spec->delete_on_termination))
         return false;
     *ret_id = virga_arena_strdup(arena, id);
     return true;

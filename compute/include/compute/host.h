@@ -19,6 +19,11 @@ bool virga_host_report(VirgaTxn *txn, const VirgaHost *host, GError **error);
 bool virga_host_list(VirgaTxn *txn, VirgaArena *arena, VirgaHost **ret, size_t *ret_count,
                      GError **error);
 
+/* The two halves of it, so that it may share a round trip with others (virga_txn_send()). */
+bool virga_host_list_send(VirgaTxn *txn, GError **error);
+bool virga_host_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaHost **ret, size_t *ret_count,
+                             GError **error);
+
 /* The scheduler's view of them, in 'arena'. */
 VirgaPlaceHost *virga_host_places(VirgaArena *arena, const VirgaHost *hosts, size_t count);
 

@@ -22,7 +22,7 @@ typedef struct {
     VirgaVolumeDriver *volumes; /* the drivers stay the caller's */
     VirgaNetworkDriver *network;
     VirgaHttpClient *virgad;
-    uid_t tap_owner; /* the user that guests run as */
+    uid_t tap_owner;                              /* the user that guests run as */
     guint8 metadata_key[VIRGA_METADATA_KEY_SIZE]; /* signs metadata tokens; kept by the caller */
 } VirgaNodeSettings;
 

@@ -42,6 +42,12 @@ bool virga_security_group_list(VirgaTxn *txn, VirgaArena *arena, const char *acc
                                const char *const *ids, const char *const *names, const char *vpc_id,
                                VirgaSecurityGroup **ret, size_t *ret_count, GError **error);
 
+/* The two halves of it, so that it may share a round trip with others (virga_txn_send()). */
+bool virga_security_group_list_send(VirgaTxn *txn, const char *account_id, const char *const *ids,
+                                    const char *const *names, const char *vpc_id, GError **error);
+bool virga_security_group_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaSecurityGroup **ret,
+                                       size_t *ret_count, GError **error);
+
 /* One group by id; fails with NOT_FOUND. */
 VirgaSecurityGroup *virga_security_group_get(VirgaTxn *txn, VirgaArena *arena,
                                              const char *account_id, const char *id,
