@@ -62,9 +62,8 @@ static const char sql_guests[] =
     "     WHERE n.instance_id = i.id)))::text"
     ")::text FROM instance i WHERE i.host_id = $1 AND i.generation > $2 ORDER BY i.id";
 static const char sql_vpcs[] =
-    "SELECT v.id, v.generation FROM vpc v WHERE v.id IN"
-    " (SELECT n.vpc_id FROM network_interface n JOIN instance i ON i.id = n.instance_id"
-    "  WHERE i.host_id = $1) ORDER BY v.id";
+    "SELECT v.id, v.generation FROM vpc v WHERE EXISTS"
+    " (SELECT 1 FROM instance i WHERE i.host_id = $1 AND i.vpc_id = v.id) ORDER BY v.id";
 static const char sql_plan[] =
     "SELECT json_build_object("
     "'id', v.id, 'generation', v.generation, 'cidrs', json_build_array(v.cidr::text),"

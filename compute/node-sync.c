@@ -7,10 +7,12 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define REPORT_MS       15000
-#define REPORT_MAX      256 /* guests in one report */
-#define REPORT_PAUSE_MS 2   /* lets facts that come together go together */
-#define UNREACHED_MS    1000
+#define REPORT_MS         15000
+#define REPORT_MAX        256   /* guests in one report */
+#define REPORT_PAUSE_MS   10    /* lets facts that come together go together */
+#define SYNC_BYTES_PER_MS 10000 /* large answers are asked for less often */
+#define SYNC_PAUSE_MS     20    /* likewise wishes: a VPC's plan names all of its members */
+#define UNREACHED_MS      1000
 
 /* {"after": generation, "vpcs": {id: generation}} */
 static char *
@@ -185,6 +187,7 @@ node_sync_main(gpointer data)
                 virga_notice("host", node->host_id, "virgad answers again");
             complete = false;
             reached = true;
+            pause_ms(node, MAX(SYNC_PAUSE_MS, (gint64) strlen(answer) / SYNC_BYTES_PER_MS));
             continue;
         }
         if (reached && !node_stopping(node))

@@ -310,6 +310,7 @@ CREATE TABLE instance (
 );
 CREATE INDEX instance_account ON instance (account_id, id);
 CREATE INDEX instance_host ON instance (host_id, generation);
+CREATE INDEX instance_host_vpc ON instance (host_id, vpc_id);
 CREATE INDEX instance_reservation ON instance (reservation_id);
 CREATE INDEX instance_transient ON instance (state_since)
     WHERE state NOT IN ('running', 'stopped');
