@@ -81,3 +81,34 @@ def cloud(build_dir, image_micro):
         yield cloud
     finally:
         cloud.close()
+
+
+@pytest.fixture(scope="session")
+def fake_cloud(build_dir):
+    """A cloud that is up, with endless room for guests that only pretend, and an image "micro"."""
+    from cloud import Cloud
+    cloud = Cloud(build_dir, settings=Cloud.FAKE)
+    try:
+        cloud.up()
+        cloud.import_image(cloud.empty_image())
+        yield cloud
+    finally:
+        cloud.close()
+
+
+@pytest.fixture(scope="session")
+def recorder():
+    """The proxy that all clients of the layer "clients" are sent through."""
+    from recorder import Recorder
+    recorder = Recorder()
+    yield recorder
+    recorder.close()
+
+
+@pytest.fixture
+def recorded(recorder):
+    """Holds the answers that the test got against AWS's model."""
+    first = len(recorder.answers)
+    yield recorder
+    found = recorder.complaints(first)
+    assert not found, "\n".join(found)

@@ -99,10 +99,8 @@ parse_authorization(VirgaArena *arena, const char *text, VirgaSigv4 *parts,
 }
 
 static bool
-check_parts(const char *credential, const VirgaSigv4 *parts, GError **error)
+check_parts(const VirgaSigv4 *parts, GError **error)
 {
-    if (!credential)
-        return incomplete(error, "Authorization header requires 'Credential' parameter.");
     if (!parts->signature)
         return incomplete(error, "Authorization header requires 'Signature' parameter.");
     if (!parts->signed_headers)
@@ -177,6 +175,7 @@ virga_sigv4_parse(VirgaArena *arena, const VirgaHttpRequest *request, VirgaSigv4
     VirgaWireParameters query = { 0 };
     VirgaSigv4 parts = { 0 };
 
+    *ret_parts = parts;
     if (authorization) {
         if (!from_header(arena, request, authorization, &parts, &credential, error))
             return false;
@@ -189,8 +188,12 @@ virga_sigv4_parse(VirgaArena *arena, const VirgaHttpRequest *request, VirgaSigv4
         if (!from_query(&query, &parts, &credential, error))
             return false;
     }
-    if (!check_parts(credential, &parts, error) ||
-        !parse_credential(arena, credential, &parts, error))
+    if (!credential)
+        return incomplete(error, "Authorization header requires 'Credential' parameter.");
+    if (!parse_credential(arena, credential, &parts, error))
+        return false;
+    ret_parts->service = parts.service;
+    if (!check_parts(&parts, error))
         return false;
     if (!is_made_of(parts.signature, SHA256_HEX, "0123456789abcdef"))
         return sigv4_mismatch(error, "The signature must be 64 hex digits in lower case.");

@@ -129,10 +129,12 @@ authenticate(Passage *passage, GError **error)
 {
     VirgaEdge *edge = passage->edge;
     VirgaIdentity identity;
+    bool parsed = virga_sigv4_parse(passage->arena, passage->request, &passage->signature, error);
 
-    if (!virga_sigv4_parse(passage->arena, passage->request, &passage->signature, error))
+    if (passage->signature.service)
+        passage->service = find_service(edge, passage->signature.service);
+    if (!parsed)
         return false;
-    passage->service = find_service(edge, passage->signature.service);
     if (!passage->service)
         return virga_api_fail(error, "SignatureDoesNotMatch", 403,
                               "Credential should be scoped to correct service.");
@@ -288,7 +290,8 @@ virga_edge_reject(const VirgaHttpRequest *request, unsigned status, gpointer edg
     VirgaSigv4 signature;
     Passage passage = { .edge = edge, .request = request, .request_id = request_id };
 
-    if (virga_sigv4_parse(arena, request, &signature, NULL))
+    virga_sigv4_parse(arena, request, &signature, NULL);
+    if (signature.service)
         passage.service = find_service(edge, signature.service);
     if (status == 413)
         virga_api_fail(&error, "RequestEntityTooLarge", 413, "The request is too large");

@@ -24,6 +24,10 @@ class Cloud:
     """One state directory.  up() and down() may be called any number of times; close() ends what
     remains.  'settings' is {group: {key: value}} of its configuration file."""
 
+    # Settings of a cloud whose guests only pretend, and of which any number fits.
+    FAKE = {"node": {"driver": "fake", "vcpu-overcommit": 10000, "memory-overcommit": 1000,
+                     "memory-reserved-mib": 0, "disk-reserved-gib": 0}}
+
     def __init__(self, build_dir, state="/var/lib/virga", settings=None):
         self.virga_path = os.path.join(build_dir, "tools", "virga")
         self.state = state
@@ -138,6 +142,13 @@ class Cloud:
 
     def import_image(self, path, name="micro", *options):
         return self.virga("image", "import", name, path, *options).stdout.strip()
+
+    def empty_image(self):
+        """The path of a disk that pretending guests can have."""
+        path = os.path.join(self.directory, "empty.raw")
+        with open(path, "wb") as file:
+            file.truncate(1 << 20)
+        return path
 
     def image_id(self, name="micro"):
         return self.ec2.describe_images(Filters=[{"Name": "name", "Values": [name]}])["Images"][0]["ImageId"]

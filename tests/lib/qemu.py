@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import subprocess
+import time
 
 from conftest import run, wait_for
 
@@ -98,10 +99,20 @@ class Guest:
                 assert "return" in answer, "%s: %s" % (name, answer)
             return answer["return"]
 
-    def power_off(self, deadline_s=60):
-        """Presses the power button and waits for QEMU's end; returns its exit status."""
-        self.qmp("system_powerdown")
-        return self.process.wait(deadline_s)
+    def power_off(self, deadline_s=120):
+        """Presses the power button until QEMU ends, and returns its exit status.  A guest that is
+        still coming up may not see the first time."""
+        end = time.monotonic() + deadline_s
+        while True:
+            try:
+                self.qmp("system_powerdown")
+            except (OSError, ValueError):
+                pass  # QEMU is ending
+            try:
+                return self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                assert time.monotonic() < end, \
+                    "the guest does not end; its console ends with:\n" + self.console()[-2000:]
 
     def kill(self):
         if self.process and self.process.poll() is None:

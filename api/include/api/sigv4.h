@@ -43,7 +43,8 @@ typedef struct {
 } VirgaSigv4;
 
 /* Takes the signature's parts from the Authorization header or the query.  Looks at the form only;
- * any bytes may come. */
+ * any bytes may come.  After a failure 'service' says which one was meant, if that was to be read:
+ * the failure is told in its words. */
 bool virga_sigv4_parse(VirgaArena *arena, const VirgaHttpRequest *request, VirgaSigv4 *ret_parts,
                        GError **error);
 

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tour with Debian's unmodified aws, which knows nothing but what "virga env" prints."""
+import base64
+import json
+import os
+import stat
+
+import pytest
+
+from aws_model import Model
+from cloud import ACCOUNT
+from conftest import run
+
+
+class Aws:
+    """aws("ec2", "describe-vpcs") is the JSON of the answer, or None."""
+
+    def __init__(self, env):
+        self.env = env
+
+    def run(self, *arguments, check=True):
+        return run(["/usr/bin/aws"] + [str(argument) for argument in arguments], env=self.env,
+                   check=check, deadline_s=120)
+
+    def __call__(self, *arguments):
+        text = self.run(*arguments, "--output", "json").stdout
+        return json.loads(text) if text.strip() else None
+
+    def ec2(self, *arguments):
+        return self("ec2", *arguments)
+
+    def query(self, query, *arguments):
+        """What --query picks."""
+        return self("ec2", *arguments, "--query", query)
+
+    def fails(self, code, *arguments):
+        """The call fails with this code of AWS's, said as aws says it; the message."""
+        done = self.run("ec2", *arguments, check=False)
+        assert done.returncode == 254, (done.returncode, done.stdout, done.stderr)
+        assert "An error occurred (%s) when calling the " % code in done.stderr, done.stderr
+        return done.stderr
+
+
+@pytest.fixture(scope="module")
+def plain(fake_cloud, recorder):
+    return Aws(recorder.env(fake_cloud.env))
+
+
+@pytest.fixture
+def aws(plain, recorded):
+    return plain
+
+
+@pytest.fixture(scope="module")
+def image(fake_cloud):
+    return fake_cloud.image_id()
+
+
+@pytest.fixture(scope="module")
+def snapshot(fake_cloud, image):
+    found = fake_cloud.ec2.describe_images(ImageIds=[image])["Images"][0]
+    return found["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+
+
+def launch(aws, image, *options):
+    return aws.ec2("run-instances", "--image-id", image, "--instance-type", "t3.nano",
+                   *options)["Instances"]
+
+
+def test_who_am_i(aws):
+    answer = aws("sts", "get-caller-identity")
+    assert answer["Account"] == ACCOUNT
+    assert answer["Arn"].startswith("arn:aws:iam::%s:" % ACCOUNT) and answer["UserId"]
+
+
+def test_place(aws):
+    assert aws.query("Regions[].RegionName", "describe-regions") == ["us-east-1"]
+    zones = aws.ec2("describe-availability-zones")["AvailabilityZones"]
+    assert [(zone["ZoneName"], zone["State"]) for zone in zones] == [("us-east-1a", "available")]
+    names = aws.query("AccountAttributes[].AttributeName", "describe-account-attributes")
+    assert "default-vpc" in names and "supported-platforms" in names
+    aws.fails("InvalidParameterValue", "describe-regions", "--region-names", "nowhere-1")
+
+
+def test_instance_types(aws):
+    nano = aws.ec2("describe-instance-types", "--instance-types", "t3.nano")["InstanceTypes"][0]
+    assert nano["VCpuInfo"]["DefaultVCpus"] == 2 and nano["MemoryInfo"]["SizeInMiB"] == 512
+    names = aws.query("sort(InstanceTypes[].InstanceType)", "describe-instance-types")
+    by_pages = aws.query("sort(InstanceTypes[].InstanceType)", "describe-instance-types",
+                         "--page-size", "5")
+    assert names == by_pages and len(names) > 5
+    first = aws.ec2("describe-instance-types", "--max-items", "3")
+    second = aws.ec2("describe-instance-types", "--max-items", "1000", "--starting-token",
+                     first["NextToken"])
+    got = [item["InstanceType"] for item in first["InstanceTypes"] + second["InstanceTypes"]]
+    assert len(first["InstanceTypes"]) == 3 and sorted(got) == names
+    offered = aws.query("InstanceTypeOfferings[].[InstanceType,Location]",
+                        "describe-instance-type-offerings", "--location-type", "availability-zone",
+                        "--filters", "Name=instance-type,Values=t3.*")
+    assert ["t3.nano", "us-east-1a"] in offered
+    assert all(name.startswith("t3.") for name, _ in offered)
+    aws.fails("InvalidInstanceType", "describe-instance-types", "--instance-types", "t3.gigantic")
+
+
+def test_images(aws, image, snapshot):
+    mine = aws.query("Images[].ImageId", "describe-images", "--owners", "self", "--filters",
+                     "Name=name,Values=mic*")
+    assert mine == [image]
+    made = aws.ec2("register-image", "--name", "cli", "--description", "By aws", "--architecture",
+                   "x86_64", "--root-device-name", "/dev/xvda", "--virtualization-type", "hvm",
+                   "--ena-support", "--block-device-mappings",
+                   "DeviceName=/dev/xvda,Ebs={SnapshotId=%s}" % snapshot)["ImageId"]
+    aws.ec2("wait", "image-exists", "--image-ids", made)
+    aws.ec2("wait", "image-available", "--image-ids", made)
+    seen = aws.ec2("describe-images", "--image-ids", made)["Images"][0]
+    assert (seen["Name"], seen["Description"], seen["Architecture"], seen["OwnerId"],
+            seen["EnaSupport"]) == ("cli", "By aws", "x86_64", ACCOUNT, True)
+    aws.fails("InvalidAMIName.Duplicate", "register-image", "--name", "cli", "--root-device-name",
+              "/dev/xvda", "--block-device-mappings",
+              "DeviceName=/dev/xvda,Ebs={SnapshotId=%s}" % snapshot)
+    assert aws.query("Snapshots[].SnapshotId", "describe-snapshots", "--snapshot-ids",
+                     snapshot) == [snapshot]
+    aws.ec2("wait", "snapshot-completed", "--snapshot-ids", snapshot)
+    aws.ec2("deregister-image", "--image-id", made)
+    aws.fails("InvalidAMIID.NotFound", "describe-images", "--image-ids", made)
+
+
+def test_key_pairs(aws, tmp_path):
+    path = tmp_path / "cli.pem"
+    text = aws.run("ec2", "create-key-pair", "--key-name", "cli", "--query", "KeyMaterial",
+                   "--output", "text").stdout
+    path.write_text(text)
+    path.chmod(stat.S_IRUSR)
+    public = run(["ssh-keygen", "-y", "-f", str(path)]).stdout.split()
+    seen = aws.ec2("describe-key-pairs", "--key-names", "cli", "--include-public-key")["KeyPairs"][0]
+    assert seen["PublicKey"].split()[:2] == public[:2]
+
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "own")])
+    imported = aws.ec2("import-key-pair", "--key-name", "cli-own", "--public-key-material",
+                       "fileb://%s/own.pub" % tmp_path, "--tag-specifications",
+                       "ResourceType=key-pair,Tags=[{Key=team,Value=blue}]")
+    aws.ec2("wait", "key-pair-exists", "--key-names", "cli-own")
+    assert aws.query("KeyPairs[].KeyName", "describe-key-pairs", "--filters",
+                     "Name=tag:team,Values=blue") == ["cli-own"]
+    aws.fails("InvalidKeyPair.Duplicate", "create-key-pair", "--key-name", "cli")
+    aws.ec2("delete-key-pair", "--key-name", "cli")
+    aws.ec2("delete-key-pair", "--key-pair-id", imported["KeyPairId"])
+    aws.fails("InvalidKeyPair.NotFound", "describe-key-pairs", "--key-names", "cli")
+
+
+def test_networks(aws):
+    vpc = aws.ec2("describe-vpcs", "--filters", "Name=is-default,Values=true")["Vpcs"][0]
+    subnets = aws.ec2("describe-subnets", "--filters", "Name=vpc-id,Values=" + vpc["VpcId"])["Subnets"]
+    assert subnets and all(subnet["AvailabilityZone"] == "us-east-1a" for subnet in subnets)
+    aws.ec2("wait", "vpc-available", "--vpc-ids", vpc["VpcId"])
+    aws.ec2("wait", "subnet-available", "--subnet-ids", subnets[0]["SubnetId"])
+    aws.fails("InvalidVpcID.NotFound", "describe-vpcs", "--vpc-ids", "vpc-0123456789abcdef0")
+
+
+def test_security_groups(aws):
+    group = aws.ec2("create-security-group", "--group-name", "cli", "--description", "Made by aws",
+                    "--tag-specifications",
+                    "ResourceType=security-group,Tags=[{Key=Name,Value=web}]")["GroupId"]
+    aws.ec2("wait", "security-group-exists", "--group-ids", group)
+    allowed = aws.ec2("authorize-security-group-ingress", "--group-id", group, "--protocol", "tcp",
+                      "--port", "80", "--cidr", "0.0.0.0/0")["SecurityGroupRules"]
+    aws.ec2("authorize-security-group-ingress", "--group-id", group, "--ip-permissions",
+            "IpProtocol=tcp,FromPort=443,ToPort=444,IpRanges=[{CidrIp=10.0.0.0/8,Description=in}]",
+            "IpProtocol=icmp,FromPort=-1,ToPort=-1,IpRanges=[{CidrIp=10.0.0.0/8}]",
+            "IpProtocol=-1,UserIdGroupPairs=[{GroupId=%s}]" % group)
+    aws.ec2("authorize-security-group-egress", "--group-id", group, "--protocol", "udp", "--port",
+            "53-54", "--cidr", "192.0.2.0/24")
+    seen = aws.ec2("describe-security-groups", "--group-ids", group)["SecurityGroups"][0]
+    assert (seen["GroupName"], seen["Description"], seen["Tags"]) == (
+        "cli", "Made by aws", [{"Key": "Name", "Value": "web"}])
+    assert len(seen["IpPermissions"]) == 4 and len(seen["IpPermissionsEgress"]) == 2
+    rules = aws.ec2("describe-security-group-rules", "--filters",
+                    "Name=group-id,Values=" + group)["SecurityGroupRules"]
+    assert allowed[0] in rules and len(rules) == 6
+    assert {rule.get("Description") for rule in rules} == {None, "in"}
+    aws.fails("InvalidPermission.Duplicate", "authorize-security-group-ingress", "--group-id", group,
+              "--protocol", "tcp", "--port", "80", "--cidr", "0.0.0.0/0")
+    aws.ec2("revoke-security-group-ingress", "--group-id", group, "--security-group-rule-ids",
+            allowed[0]["SecurityGroupRuleId"])
+    aws.ec2("revoke-security-group-egress", "--group-id", group, "--protocol", "udp", "--port",
+            "53-54", "--cidr", "192.0.2.0/24")
+    aws.fails("InvalidPermission.NotFound", "revoke-security-group-ingress", "--group-id", group,
+              "--protocol", "tcp", "--port", "80", "--cidr", "0.0.0.0/0")
+    aws.ec2("delete-security-group", "--group-id", group)
+    aws.fails("InvalidGroup.NotFound", "describe-security-groups", "--group-ids", group)
+
+
+def test_life_of_an_instance(fake_cloud, aws, image, tmp_path):
+    """aws looks every 15 s: where it needs not wait, it is asked when the state is there."""
+    script = "#!/bin/sh\necho \u00e4 > /root/done\n"
+    (tmp_path / "user-data").write_text(script)
+    made = launch(aws, image, "--user-data", "file://%s/user-data" % tmp_path, "--client-token",
+                  "tour", "--tag-specifications",
+                  "ResourceType=instance,Tags=[{Key=Name,Value=tour}]",
+                  "--metadata-options", "HttpTokens=required,HttpPutResponseHopLimit=3")[0]
+    instance = made["InstanceId"]
+    assert made["State"] == {"Code": 0, "Name": "pending"}
+    again = launch(aws, image, "--user-data", "file://%s/user-data" % tmp_path, "--client-token",
+                   "tour", "--tag-specifications",
+                   "ResourceType=instance,Tags=[{Key=Name,Value=tour}]",
+                   "--metadata-options", "HttpTokens=required,HttpPutResponseHopLimit=3")[0]
+    assert again["InstanceId"] == instance
+    for state in ("instance-exists", "instance-running", "instance-status-ok", "system-status-ok"):
+        aws.ec2("wait", state, "--instance-ids", instance)
+    seen = aws.query("Reservations[].Instances[]", "describe-instances", "--filters",
+                     "Name=tag:Name,Values=tour", "Name=instance-state-name,Values=running")
+    assert [one["InstanceId"] for one in seen] == [instance]
+    assert seen[0]["MetadataOptions"]["HttpTokens"] == "required"
+    assert seen[0]["MetadataOptions"]["HttpPutResponseHopLimit"] == 3
+    status = aws.ec2("describe-instance-status", "--instance-ids", instance)["InstanceStatuses"][0]
+    assert status["InstanceState"]["Name"] == "running"
+    data = aws.query("UserData.Value", "describe-instance-attribute", "--instance-id", instance,
+                     "--attribute", "userData")
+    assert base64.b64decode(data).decode() == script
+
+    cards = aws.ec2("describe-network-interfaces", "--filters",
+                    "Name=attachment.instance-id,Values=" + instance)["NetworkInterfaces"]
+    assert cards[0]["PrivateIpAddress"] == seen[0]["PrivateIpAddress"]
+    volumes = aws.ec2("describe-volumes", "--filters",
+                      "Name=attachment.instance-id,Values=" + instance)["Volumes"]
+    aws.ec2("wait", "volume-in-use", "--volume-ids", volumes[0]["VolumeId"])
+
+    aws.ec2("reboot-instances", "--instance-ids", instance)
+    assert aws.ec2("get-console-output", "--instance-id", instance, "--latest")["Timestamp"]
+    aws.ec2("modify-instance-attribute", "--instance-id", instance, "--disable-api-termination")
+    assert aws.query("DisableApiTermination.Value", "describe-instance-attribute", "--instance-id",
+                     instance, "--attribute", "disableApiTermination") is True
+    aws.fails("OperationNotPermitted", "terminate-instances", "--instance-ids", instance)
+    aws.ec2("modify-instance-attribute", "--instance-id", instance, "--no-disable-api-termination")
+    change = aws.ec2("stop-instances", "--instance-ids", instance)["StoppingInstances"][0]
+    assert change["CurrentState"]["Name"] in ("stopping", "stopped")
+    fake_cloud.wait_state(instance, "stopped")
+    aws.ec2("wait", "instance-stopped", "--instance-ids", instance)
+    aws.ec2("modify-instance-attribute", "--instance-id", instance, "--instance-type",
+            "Value=t3.micro")
+    aws.ec2("start-instances", "--instance-ids", instance)
+    fake_cloud.wait_state(instance, "running")
+    aws.ec2("wait", "instance-running", "--instance-ids", instance)
+    assert aws.query("Reservations[0].Instances[0].InstanceType", "describe-instances",
+                     "--instance-ids", instance) == "t3.micro"
+    aws.ec2("terminate-instances", "--instance-ids", instance)
+    fake_cloud.wait_state(instance, "terminated")
+    aws.ec2("wait", "instance-terminated", "--instance-ids", instance)
+    aws.ec2("wait", "volume-deleted", "--volume-ids", volumes[0]["VolumeId"])
+
+
+def test_tags(aws, image):
+    aws.ec2("create-tags", "--resources", image, "--tags", "Key=cost,Value=12 & <b>\u00e4",
+            "Key=empty,Value=")
+    seen = aws.ec2("describe-tags", "--filters", "Name=resource-id,Values=" + image)["Tags"]
+    assert {(tag["Key"], tag["Value"], tag["ResourceType"]) for tag in seen} == {
+        ("cost", "12 & <b>\u00e4", "image"), ("empty", "", "image")}
+    aws.ec2("delete-tags", "--resources", image, "--tags", "Key=cost", "Key=empty")
+    assert aws.ec2("describe-tags", "--filters", "Name=resource-id,Values=" + image)["Tags"] == []
+
+
+def test_pages(aws, image):
+    made = {one["InstanceId"] for one in launch(aws, image, "--count", "7")}
+    # aws pages by reservations, of which this is one; tags and volumes are counted singly.
+    aws.ec2("create-tags", "--resources", *sorted(made), "--tags", "Key=pages,Value=yes")
+    tags = aws.query("Tags[].ResourceId", "describe-tags", "--page-size", "5", "--filters",
+                     "Name=key,Values=pages")
+    assert sorted(tags) == sorted(made)
+    first = aws.ec2("describe-tags", "--filters", "Name=key,Values=pages", "--max-items", "2")
+    assert len(first["Tags"]) == 2
+    rest = aws.ec2("describe-tags", "--filters", "Name=key,Values=pages", "--starting-token",
+                   first["NextToken"])
+    assert {tag["ResourceId"] for tag in first["Tags"] + rest["Tags"]} == made
+    found = aws.query("Reservations[].Instances[].InstanceId", "describe-instances", "--page-size",
+                      "5", "--filters", "Name=tag:pages,Values=yes")
+    assert set(found) == made and len(found) == 7
+    text = aws.run("ec2", "describe-instances", "--filters", "Name=tag-key,Values=pages", "--query",
+                   "length(Reservations[].Instances[])", "--output", "text").stdout
+    assert text.strip() == "7"
+    assert "INSTANCES" in aws.run("ec2", "describe-instances", "--output", "text").stdout
+    assert "DescribeInstances" in aws.run("ec2", "describe-instances", "--output", "table").stdout
+    aws.ec2("terminate-instances", "--instance-ids", *sorted(made))
+
+
+def test_dry_run(aws, image):
+    assert "would have succeeded" in aws.fails("DryRunOperation", "run-instances", "--image-id",
+                                               image, "--instance-type", "t3.nano", "--dry-run")
+    aws.fails("DryRunOperation", "describe-instances", "--dry-run")
+    aws.fails("DryRunOperation", "create-security-group", "--group-name", "dry", "--description",
+              "d", "--dry-run")
+    aws.fails("InvalidGroup.NotFound", "describe-security-groups", "--group-names", "dry")
+
+
+@pytest.mark.parametrize("code,arguments", [
+    ("InvalidAMIID.NotFound", "run-instances --instance-type t3.nano --image-id ami-0123456789abcdef0"),
+    ("InvalidAMIID.Malformed", "run-instances --instance-type t3.nano --image-id nonsense"),
+    ("MissingParameter", "run-instances"),
+    ("InvalidInstanceID.NotFound", "describe-instances --instance-ids i-0123456789abcdef0"),
+    ("InvalidInstanceID.Malformed", "terminate-instances --instance-ids nonsense"),
+    ("InvalidParameterValue", "describe-instances --filters Name=nonsense,Values=1"),
+    ("InvalidVolume.NotFound", "describe-volumes --volume-ids vol-0123456789abcdef0"),
+    ("UnsupportedOperation", "create-vpc --cidr-block 10.0.0.0/16"),
+    ("InvalidID", "create-tags --resources nonsense --tags Key=a,Value=b"),
+])
+def test_errors(aws, code, arguments):
+    aws.fails(code, *arguments.split())
+
+
+def test_empty_sets(aws):
+    assert aws.ec2("describe-nat-gateways") == {"NatGateways": []}
+    assert aws.ec2("describe-launch-templates") == {"LaunchTemplates": []}
+
+
+def test_whole_list_was_called(recorder):
+    """The last test of this file: an action that nobody calls is missing in the tour."""
+    missing = set(Model("ec2").handled()) - recorder.actions()
+    assert not missing, "not in the tour: " + ", ".join(sorted(missing))
