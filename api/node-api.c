@@ -11,6 +11,7 @@
 #include "compute/instance.h"
 #include "core/error.h"
 #include "core/id.h"
+#include "core/json.h"
 #include "core/limits.h"
 #include "core/log.h"
 #include "core/record.h"
@@ -175,24 +176,18 @@ is_host_id(const char *id)
     return id && *id && strlen(id) <= HOST_ID_CHARS && virga_id_is(id, "h");
 }
 
-static JsonObject *
-parse_object(JsonParser *parser, const VirgaHttpRequest *request, GError **error)
+/* The body, whose root is an object. */
+static JsonNode *
+parse_object(const VirgaHttpRequest *request, GError **error)
 {
-    g_autoptr(GError) reason = NULL;
-    JsonNode *root;
+    g_autoptr(JsonNode) root =
+        virga_json_parse((const char *) request->body, (gssize) request->body_size, error);
 
-    if (!g_utf8_validate((const char *) request->body, (gssize) request->body_size, NULL) ||
-        !json_parser_load_from_data(parser, (const char *) request->body,
-                                    (gssize) request->body_size, &reason)) {
-        virga_fail(error, "request", VIRGA_ERROR_INVALID, "the body is no JSON");
-        return NULL;
-    }
-    root = json_parser_get_root(parser);
-    if (!root || !JSON_NODE_HOLDS_OBJECT(root)) {
+    if (root && !JSON_NODE_HOLDS_OBJECT(root)) {
         virga_fail(error, "request", VIRGA_ERROR_INVALID, "the body is no object");
         return NULL;
     }
-    return json_node_get_object(root);
+    return g_steal_pointer(&root);
 }
 
 /* True if 'member' holds an object of integers. */
@@ -224,8 +219,8 @@ text_member(JsonObject *object, const char *name)
 static Poll *
 read_poll(const VirgaHttpRequest *request, GError **error)
 {
-    g_autoptr(JsonParser) parser = json_parser_new();
-    JsonObject *object = parse_object(parser, request, error);
+    g_autoptr(JsonNode) root = parse_object(request, error);
+    JsonObject *object = root ? json_node_get_object(root) : NULL;
     JsonNode *known, *after;
     const char *host_id;
     Poll *poll;
@@ -427,9 +422,9 @@ static char *
 take_facts(VirgaNodeApi *api, const VirgaHttpRequest *request, GError **error)
 {
     g_autoptr(VirgaArena) arena = virga_arena_new();
-    g_autoptr(JsonParser) parser = json_parser_new();
+    g_autoptr(JsonNode) root = parse_object(request, error);
     g_autoptr(GPtrArray) records = g_ptr_array_new_with_free_func(free_guest);
-    JsonObject *object = parse_object(parser, request, error);
+    JsonObject *object = root ? json_node_get_object(root) : NULL;
     VirgaInstanceFacts *facts = NULL;
     const char *host_id;
     JsonNode *guests;

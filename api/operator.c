@@ -6,6 +6,7 @@
 #include "compute/instance.h"
 #include "core/account.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "network/vpc.h"
 
@@ -168,7 +169,7 @@ read_administrator(JsonNode *node, Administrator *ret, GError **error)
     static const char *const names[] = { "account", "name", "access_key", "secret" };
     const char **values[] = { &ret->account, &ret->name, &ret->access_key, &ret->secret };
 
-    if (!node || !JSON_NODE_HOLDS_OBJECT(node))
+    if (!JSON_NODE_HOLDS_OBJECT(node))
         return virga_fail(error, "request", VIRGA_ERROR_INVALID, "the body is not a JSON object");
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
         JsonNode *value = json_object_get_member(json_node_get_object(node), names[i]);
@@ -184,12 +185,14 @@ read_administrator(JsonNode *node, Administrator *ret, GError **error)
 static bool
 put_administrator(Call *call, GError **error)
 {
-    g_autoptr(JsonNode) node = json_from_string((const char *) call->request->body, NULL);
+    const VirgaHttpRequest *request = call->request;
+    g_autoptr(JsonNode) node =
+        virga_json_parse((const char *) request->body, (gssize) request->body_size, error);
     g_autoptr(VirgaTxn) txn = NULL;
     Administrator administrator;
     VirgaAccessKey key;
 
-    if (!read_administrator(node, &administrator, error))
+    if (!node || !read_administrator(node, &administrator, error))
         return false;
     key = (VirgaAccessKey){
         .id = (char *) administrator.access_key,

@@ -14,6 +14,7 @@
 #include "instance-priv.h"
 
 #include "compute/host.h"
+#include "core/limits.h"
 #include "core/log.h"
 #include "network/interface.h"
 #include "network/vpc.h"
@@ -45,6 +46,15 @@ static const char sql_stuck[] =
     " FOR UPDATE OF i SKIP LOCKED";
 static const char sql_forget_tokens[] =
     "DELETE FROM client_token WHERE created < now() - interval '1 day'";
+/* Only what no host has anything of.  A repeated launch is answered with its instances as long as
+ * its token lives. */
+static const char sql_forget_terminated[] =
+    "WITH gone AS (DELETE FROM instance WHERE id IN (SELECT i.id FROM instance i"
+    "  WHERE i.state = 'terminated' AND i.host_id IS NULL"
+    "  AND i.state_since < now() - make_interval(secs => $1) AND NOT EXISTS"
+    "  (SELECT 1 FROM client_token t WHERE t.resource_id = i.reservation_id)"
+    "  ORDER BY i.state_since LIMIT 1000 FOR UPDATE SKIP LOCKED) RETURNING id)"
+    " DELETE FROM tag USING gone WHERE tag.resource_id = gone.id";
 static const char sql_forget_events[] = "DELETE FROM event WHERE at < now() - interval '14 days'";
 
 static VirgaInstanceSettled
@@ -288,5 +298,7 @@ virga_instance_sweep(VirgaDb *db, GError **error)
             return false;
     }
     return virga_txn_run(txn, error, NULL, sql_forget_tokens, "") &&
+           virga_txn_run(txn, error, NULL, sql_forget_terminated, "i",
+                         (gint64) VIRGA_TERMINATED_KEPT_S) &&
            virga_txn_run(txn, error, NULL, sql_forget_events, "") && virga_txn_commit(txn, error);
 }

@@ -14,7 +14,8 @@
 #define STEPS_MAX          64 /* of one visit */
 #define STOP_GRACE_S       90 /* for a guest to switch itself off */
 #define TERMINATE_GRACE_S  10
-#define ASK_AGAIN_S        8 /* a guest that was still booting heard nothing */
+#define ASK_AGAIN_S        8     /* a guest that was still booting heard nothing */
+#define APPOINTMENT_US     10000 /* later than the moment that is waited for */
 #define REBOOT_GRACE_S     120
 #define RETRY_FIRST_MS     500
 #define RETRY_LAST_MS      30000
@@ -113,13 +114,18 @@ note_boot(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
     g_mutex_unlock(&node->lock);
 }
 
+static gint64
+grace_us(const VirgaGuestWish *want)
+{
+    return (g_str_equal(want->wish, "stop") ? STOP_GRACE_S : TERMINATE_GRACE_S) * G_USEC_PER_SEC;
+}
+
 /* Reads the world.  What cannot be read cheaply (taps) is what this process did itself: after a
  * restart the idempotent step is simply taken again. */
 static bool
 look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts *is, GError **error)
 {
     gint64 now = g_get_monotonic_time();
-    gint64 grace_s = g_str_equal(want->wish, "stop") ? STOP_GRACE_S : TERMINATE_GRACE_S;
     bool off;
 
     memset(is, 0, sizeof *is);
@@ -135,7 +141,7 @@ look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts 
     is->former_life = guest->off_generation && guest->off_generation < want->generation;
     if (guest->asked_generation == want->generation) {
         is->shutdown_asked = now - guest->asked_at < ASK_AGAIN_S * G_USEC_PER_SEC;
-        is->shutdown_overdue = now - guest->asked_first_at > grace_s * G_USEC_PER_SEC;
+        is->shutdown_overdue = now - guest->asked_first_at > grace_us(want);
     }
     g_mutex_lock(&node->lock);
     if (guest->rebooted && guest->reboot_asked)
@@ -455,12 +461,13 @@ end_work(VirgaNode *node, Guest *guest)
 
 /* A step that only the guest can end: come back when it is time to say more. */
 static void
-make_appointment(Guest *guest)
+make_appointment(Guest *guest, const VirgaGuestWish *want)
 {
     bool rebooting = guest->reboot_asked && guest->reboot_at > guest->asked_at;
 
     guest->wake_at = rebooting ? guest->reboot_at + (REBOOT_GRACE_S + 1) * G_USEC_PER_SEC
-                               : guest->asked_at + ASK_AGAIN_S * G_USEC_PER_SEC;
+                               : MIN(guest->asked_at + ASK_AGAIN_S * G_USEC_PER_SEC,
+                                     guest->asked_first_at + grace_us(want) + APPOINTMENT_US);
 }
 
 static bool
@@ -489,7 +496,7 @@ work(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
             if (step == VIRGA_GUEST_OFF_BY_GUEST && !guest->off_generation)
                 guest->off_generation = want->generation;
             if (step == VIRGA_GUEST_WAIT)
-                make_appointment(guest);
+                make_appointment(guest, want);
             guest->failures = 0;
             set_facts(node, guest, want, &verdict);
             g_free(verdict.message);

@@ -3,6 +3,8 @@
  * not be said is said again. */
 #include "node-priv.h"
 
+#include "core/json.h"
+
 #include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -55,6 +57,17 @@ array_member(JsonObject *object, const char *name)
     return node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
 }
 
+/* "" if the element is no text: a name that nothing has. */
+static const char *
+text_at(JsonArray *array, guint i)
+{
+    JsonNode *node = json_array_get_element(array, i);
+
+    return JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING
+               ? json_node_get_string(node)
+               : "";
+}
+
 static void
 take_plans_locked(VirgaNode *node, JsonArray *plans)
 {
@@ -99,7 +112,7 @@ mark_wanted_locked(VirgaNode *node, JsonArray *ids)
     if (!ids)
         return;
     for (guint i = 0; i < json_array_get_length(ids); i++)
-        g_hash_table_add(wanted, (gpointer) json_array_get_string_element(ids, i));
+        g_hash_table_add(wanted, (gpointer) text_at(ids, i));
     g_hash_table_iter_init(&iter, node->vpcs);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         Vpc *vpc = value;
@@ -131,16 +144,16 @@ drop_unnamed_locked(VirgaNode *node, GHashTable *seen)
 static bool
 take_answer(VirgaNode *node, const char *text, GError **error)
 {
-    g_autoptr(JsonParser) parser = json_parser_new();
+    g_autoptr(JsonNode) json = virga_json_parse(text, -1, error);
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     JsonObject *root;
     gint64 generation;
 
-    if (!json_parser_load_from_data(parser, text, -1, error))
+    if (!json)
         return false;
-    if (!JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser)))
+    if (!JSON_NODE_HOLDS_OBJECT(json))
         return virga_fail(error, "request", VIRGA_ERROR_INTERNAL, "virgad's answer is no object");
-    root = json_node_get_object(json_parser_get_root(parser));
+    root = json_node_get_object(json);
     generation = json_object_get_int_member_with_default(root, "generation", 0);
     g_mutex_lock(&node->lock);
     take_plans_locked(node, array_member(root, "vpcs")); /* before the guests that need them */
@@ -339,17 +352,13 @@ end_report_locked(VirgaNode *node, bool said)
 static void
 forget_locked(VirgaNode *node, const char *answer)
 {
-    g_autoptr(JsonParser) parser = json_parser_new();
-    JsonNode *root;
+    g_autoptr(JsonNode) root = virga_json_parse(answer, -1, NULL);
     JsonArray *ids;
 
-    if (!json_parser_load_from_data(parser, answer, -1, NULL))
-        return;
-    root = json_parser_get_root(parser);
     ids = root && JSON_NODE_HOLDS_OBJECT(root) ? array_member(json_node_get_object(root), "forget")
                                                : NULL;
     for (guint i = 0; ids && i < json_array_get_length(ids); i++)
-        node_drop_guest_locked(node, json_array_get_string_element(ids, i));
+        node_drop_guest_locked(node, text_at(ids, i));
 }
 
 /* Waits for something to say; true if it is time for a heartbeat. */

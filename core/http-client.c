@@ -158,11 +158,15 @@ perform(VirgaHttpClient *client, const Request *request, char **ret_body, GError
     CURL *curl = take_handle(client);
     struct curl_slist *headers = set_options(client, curl, request, url, text);
     CURLcode outcome = curl_easy_perform(curl);
+    int failure = errno; /* of the file that is written, if that is what failed */
     long status = 0;
 
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     curl_slist_free_all(headers);
     give_handle(client, curl);
+    if (outcome == CURLE_WRITE_ERROR)
+        return virga_fail(error, "request", VIRGA_ERROR_INTERNAL, "could not keep the answer: %s",
+                          request->download ? g_strerror(failure) : "it is too long");
     if (outcome != CURLE_OK && outcome != CURLE_HTTP_RETURNED_ERROR)
         return virga_fail(error, "request", VIRGA_ERROR_RETRY, "could not reach virgad: %s",
                           curl_easy_strerror(outcome));

@@ -2,6 +2,7 @@
 #include "core/record.h"
 
 #include "core/error.h"
+#include "core/json.h"
 
 #define MEMBER(record, field, Type) (*(Type *) ((char *) (record) + (field)->offset))
 #define DEPTH_MAX                   8 /* of records in records; JSON-GLib bounds nothing itself */
@@ -157,11 +158,11 @@ void *
 virga_record_from_text(const VirgaRecordType *type, const char *text, GError **error)
 {
     g_autoptr(GError) syntax = NULL;
-    g_autoptr(JsonNode) json = json_from_string(text, &syntax);
+    g_autoptr(JsonNode) json = virga_json_parse(text, -1, &syntax);
 
     if (!json) {
-        virga_fail(error, type->noun, VIRGA_ERROR_INVALID, "a %s is not JSON: %s", type->noun,
-                   syntax ? syntax->message : "it is empty");
+        virga_fail(error, type->noun, VIRGA_ERROR_INVALID, "cannot read a %s: %s", type->noun,
+                   syntax->message);
         return NULL;
     }
     return virga_record_from_json(type, json, error);

@@ -348,6 +348,7 @@ bool
 supervisor_stop_children(const char *state, const VirgaConfig *config, GError **error)
 {
     static const ChildKind order[] = { CHILD_NODE, CHILD_VIRGAD, CHILD_LIBVIRTD, CHILD_POSTGRESQL };
+    g_autofree char *status = g_build_filename(state, "supervise/status", NULL);
 
     for (size_t i = 0; i < G_N_ELEMENTS(order); i++) {
         ChildInfo info = child_info(config, order[i]);
@@ -359,6 +360,7 @@ supervisor_stop_children(const char *state, const VirgaConfig *config, GError **
                               "%s (process %d) could not be stopped", info.name, (int) process.pid);
         unlink(record);
     }
+    unlink(status); /* a killed supervisor's tells of restarts that are none of the next one's */
     return true;
 }
 

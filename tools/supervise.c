@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STEADY_S           30 /* a daemon that ran this long is started again at once */
+#define STEADY_S           10 /* a daemon that ran this long is started again at once */
 #define TRIM_S             60
 #define LOG_BYTES_MAX      (16ll << 20)
 #define LOG_BYTES_KEEP     (4ll << 20)
@@ -23,7 +23,7 @@
 #define CONSOLE_BYTES_KEEP (256ll << 10)
 
 /* Seconds before each further attempt; the last one is repeated. */
-static const unsigned delays_ms[] = { 100, 500, 1000, 2000, 5000, 10000, 30000 };
+static const unsigned delays_ms[] = { 100, 500, 1000, 2000, 5000 };
 
 typedef struct Supervisor Supervisor;
 

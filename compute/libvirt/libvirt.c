@@ -88,9 +88,12 @@ fail(GError **error, const char *what, const char *id)
 {
     virErrorPtr reason = virGetLastError();
     int code = reason ? reason->code : VIR_ERR_INTERNAL_ERROR;
-    bool transient = code == VIR_ERR_NO_CONNECT || code == VIR_ERR_SYSTEM_ERROR ||
-                     code == VIR_ERR_RPC || code == VIR_ERR_INVALID_CONN ||
-                     code == VIR_ERR_OPERATION_TIMEOUT || code == VIR_ERR_AGENT_UNRESPONSIVE;
+    /* A socket's errno says that a daemon is away; any other, that a file or a tap is wrong. */
+    bool away = code == VIR_ERR_SYSTEM_ERROR &&
+                (reason->domain == VIR_FROM_RPC || reason->domain == VIR_FROM_REMOTE);
+    bool transient = away || code == VIR_ERR_NO_CONNECT || code == VIR_ERR_RPC ||
+                     code == VIR_ERR_INVALID_CONN || code == VIR_ERR_OPERATION_TIMEOUT ||
+                     code == VIR_ERR_AGENT_UNRESPONSIVE;
 
     return virga_fail(error, "domain", transient ? VIRGA_ERROR_RETRY : VIRGA_ERROR_INTERNAL,
                       "could not %s%s%s: %s", what, id ? " " : "", id ? id : "",

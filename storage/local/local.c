@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/id.h"
 #include "core/process.h"
+#include "storage/import.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -95,13 +96,34 @@ check_size(const char *path, const VirgaVolumeWish *wish, GError **error)
     return true;
 }
 
+/* Nor must one that was damaged in the store or on its way. */
+static bool
+check_content(const char *path, const VirgaVolumeWish *wish, GError **error)
+{
+    char sha256[65];
+    bool hashed;
+    int fd;
+
+    if (!wish->snapshot_sha256)
+        return true;
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return virga_fail_errno(error, "volume", errno, "could not open \"%s\"", path);
+    hashed = virga_file_sha256(fd, sha256, error);
+    close(fd);
+    if (hashed && !g_str_equal(sha256, wish->snapshot_sha256))
+        return virga_fail(error, "volume", VIRGA_ERROR_INTERNAL,
+                          "the data of snapshot \"%s\" is damaged", wish->snapshot_id);
+    return hashed;
+}
+
 /* What cannot be finished is removed: the disk may be full of it. */
 static bool
 fetch_now(Local *local, const VirgaVolumeWish *wish, const char *path, GError **error)
 {
     g_autofree char *temporary = file_of(local->images, wish->snapshot_id, ".part");
     bool fetched = local->fetch(wish->snapshot_id, temporary, local->data, error) &&
-                   check_size(temporary, wish, error);
+                   check_size(temporary, wish, error) && check_content(temporary, wish, error);
 
     if (fetched && chmod(temporary, 0444) < 0)
         fetched = virga_fail_errno(error, "volume", errno, "could not keep \"%s\"", path);

@@ -465,6 +465,41 @@ test_sweep_old(Cloud *cloud, gconstpointer data)
     g_assert_cmpint(cloud_number(cloud, "SELECT count(*) FROM event WHERE subject = 'old'"), ==, 0);
 }
 
+/* Rows of the dead go when nobody can ask for them any more, and with them their tags. */
+static void
+test_sweep_terminated(Cloud *cloud, gconstpointer data)
+{
+    VirgaInstanceSpec spec = cloud_spec(cloud);
+    VirgaTag tag = { .key = (char *) "k", .value = (char *) "v" };
+    const char *id;
+
+    spec.tags = &tag;
+    spec.tag_count = 1;
+    spec.client_token = "again";
+    spec.request_digest = "";
+    id = cloud_launch(cloud, &spec, 1)[0];
+    AGE(cloud);
+    sweep(cloud); /* its host is silent, and may have it */
+    cloud_run(cloud, "UPDATE instance SET state_since = now() - interval '2 hours'");
+    sweep(cloud);
+    g_assert_cmpint(cloud_number(cloud, "SELECT count(*) FROM instance"), ==, 1);
+    RETURNS(cloud);
+    cloud_report(cloud, id, VIRGA_POWER_ABSENT);
+    sweep(cloud); /* its token still stands for it */
+    g_assert_cmpint(cloud_number(cloud, "SELECT count(*) FROM instance"), ==, 1);
+    cloud_run(cloud, "UPDATE client_token SET created = now() - interval '2 days'");
+    cloud_run(cloud, "UPDATE instance SET state_since = now() - interval '1 hour'");
+    sweep(cloud); /* a caller may just be turning pages */
+    g_assert_cmpint(cloud_number(cloud, "SELECT count(*) FROM tag"), ==, 1);
+    cloud_run(cloud, "UPDATE instance SET state_since = now() - interval '2 hours'");
+    launch_running(cloud);
+    cloud_run(cloud, "UPDATE instance SET state_since = now() - interval '2 hours'");
+    sweep(cloud);
+    g_assert_cmpstr(cloud_text(cloud, "SELECT string_agg(state, ',') FROM instance"), ==,
+                    "running");
+    g_assert_cmpint(cloud_number(cloud, "SELECT count(*) FROM tag"), ==, 0);
+}
+
 /* Whether an instance has a public address was said at its launch and holds for all its lives. */
 static void
 test_public_address(Cloud *cloud, gconstpointer data)
@@ -514,6 +549,7 @@ main(int argc, char **argv)
     ADD("sweep-stop-terminate", test_sweep_stop_terminate);
     ADD("sweep-stop-start", test_sweep_stop_start);
     ADD("sweep-old", test_sweep_old);
+    ADD("sweep-terminated", test_sweep_terminated);
     ADD("public-address", test_public_address);
     outcome = g_test_run();
     cloud_end();

@@ -2,6 +2,7 @@
 #include "core/record.h"
 
 #include "core/error.h"
+#include "core/json.h"
 
 #include <string.h>
 
@@ -70,7 +71,7 @@ test_new(void)
 
 /* Text, and what the refusal must name. */
 static const char *const refused[][2] = {
-    { "", "not JSON" },
+    { "", "no JSON" },
     { "{", "not JSON" },
     { "null", "object" },
     { "[]", "object" },
@@ -144,6 +145,65 @@ test_depth(void)
     g_assert_true(virga_error_is(error, "thing", VIRGA_ERROR_INVALID));
 }
 
+/* Neither a stack nor a memory is lost to a text of some kilobytes. */
+static void
+test_bombs(void)
+{
+    static const char *const bad[] = { "",
+                                       "   ",
+                                       "nul",
+                                       "[1,]",
+                                       "{\"a\":\"open",
+                                       "{\"a\":\"open\\",
+                                       "{\"a\":\"a\nb\"}",
+                                       "{\"a\":\"\xff\"}",
+                                       "/* \" */ []",
+                                       "var x = []",
+                                       "['a']" };
+    static const char *const opening[] = { "[", "{\"a\":", "[{\"a\":[\"]}\"," };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(JsonNode) node = virga_json_parse(bad[i], -1, &error);
+
+        if (node || !virga_error_is(error, "request", VIRGA_ERROR_INVALID))
+            g_error("\"%s\" was not refused", bad[i]);
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(opening); i++) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        g_autoptr(GError) error = NULL;
+
+        while (text->len < 500000)
+            g_string_append(text, opening[i]);
+        g_assert_null(virga_json_parse(text->str, (gssize) text->len, &error));
+        g_assert_true(virga_error_is(error, "request", VIRGA_ERROR_INVALID));
+    }
+}
+
+static void
+test_json(void)
+{
+    static const char *const texts[] = {
+        "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+        " {\"a\" : \"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"\", "
+        "\"b\":[-1.5e+3,true,null]}\n",
+    };
+    g_autoptr(GString) long_text = g_string_new("[0");
+    g_autoptr(GError) error = NULL;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        g_autoptr(JsonNode) node = virga_json_parse(texts[i], -1, &error);
+
+        g_assert_no_error(error);
+        g_assert_nonnull(node);
+    }
+    for (guint i = 0; i < VIRGA_JSON_VALUES_MAX; i++)
+        g_string_append(long_text, ",0");
+    g_string_append(long_text, "]");
+    g_assert_null(virga_json_parse(long_text->str, (gssize) long_text->len, &error));
+    g_assert_true(virga_error_is(error, "request", VIRGA_ERROR_INVALID));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -153,5 +213,7 @@ main(int argc, char **argv)
     g_test_add_func("/record/refused", test_refused);
     g_test_add_func("/record/lenient", test_lenient);
     g_test_add_func("/record/depth", test_depth);
+    g_test_add_func("/json/bombs", test_bombs);
+    g_test_add_func("/json/texts", test_json);
     return g_test_run();
 }

@@ -12,8 +12,9 @@
 #define VIRGA_USER_DATA_BYTES_MAX    16384 /* decoded; AWS's limit */
 #define VIRGA_TAGS_MAX               50    /* per resource; AWS's limit */
 #define VIRGA_TERMINATED_VISIBLE_S   3600  /* how long a terminated instance is described */
+#define VIRGA_TERMINATED_KEPT_S      4200  /* how long its row is kept at least */
 
-#define VIRGA_POLL_MS      30000 /* a node's long poll is answered at the latest */
-#define VIRGA_RESYNC_S     300   /* a node asks for its whole wish at least this often */
-#define VIRGA_HEARTBEAT_S  10    /* a node reports at least this often */
-#define VIRGA_HOST_LOST_S  60    /* silent for longer: "lost" */
+#define VIRGA_POLL_MS     30000 /* a node's long poll is answered at the latest */
+#define VIRGA_RESYNC_S    300   /* a node asks for its whole wish at least this often */
+#define VIRGA_HEARTBEAT_S 10    /* a node reports at least this often */
+#define VIRGA_HOST_LOST_S 60    /* silent for longer: "lost" */
