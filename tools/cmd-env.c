@@ -23,18 +23,19 @@ cmd_env(int argc, char **argv)
         return cli_fail("%s", error->message);
     endpoint = cli_endpoint(&cli);
     data = cli_path(&cli, "endpoints");
-    g_print("export AWS_ACCESS_KEY_ID='%s'\n", credentials.access_key);
+    /* Each line ends with a semicolon: an unquoted $(virga env) makes one line of all. */
+    g_print("export AWS_ACCESS_KEY_ID='%s';\n", credentials.access_key);
     {
         g_autofree char *secret = g_shell_quote(credentials.secret);
 
-        g_print("export AWS_SECRET_ACCESS_KEY=%s\n", secret);
+        g_print("export AWS_SECRET_ACCESS_KEY=%s;\n", secret);
     }
-    g_print("unset AWS_SESSION_TOKEN AWS_PROFILE\n");
-    g_print("export AWS_DEFAULT_REGION='%s'\n", virga_config_text(cli.config, "cloud", "region"));
+    g_print("unset AWS_SESSION_TOKEN AWS_PROFILE;\n");
+    g_print("export AWS_DEFAULT_REGION='%s';\n", virga_config_text(cli.config, "cloud", "region"));
     for (size_t i = 0; i < G_N_ELEMENTS(services); i++)
-        g_print("export AWS_ENDPOINT_URL%s='%s'\n", services[i], endpoint);
-    g_print("export AWS_EC2_METADATA_DISABLED=true\n");
-    g_print("# Clients of before July 2023 do not read AWS_ENDPOINT_URL.\n");
-    g_print("export AWS_DATA_PATH='%s'\n", data);
+        g_print("export AWS_ENDPOINT_URL%s='%s';\n", services[i], endpoint);
+    g_print("export AWS_EC2_METADATA_DISABLED=true;\n");
+    /* Clients of before July 2023 do not read AWS_ENDPOINT_URL. */
+    g_print("export AWS_DATA_PATH='%s';\n", data);
     return 0;
 }
