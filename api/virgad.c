@@ -8,6 +8,7 @@
 #include "api/services.h"
 
 #include "compute/instance.h"
+#include "core/daemon.h"
 #include "core/error.h"
 #include "core/limits.h"
 #include "core/log.h"
@@ -320,39 +321,16 @@ run(VirgaConfig *config)
 int
 main(int argc, char **argv)
 {
-    g_autofree char *state = NULL, *file = NULL;
-    gboolean version = FALSE;
-    GOptionEntry entries[] = {
-        { "state", 0, 0, G_OPTION_ARG_FILENAME, &state, "State directory", "DIR" },
-        { "config", 0, 0, G_OPTION_ARG_FILENAME, &file, "Configuration file", "FILE" },
-        { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version", NULL },
-        { NULL },
-    };
-    g_autoptr(GOptionContext) context = g_option_context_new("- the controller of a Virga cloud");
-    g_autoptr(VirgaConfig) config = NULL;
-    g_autoptr(GError) error = NULL;
+    int status = 0;
+    g_autoptr(VirgaConfig) config =
+        virga_daemon_begin(argc, argv, "virgad", "- the controller of a Virga cloud", &status);
 
-    g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, &argc, &argv, &error) || argc > 1) {
-        g_printerr("virgad: %s\n", error ? error->message : "too many arguments");
-        return 2;
-    }
-    if (version) {
-        g_print("virgad %s\n", VIRGA_VERSION);
-        return 0;
-    }
-    config = virga_config_load(file ? file : VIRGA_CONFIG_PATH, state ? state : VIRGA_STATE_PATH,
-                               &error);
-    if (!config) {
-        g_printerr("virgad: %s\n", error->message);
-        return 1;
-    }
+    if (!config)
+        return status;
     /* Large answers go back to the system: without these, each worker's heap keeps its largest. */
     mallopt(M_ARENA_MAX, 2);
     mallopt(M_MMAP_THRESHOLD, MALLOC_LARGE_BYTES);
     mallopt(M_TRIM_THRESHOLD, 2 * MALLOC_LARGE_BYTES);
     umask(0077);
-    signal(SIGPIPE, SIG_IGN);
-    virga_log_init("virgad", virga_config_bool(config, "api", "debug"));
     return run(config);
 }

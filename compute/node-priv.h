@@ -120,6 +120,10 @@ void node_collect_garbage(VirgaNode *node);
 gpointer node_sync_main(gpointer node);
 gpointer node_report_main(gpointer node);
 
+/* Takes the "vpcs" and "guests" of an answer, or of what was kept on disk; the ids of guests are
+ * added to 'seen' (may be NULL). */
+void node_take_lists_locked(VirgaNode *node, JsonObject *root, GHashTable *seen);
+
 /* node-store.c */
 void node_store_load(VirgaNode *node);
 bool node_store_save(VirgaNode *node, GError **error);

@@ -12,35 +12,6 @@ store_path(VirgaNode *node)
     return g_build_filename(node->directory, "wish.json", NULL);
 }
 
-static void
-load_guests_locked(VirgaNode *node, JsonArray *guests)
-{
-    for (guint i = 0; guests && i < json_array_get_length(guests); i++) {
-        g_autoptr(GError) error = NULL;
-        VirgaGuestWish *wish = virga_record_from_json(&virga_guest_wish_type,
-                                                      json_array_get_element(guests, i), &error);
-
-        if (wish)
-            node_take_wish_locked(node, wish);
-        else
-            virga_warning("host", node->host_id, "stored wish: %s", error->message);
-    }
-}
-
-static void
-load_plans_locked(VirgaNode *node, JsonArray *plans)
-{
-    for (guint i = 0; plans && i < json_array_get_length(plans); i++) {
-        g_autoptr(GError) error = NULL;
-        VirgaVpcPlan *plan = virga_vpc_plan_from_json(json_array_get_element(plans, i), &error);
-
-        if (plan)
-            node_take_plan_locked(node, plan);
-        else
-            virga_warning("host", node->host_id, "stored plan: %s", error->message);
-    }
-}
-
 void
 node_store_load(VirgaNode *node)
 {
@@ -58,10 +29,7 @@ node_store_load(VirgaNode *node)
         return;
     root = json_node_get_object(json_parser_get_root(parser));
     g_mutex_lock(&node->lock);
-    if (json_object_has_member(root, "vpcs"))
-        load_plans_locked(node, json_object_get_array_member(root, "vpcs"));
-    if (json_object_has_member(root, "guests"))
-        load_guests_locked(node, json_object_get_array_member(root, "guests"));
+    node_take_lists_locked(node, root, NULL);
     node->store_dirty = false;
     g_mutex_unlock(&node->lock);
 }

@@ -78,11 +78,11 @@ take_plans_locked(VirgaNode *node, JsonArray *plans)
         if (plan)
             node_take_plan_locked(node, plan);
         else
-            virga_warning("vpc", NULL, "virgad sent a plan that is none: %s", error->message);
+            virga_warning("vpc", NULL, "a plan that is none: %s", error->message);
     }
 }
 
-/* Takes the guests of an answer; their ids are added to 'seen'. */
+/* Their ids are added to 'seen', which may be NULL. */
 static void
 take_guests_locked(VirgaNode *node, JsonArray *guests, GHashTable *seen)
 {
@@ -92,13 +92,20 @@ take_guests_locked(VirgaNode *node, JsonArray *guests, GHashTable *seen)
                                                       json_array_get_element(guests, i), &error);
 
         if (!wish) {
-            virga_warning("host", node->host_id, "virgad sent a wish that is none: %s",
-                          error->message);
+            virga_warning("host", node->host_id, "a wish that is none: %s", error->message);
             continue;
         }
-        g_hash_table_add(seen, g_strdup(wish->id));
+        if (seen)
+            g_hash_table_add(seen, g_strdup(wish->id));
         node_take_wish_locked(node, wish);
     }
+}
+
+void
+node_take_lists_locked(VirgaNode *node, JsonObject *root, GHashTable *seen)
+{
+    take_plans_locked(node, array_member(root, "vpcs")); /* before the guests that need them */
+    take_guests_locked(node, array_member(root, "guests"), seen);
 }
 
 /* Which VPCs the host should have: the others go when their last guest has. */
@@ -156,8 +163,7 @@ take_answer(VirgaNode *node, const char *text, GError **error)
     root = json_node_get_object(json);
     generation = json_object_get_int_member_with_default(root, "generation", 0);
     g_mutex_lock(&node->lock);
-    take_plans_locked(node, array_member(root, "vpcs")); /* before the guests that need them */
-    take_guests_locked(node, array_member(root, "guests"), seen);
+    node_take_lists_locked(node, root, seen);
     mark_wanted_locked(node, array_member(root, "vpc_ids"));
     if (json_object_get_boolean_member_with_default(root, "complete", false)) {
         drop_unnamed_locked(node, seen);

@@ -2,6 +2,7 @@
 /* virga-node: one per host.  Chooses the drivers, then follows virgad's wish. */
 #include "compute/node.h"
 
+#include "core/daemon.h"
 #include "core/error.h"
 #include "core/id.h"
 #include "core/kvm.h"
@@ -289,35 +290,12 @@ run(VirgaConfig *config)
 int
 main(int argc, char **argv)
 {
-    g_autofree char *state = NULL, *file = NULL;
-    gboolean version = FALSE;
-    GOptionEntry entries[] = {
-        { "state", 0, 0, G_OPTION_ARG_FILENAME, &state, "State directory", "DIR" },
-        { "config", 0, 0, G_OPTION_ARG_FILENAME, &file, "Configuration file", "FILE" },
-        { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version", NULL },
-        { NULL },
-    };
-    g_autoptr(GOptionContext) context = g_option_context_new("- the host's part of Virga");
-    g_autoptr(VirgaConfig) config = NULL;
-    g_autoptr(GError) error = NULL;
+    int status = 0;
+    g_autoptr(VirgaConfig) config =
+        virga_daemon_begin(argc, argv, "virga-node", "- the host's part of Virga", &status);
 
-    g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, &argc, &argv, &error) || argc > 1) {
-        g_printerr("virga-node: %s\n", error ? error->message : "too many arguments");
-        return 2;
-    }
-    if (version) {
-        g_print("virga-node %s\n", VIRGA_VERSION);
-        return 0;
-    }
-    config = virga_config_load(file ? file : VIRGA_CONFIG_PATH, state ? state : VIRGA_STATE_PATH,
-                               &error);
-    if (!config) {
-        g_printerr("virga-node: %s\n", error->message);
-        return 1;
-    }
+    if (!config)
+        return status;
     umask(0022);
-    signal(SIGPIPE, SIG_IGN);
-    virga_log_init("virga-node", virga_config_bool(config, "api", "debug"));
     return run(config);
 }

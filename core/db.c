@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pool of connections.  Transactions and statements are in db-txn.c, rows in db-rows.c, migration
- * and LISTEN in db-migrate.c and db-listen.c. */
+/* The pool of connections.  Transactions and statements are in db-txn.c, rows in db-rows.c,
+ * migration and LISTEN in db-migrate.c and db-listen.c. */
 #include "db-priv.h"
 
 #include "core/error.h"

@@ -26,8 +26,8 @@ static const char sql_list[] =
 static const char sql_list_ids[] = VOLUME_SELECT WITH_ATTACHMENTS
     " WHERE v.account_id = $1 AND v.id = ANY ($2)"
     " AND ($3::text[] IS NULL OR a.instance_id = ANY ($3)) ORDER BY v.id COLLATE \"C\"";
-/* By way of the attachments, whatever the planner thinks: a plan that was made while the tables were
- * small would read all of them for one instance. */
+/* By way of the attachments, whatever the planner thinks: a plan that was made while the tables
+ * were small would read all of them for one instance. */
 static const char sql_list_of[] =
     VOLUME_SELECT "volume_attachment a, LATERAL (SELECT * FROM volume WHERE id = a.volume_id"
                   " OFFSET 0) v WHERE a.instance_id = ANY ($2) AND v.account_id = $1"

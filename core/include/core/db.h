@@ -44,8 +44,8 @@ VirgaTxn *virga_db_begin(VirgaDb *db, GError **error);
 /* A connection for reads, each statement its own transaction. */
 VirgaTxn *virga_db_read(VirgaDb *db, GError **error);
 
-/* Makes the transaction durable; a statement that failed before fails this, too.  'txn' remains to be
- * freed. */
+/* Makes the transaction durable; a statement that failed before fails this, too.  'txn' remains to
+ * be freed. */
 bool virga_txn_commit(VirgaTxn *txn, GError **error);
 void virga_txn_free(VirgaTxn *txn);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirgaTxn, virga_txn_free)
