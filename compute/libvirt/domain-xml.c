@@ -132,7 +132,8 @@ add_devices(xmlNode *domain, const VirgaDomainSpec *spec)
     node = add(devices, "video", NULL);
     add(node, "model", "type", "vga", NULL);
     node = add(devices, "rng", "model", "virtio", NULL);
-    xmlNewProp(add_text(node, "backend", "/dev/urandom"), BAD_CAST "model", BAD_CAST "random");
+    add(node, "backend", "model", "builtin",
+        NULL); /* QEMU's own: no device of the host is opened */
     add(devices, "memballoon", "model", "virtio", NULL);
 }
 
