@@ -29,8 +29,8 @@ def test_first_minutes(cloud, tmp_path):
     told = wait_for(lambda: cloud.ssh(instance, "cat /root/told", check=False).stdout, 60,
                     "what user data writes", 0.5)
     assert told.strip() == "told by " + seen["PrivateDnsName"].split(".")[0]
-    console = aws("get-console-output", "--instance-id", instance, "--latest", "--query", "Output",
-                  "--output", "text")
-    assert "login ready" in console
+    # The host tells of the console now and then.
+    wait_for(lambda: "login ready" in aws("get-console-output", "--instance-id", instance, "--query",
+                                          "Output", "--output", "text"), 90, "console", 1)
     aws("terminate-instances", "--instance-ids", instance)
     aws("wait", "instance-terminated", "--instance-ids", instance)
