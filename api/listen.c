@@ -14,7 +14,7 @@
 #define BACKLOG 1024
 
 static int
-listen_on(GSocketAddress *address, bool is_tcp, GError **error)
+listen_on(GSocketAddress *address, const char *name, bool is_tcp, GError **error)
 {
     struct sockaddr_storage native;
     gssize size = g_socket_address_get_native_size(address);
@@ -29,7 +29,7 @@ listen_on(GSocketAddress *address, bool is_tcp, GError **error)
     }
     if ((is_tcp && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0) ||
         bind(fd, (struct sockaddr *) &native, (socklen_t) size) < 0 || listen(fd, BACKLOG) < 0) {
-        virga_fail_errno(error, "listener", errno, "could not listen");
+        virga_fail_errno(error, "listener", errno, "could not listen on \"%s\"", name);
         close(fd);
         return -1;
     }
@@ -52,7 +52,7 @@ virga_http_listen_tcp(const char *address, GError **error)
                    "\"%s\" is not an address and a port, such as 127.0.0.1:8773", address);
         return -1;
     }
-    return listen_on(native, true, error);
+    return listen_on(native, address, true, error);
 }
 
 /* A socket file that nobody answers at is a leftover of a crash. */
@@ -90,7 +90,7 @@ virga_http_listen_unix(const char *path, mode_t mode, GError **error)
         unlink(path);
     }
     address = g_unix_socket_address_new(path);
-    fd = listen_on(address, false, error);
+    fd = listen_on(address, path, false, error);
     if (fd >= 0 && chmod(path, mode) < 0) {
         virga_fail_errno(error, "listener", errno, "could not set the mode of \"%s\"", path);
         close(fd);

@@ -87,7 +87,7 @@ def cloud(build_dir, image_micro):
 def fake_cloud(build_dir):
     """A cloud that is up, with endless room for guests that only pretend, and an image "micro"."""
     from cloud import Cloud
-    cloud = Cloud(build_dir, settings=Cloud.FAKE)
+    cloud = Cloud(build_dir, state=os.environ["TMPDIR"] + "/fake", settings=Cloud.FAKE)
     try:
         cloud.up()
         cloud.import_image(cloud.empty_image())

@@ -3,8 +3,9 @@
 """Turns a service's model into C: structs, the tables that describe them, and the dispatch table.
 
     generate.py --prefix ec2 --model ec2.json --actions actions.list --header ec2.h --source ec2.c
+    generate.py --prefix ec2 --model ec2.json --actions actions.list --coverage docs/ec2-coverage.md
 
-Runs at build time.  Only shapes that a handled action reaches become structs; every action of the
+Runs at build time; the second form writes a page of docs/.  Only shapes that a handled action reaches become structs; every action of the
 model gets a line in the action table.  What the tables mean is said in api/wire.h.
 """
 import argparse
@@ -326,6 +327,42 @@ class Generator:
         return '\n'.join(out) + '\n'
 
 
+def read_notes(path):
+    """What actions lack: the lines "Action # partial: …"."""
+    notes = {}
+    for line in path.read_text().splitlines():
+        name, _, note = (part.strip() for part in line.partition('#'))
+        if not name or not note:
+            continue
+        if not note.startswith('partial: '):
+            fail(f'{path}: the note of {name} must begin with "partial: "')
+        notes[name] = note[len('partial: '):]
+    return notes
+
+
+def coverage(generator, notes):
+    """The page that tells which actions work, in Markdown."""
+    title = generator.prefix.upper()
+    names = sorted(generator.model['operations'], key=str.encode)
+    handled = set(generator.handled)
+    empty = [name for name in names if name not in handled and generator.empty_lists(name)]
+    refused = [name for name in names if name not in handled and not generator.empty_lists(name)]
+    out = [f'# Coverage of {title}', '',
+           'Made by `tools/dev docs` from `api/wire/models` and `actions.list`: do not edit.', '',
+           f'Of the {len(names)} actions that AWS\'s model knows (version'
+           f' {generator.model["metadata"]["apiVersion"]}), Virga handles {len(handled)}. A parameter'
+           ' that matters and is not supported is refused with `UnsupportedOperation`, never'
+           ' ignored.', '', '| action | | note |', '|---|---|---|']
+    for name in sorted(handled):
+        out.append(f'| {name} | {"partial" if name in notes else "complete"} |'
+                   f' {notes.get(name, "")} |')
+    out += ['', '## Answered with an empty set', '',
+            f'There is nothing of the kind, so these {len(empty)} say so:', '', ', '.join(empty) + '.',
+            '', '## Refused', '',
+            f'These {len(refused)} answer `UnsupportedOperation`:', '', ', '.join(refused) + '.']
+    return '\n'.join(out) + '\n'
+
+
 def read_actions(path):
     lines = (line.split('#')[0].strip() for line in path.read_text().splitlines())
     names = [line for line in lines if line]
@@ -336,11 +373,20 @@ def read_actions(path):
 
 def main():
     parser = argparse.ArgumentParser()
-    for option in ('prefix', 'model', 'actions', 'header', 'source'):
+    for option in ('prefix', 'model', 'actions'):
         parser.add_argument('--' + option, required=True)
+    for option in ('header', 'source', 'coverage'):
+        parser.add_argument('--' + option)
     options = parser.parse_args()
+    if not options.coverage and not (options.header and options.source):
+        parser.error('give either --coverage, or --header and --source')
     model = json.loads(pathlib.Path(options.model).read_text(encoding='ascii'))
-    generator = Generator(options.prefix, model, read_actions(pathlib.Path(options.actions)))
+    actions = pathlib.Path(options.actions)
+    generator = Generator(options.prefix, model, read_actions(actions))
+    notes = read_notes(actions)
+    if options.coverage:
+        pathlib.Path(options.coverage).write_text(coverage(generator, notes))
+        return
     header = pathlib.Path(options.header)
     header.write_text(generator.header())
     pathlib.Path(options.source).write_text(generator.source(header.name))

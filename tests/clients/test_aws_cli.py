@@ -154,6 +154,10 @@ def test_networks(aws):
     assert subnets and all(subnet["AvailabilityZone"] == "us-east-1a" for subnet in subnets)
     aws.ec2("wait", "vpc-available", "--vpc-ids", vpc["VpcId"])
     aws.ec2("wait", "subnet-available", "--subnet-ids", subnets[0]["SubnetId"])
+    for attribute, value in (("DnsSupport", True), ("DnsHostnames", False),
+                             ("NetworkAddressUsageMetrics", False)):
+        assert aws.ec2("describe-vpc-attribute", "--vpc-id", vpc["VpcId"], "--attribute",
+                       "enable" + attribute)["Enable" + attribute] == {"Value": value}
     aws.fails("InvalidVpcID.NotFound", "describe-vpcs", "--vpc-ids", "vpc-0123456789abcdef0")
 
 
@@ -236,13 +240,13 @@ def test_life_of_an_instance(fake_cloud, aws, image, tmp_path):
     assert change["CurrentState"]["Name"] in ("stopping", "stopped")
     fake_cloud.wait_state(instance, "stopped")
     aws.ec2("wait", "instance-stopped", "--instance-ids", instance)
-    aws.ec2("modify-instance-attribute", "--instance-id", instance, "--instance-type",
-            "Value=t3.micro")
+    aws.ec2("modify-instance-attribute", "--instance-id", instance, "--attribute", "userData",
+            "--value", base64.b64encode(b"other").decode())
+    assert aws.query("UserData.Value", "describe-instance-attribute", "--instance-id", instance,
+                     "--attribute", "userData") == base64.b64encode(b"other").decode()
     aws.ec2("start-instances", "--instance-ids", instance)
     fake_cloud.wait_state(instance, "running")
     aws.ec2("wait", "instance-running", "--instance-ids", instance)
-    assert aws.query("Reservations[0].Instances[0].InstanceType", "describe-instances",
-                     "--instance-ids", instance) == "t3.micro"
     aws.ec2("terminate-instances", "--instance-ids", instance)
     fake_cloud.wait_state(instance, "terminated")
     aws.ec2("wait", "instance-terminated", "--instance-ids", instance)

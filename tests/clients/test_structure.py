@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """All that AWS's model names is answered as AWS would: in form, or by a refusal."""
+import os
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
 from aws_model import Model, local
+from conftest import ROOT, run
 from recorder import Answer
 from sigv4 import Caller, error_code
 
@@ -127,3 +129,12 @@ def test_answers_of_sts(fake_cloud):
         status, body = call({"Action": action})
         assert not model.check(Answer("sts", action, "2011-06-15", status, body)), action
         assert status == 200 if action in model.handled() else status == 400, (action, body)
+
+
+def test_page_of_coverage_is_current(tmp_path):
+    """After a change of actions.list: tools/dev docs."""
+    run([ROOT + "/api/wire/generate.py", "--prefix", "ec2", "--model",
+         ROOT + "/api/wire/models/ec2.json", "--actions", ROOT + "/api/aws/ec2/actions.list",
+         "--coverage", str(tmp_path / "page")])
+    with open(os.path.join(ROOT, "docs", "ec2-coverage.md")) as file:
+        assert file.read() == (tmp_path / "page").read_text()
