@@ -23,6 +23,7 @@
 #define STOP_S       160
 #define SYSTEMCTL_MS 30000
 #define FRESH_SEEN_S 15 /* a host reports every 10 s */
+#define PATIENCE_S   10 /* until the supervisor has told who it is */
 #define TAIL_LINES   8
 #define RESTARTS_MAX 5
 #define HOST_ID_PATH "node/host-id"
@@ -31,6 +32,7 @@ typedef struct {
     Cli *cli;
     bool started; /* by this call */
     gint64 since, deadline;
+    gint64 launched; /* when the supervisor was started; 0: it ran already */
 } Up;
 
 static void G_GNUC_PRINTF(1, 2) step(const char *format, ...)
@@ -189,6 +191,7 @@ start_supervisor(Up *up, bool changed, GError **error)
     /* What a killed supervisor left must not be taken for what is started now. */
     if (!supervisor_stop_children(up->cli->state, up->cli->config, error))
         return false;
+    up->launched = g_get_monotonic_time();
     step("starting the daemons%s", has_systemd() ? " by systemd" : "");
     return has_systemd() ? run_unit(up->cli, "start", SYSTEMCTL_MS, error)
                          : start_detached(up->cli, error);
@@ -221,7 +224,7 @@ may_wait(const Up *up)
 static bool
 supervisor_vanished(const Up *up)
 {
-    return g_get_monotonic_time() - up->since > 3 * G_USEC_PER_SEC &&
+    return g_get_monotonic_time() - up->launched > PATIENCE_S * G_USEC_PER_SEC &&
            supervisor_find(up->cli->state).pid == 0;
 }
 
