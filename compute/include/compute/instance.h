@@ -168,6 +168,6 @@ bool virga_instance_report(VirgaDb *db, VirgaArena *arena, const char *host_id,
                            const VirgaInstanceFacts *facts, size_t count, char ***ret_forget,
                            GError **error);
 
-/* Finds what has been in a transient state for too long and moves it on, and forgets what nobody can
- * ask for any more: called by a timer. */
+/* Finds what has been in a transient state for too long and moves it on, and forgets what nobody
+ * can ask for any more: called by a timer. */
 bool virga_instance_sweep(VirgaDb *db, GError **error);
