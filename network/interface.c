@@ -39,7 +39,7 @@ static const char sql_create[] =
 static const char sql_free_address[] =
     "SELECT host(($2::cidr)::inet + n) FROM generate_series(4, $3::bigint - 2) n"
     " WHERE NOT EXISTS (SELECT 1 FROM network_interface i WHERE i.subnet_id = $1"
-    " AND i.address = ($2::cidr)::inet + n) ORDER BY n LIMIT 1";
+    " AND i.address = host(($2::cidr)::inet + n)::inet) ORDER BY n LIMIT 1"; /* without the mask */
 static const char sql_claim_public[] =
     "UPDATE public_address SET interface_id = $1, account_id = $2 WHERE address ="
     " (SELECT address FROM public_address WHERE interface_id IS NULL AND allocation_id IS NULL"
