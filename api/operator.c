@@ -214,7 +214,6 @@ put_administrator(Call *call, GError **error)
 static bool
 stop_account(Call *call, const VirgaRows *rows, int *at, GError **error)
 {
-    g_autoptr(GPtrArray) ids = g_ptr_array_new();
     const char *account = virga_rows_text(rows, *at, 0);
     VirgaInstanceChange *changes;
 
