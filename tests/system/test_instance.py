@@ -105,7 +105,7 @@ def test_names_and_addresses(cloud, pair):
 def test_key(cloud, pair):
     with open(cloud.key + ".pub") as file:
         public = " ".join(file.read().split()[:2])
-    assert cloud.ssh(pair.first, "cat /root/.ssh/authorized_keys").startswith(public)
+    assert cloud.ssh(pair.first, "cat ~/.ssh/authorized_keys").startswith(public)
     assert imds(cloud, pair.first, "GET", "meta-data/public-keys/") == (200, "0=test")
     assert imds(cloud, pair.first, "GET", "meta-data/public-keys/0/openssh-key")[1].startswith(public)
 

@@ -5,13 +5,12 @@ debian_12_uuid=5b1c0de0-0000-4000-8000-000000000001
 
 build_debian_12()
 {
-    local tree=$work/tree updated=
+    local tree=$work/tree
 
     step "reading apt's sources"
     if ! debian_12_sources >"$work/sources.list"; then
-        # A machine with other sources than Debian 12's: the lists are then read by mmdebstrap.
-        debian_12_official_sources >"$work/sources.list"
-        updated=yes
+        update_lists
+        debian_12_sources >"$work/sources.list" || die "apt has no sources of Debian 12"
     fi
 
     # Files of packages that nobody reads in a guest.
@@ -24,18 +23,16 @@ build_debian_12()
         --setup-hook='mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/var/cache/apt/archives"'
         --setup-hook="cp '$here/images/debian-12/initramfs.conf' \"\$1/etc/initramfs-tools/conf.d/virga\""
         --skip=essential/unlink,cleanup/apt/cache,cleanup/apt/lists)
-    if [ -z "$updated" ]; then
-        options+=(--skip=update
-            --setup-hook="mkdir -p \"\$1/var/lib/apt/lists/partial\""
-            --setup-hook="cp -p /var/lib/apt/lists/*_* \"\$1/var/lib/apt/lists/\"")
-    fi
+    options+=(--skip=update
+        --setup-hook="mkdir -p \"\$1/var/lib/apt/lists/partial\""
+        --setup-hook="cp -p /var/lib/apt/lists/*_* \"\$1/var/lib/apt/lists/\"")
     if [ -n "$cache" ]; then
         options+=(--setup-hook="find '$cache' -maxdepth 1 -name '*.deb' -exec cp -t \"\$1/var/cache/apt/archives\" {} +")
     fi
 
     step "installing Debian's packages (minutes)"
     if ! quietly mmdebstrap "${options[@]}" bookworm "$tree" "$work/sources.list"; then
-        [ -z "$updated" ] && update_lists || die "mmdebstrap failed"
+        update_lists || die "mmdebstrap failed"
         rm -rf "$tree"
         debian_12_sources >"$work/sources.list" || die "apt has no sources of Debian 12"
         step "installing Debian's packages, again"
@@ -66,21 +63,12 @@ debian_12_sources()
     grep -q 'bookworm main$' "$work/own-sources" && cat "$work/own-sources"
 }
 
-debian_12_official_sources()
-{
-    cat <<END
-deb http://deb.debian.org/debian bookworm main
-deb http://deb.debian.org/debian bookworm-updates main
-deb http://deb.debian.org/debian-security bookworm-security main
-END
-}
-
 debian_12_configure()
 {
     local tree=$1
-    debian_12_official_sources >"$tree/etc/apt/sources.list"
+    cp "$work/sources.list" "$tree/etc/apt/sources.list"
     rm -rf "$tree"/etc/apt/sources.list.d/* "$tree"/etc/apt/apt.conf.d/99mmdebstrap
-    cp -R "$here/images/debian-12/root/." "$tree/"
+    cp -R -T "$here/images/debian-12/root" "$tree"
     sed -i "s/@UUID@/$debian_12_uuid/" "$tree/etc/fstab" "$tree/boot/grub/grub.cfg"
     # Each of these is made anew by the machine that boots.
     : >"$tree/etc/machine-id"

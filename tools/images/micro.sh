@@ -90,7 +90,7 @@ micro_root()
     mkdir -m 700 "$root/root"
     ln -s ../run "$root/var/run"
     ln -s /proc/mounts "$root/etc/mtab"
-    cp -R "$here/images/micro/root/." "$root/"
+    cp -R -T "$here/images/micro/root" "$root"
     chmod 755 "$root"/{etc,sbin,boot,boot/grub} "$root"/etc/{rc,rc.stop} "$root"/sbin/* \
         "$root/etc/acpi/PWRF/00000080"
     chmod 644 "$root"/etc/{passwd,group,shells,nsswitch.conf,hosts,hostname,inittab,issue}
