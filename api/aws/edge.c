@@ -244,7 +244,8 @@ pass(Passage *passage)
         return respond_error(passage, error);
     return respond(200,
                    virga_wire_encode(passage->service, passage->action, response,
-                                     passage->call.version, passage->request_id),
+                                     passage->call.version, passage->request_id,
+                                     2 * virga_arena_size(passage->arena)),
                    passage->request_id);
 }
 

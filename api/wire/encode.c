@@ -77,75 +77,107 @@ virga_wire_append_escaped(GString *out, const char *text)
     }
 }
 
-/* The hot path of large answers: one growth for a whole tag. */
-static void
-append_tag(GString *out, const char *before, const char *name, const char *after)
+/* ---- elements: the hot path of large answers ---- */
+
+/* A name of the tables, with its length counted at build time. */
+typedef struct {
+    const char *text;
+    gsize length;
+} Name;
+
+#define NAME(literal) ((Name){ "" literal, sizeof(literal) - 1 })
+
+static Name
+name_of(const char *text)
 {
-    gsize before_length = strlen(before), length = strlen(name), after_length = strlen(after);
+    return (Name){ text, strlen(text) };
+}
+
+/* Room for 'size' more bytes, which the caller writes; there is no NUL behind them. */
+static char *
+extend(GString *out, gsize size)
+{
     gsize start = out->len;
-    char *at;
 
-    g_string_set_size(out, start + before_length + length + after_length);
-    at = out->str + start;
-    memcpy(at, before, before_length);
-    memcpy(at + before_length, name, length);
-    memcpy(at + before_length + length, after, after_length);
+    if (out->allocated_len - start <= size)
+        g_string_set_size(out, start + size);
+    out->len = start + size;
+    return out->str + start;
+}
+
+static char *
+put(char *at, const char *text, gsize length)
+{
+    memcpy(at, text, length);
+    return at + length;
 }
 
 static void
-open_element(GString *out, const char *name)
+open_element(GString *out, Name name)
 {
-    append_tag(out, "<", name, ">");
+    char *at = extend(out, name.length + 2);
+
+    *at++ = '<';
+    at = put(at, name.text, name.length);
+    *at = '>';
 }
 
 static void
-close_element(GString *out, const char *name)
+close_element(GString *out, Name name)
 {
-    append_tag(out, "</", name, ">");
+    char *at = extend(out, name.length + 3);
+
+    *at++ = '<';
+    *at++ = '/';
+    at = put(at, name.text, name.length);
+    *at = '>';
 }
 
 static void
-empty_element(GString *out, const char *name)
+empty_element(GString *out, Name name)
 {
-    append_tag(out, "<", name, "/>");
+    char *at = extend(out, name.length + 3);
+
+    *at++ = '<';
+    at = put(at, name.text, name.length);
+    *at++ = '/';
+    *at = '>';
 }
 
-/* True if none of the characters needs another form in XML, nor a look at its encoding. */
+/* True if none of the characters needs another form in XML, nor a look at its encoding.  Without a
+ * way out of the loop it runs on many characters at once. */
 static bool
 is_plain(const char *text, gsize length)
 {
-    for (gsize i = 0; i < length; i++) {
-        guchar c = (guchar) text[i];
+    guint8 odd = 0;
 
-        if (c < 0x20 || c > 0x7e || c == '<' || c == '>' || c == '&' || c == '"')
-            return false;
+    for (gsize i = 0; i < length; i++) {
+        guint8 c = (guint8) text[i];
+
+        odd |=
+            (guint8) ((c < 0x20) | (c > 0x7e) | (c == '<') | (c == '>') | (c == '&') | (c == '"'));
     }
-    return true;
+    return !odd;
 }
 
 /* <NAME>TEXT</NAME> at one go: most of an answer is made here. */
 static void
-plain_element(GString *out, const char *name, const char *text, gsize length)
+plain_element(GString *out, Name name, const char *text, gsize length)
 {
-    gsize name_length = strlen(name), start = out->len;
-    char *at;
+    char *at = extend(out, 2 * name.length + length + strlen("<></>"));
 
-    g_string_set_size(out, start + 2 * name_length + length + strlen("<></>"));
-    at = out->str + start;
     *at++ = '<';
-    memcpy(at, name, name_length);
-    at += name_length;
+    at = put(at, name.text, name.length);
     *at++ = '>';
-    memcpy(at, text, length);
-    at += length;
+    at = put(at, text, length);
     *at++ = '<';
     *at++ = '/';
-    memcpy(at, name, name_length);
-    at[name_length] = '>';
+    at = put(at, name.text, name.length);
+    *at = '>';
 }
 
 static void
-text_element(GString *out, const char *name, const char *text)
+text_element(GString *out, Name name, const char *text)
 {
     gsize length = strlen(text);
 
@@ -163,7 +195,7 @@ text_element(GString *out, const char *name, const char *text)
 static void encode_members(GString *out, const VirgaWireShape *shape, const guint8 *structure);
 
 static void
-encode_blob(GString *out, const char *name, const VirgaWireBlob *blob)
+encode_blob(GString *out, Name name, const VirgaWireBlob *blob)
 {
     g_autofree char *text = NULL;
 
@@ -176,7 +208,7 @@ encode_blob(GString *out, const char *name, const VirgaWireBlob *blob)
 }
 
 static void
-encode_scalar(GString *out, const char *name, const VirgaWireShape *shape, const void *value)
+encode_scalar(GString *out, Name name, const VirgaWireShape *shape, const void *value)
 {
     char buffer[VIRGA_WIRE_TEXT_SIZE];
     const char *text;
@@ -195,7 +227,7 @@ encode_scalar(GString *out, const char *name, const VirgaWireShape *shape, const
 }
 
 static void
-encode_structure(GString *out, const char *name, const VirgaWireShape *shape, const void *structure)
+encode_structure(GString *out, Name name, const VirgaWireShape *shape, const void *structure)
 {
     open_element(out, name);
     encode_members(out, shape, structure);
@@ -203,11 +235,11 @@ encode_structure(GString *out, const char *name, const VirgaWireShape *shape, co
 }
 
 static void
-encode_list(GString *out, const char *name, const VirgaWireShape *shape, bool flat,
+encode_list(GString *out, Name name, const VirgaWireShape *shape, bool flat,
             const VirgaWireList *list)
 {
     const VirgaWireShape *element = shape->element;
-    const char *element_name = flat ? name : shape->element_name;
+    Name element_name = flat ? name : (Name){ shape->element_name, shape->element_name_length };
 
     if (!flat && list->count == 0) {
         empty_element(out, name);
@@ -234,17 +266,18 @@ encode_members(GString *out, const VirgaWireShape *shape, const guint8 *structur
 {
     for (guint i = 0; i < shape->member_count; i++) {
         const VirgaWireMember *member = &shape->members[i];
+        Name name = { member->output, member->output_length };
         const void *value = structure + member->offset;
 
         if (member->shape->type == VIRGA_WIRE_LIST) {
-            encode_list(out, member->output, member->shape, member->flat, value);
+            encode_list(out, name, member->shape, member->flat, value);
         } else if (member->shape->type == VIRGA_WIRE_STRUCT) {
             const void *inner = *(const void *const *) value;
 
             if (inner)
-                encode_structure(out, member->output, member->shape, inner);
+                encode_structure(out, name, member->shape, inner);
         } else if (!member->has_offset || *(const bool *) (structure + member->has_offset)) {
-            encode_scalar(out, member->output, member->shape, value);
+            encode_scalar(out, name, member->shape, value);
         }
     }
 }
@@ -257,7 +290,7 @@ encode_result(GString *out, const VirgaWireService *service, const VirgaWireActi
 {
     if (!response) {
         for (const char *const *name = action->empty; name && *name; name++)
-            empty_element(out, *name);
+            empty_element(out, name_of(*name));
     } else if (action->output->member_count) {
         encode_members(out, action->output, response);
     } else if (service->protocol == VIRGA_WIRE_EC2) {
@@ -283,23 +316,24 @@ open_envelope(GString *out, const VirgaWireService *service, const VirgaWireActi
 
 GString *
 virga_wire_encode(const VirgaWireService *service, const VirgaWireAction *action,
-                  const void *response, const char *version, const char *request_id)
+                  const void *response, const char *version, const char *request_id,
+                  gsize size_hint)
 {
-    GString *out = g_string_sized_new(2048);
+    GString *out = g_string_sized_new(MAX(size_hint, 2048));
 
     open_envelope(out, service, action, version);
     if (service->protocol == VIRGA_WIRE_EC2) {
-        text_element(out, "requestId", request_id);
+        text_element(out, NAME("requestId"), request_id);
         encode_result(out, service, action, response);
     } else {
         if (action->wrapper)
-            open_element(out, action->wrapper);
+            open_element(out, name_of(action->wrapper));
         encode_result(out, service, action, response);
         if (action->wrapper)
-            close_element(out, action->wrapper);
-        open_element(out, "ResponseMetadata");
-        text_element(out, "RequestId", request_id);
-        close_element(out, "ResponseMetadata");
+            close_element(out, name_of(action->wrapper));
+        open_element(out, NAME("ResponseMetadata"));
+        text_element(out, NAME("RequestId"), request_id);
+        close_element(out, NAME("ResponseMetadata"));
     }
     g_string_append_len(out, "</", 2);
     g_string_append(out, action->name);
@@ -315,19 +349,19 @@ virga_wire_encode_error(VirgaWireProtocol protocol, const char *xml_namespace, u
 
     if (protocol == VIRGA_WIRE_EC2) {
         g_string_append(out, "<Response><Errors><Error>");
-        text_element(out, "Code", code);
-        text_element(out, "Message", message);
+        text_element(out, NAME("Code"), code);
+        text_element(out, NAME("Message"), message);
         g_string_append(out, "</Error></Errors>");
-        text_element(out, "RequestID", request_id);
+        text_element(out, NAME("RequestID"), request_id);
         g_string_append(out, "</Response>\n");
         return out;
     }
     g_string_append_printf(out, "<ErrorResponse xmlns=\"%s\"><Error>", xml_namespace);
-    text_element(out, "Type", status < 500 ? "Sender" : "Receiver");
-    text_element(out, "Code", code);
-    text_element(out, "Message", message);
+    text_element(out, NAME("Type"), status < 500 ? "Sender" : "Receiver");
+    text_element(out, NAME("Code"), code);
+    text_element(out, NAME("Message"), message);
     g_string_append(out, "</Error>");
-    text_element(out, "RequestId", request_id);
+    text_element(out, NAME("RequestId"), request_id);
     g_string_append(out, "</ErrorResponse>\n");
     return out;
 }

@@ -221,7 +221,8 @@ class Generator:
                 f'    {{ {quoted(member)}, {quoted(self.input_key(member, reference))},'
                 f' {quoted(self.output_key(member, reference))},'
                 f' &{self.table(reference["shape"])}, offsetof({c_type}, {c_name}), {has},'
-                f' {str(member in required).lower()}, {str(self.flat(reference)).lower()} }},')))
+                f' {str(member in required).lower()}, {str(self.flat(reference)).lower()},'
+                f' {len(self.output_key(member, reference))} }},')))
         if len({key for key, _ in rows}) != len(rows):
             fail(f'shape {name}: two members have one input key')
         out, extra = [], ''
@@ -243,7 +244,8 @@ class Generator:
         return [f'static const VirgaWireShape {self.table(name)} = {{ .name = {quoted(name)},'
                 f' .type = VIRGA_WIRE_LIST, .size = sizeof(VirgaWireList),'
                 f' .element = &{self.table(member["shape"])},'
-                f' .element_name = {quoted(element_name)}{self.limits(shape)} }};']
+                f' .element_name = {quoted(element_name)},'
+                f' .element_name_length = {len(element_name)}{self.limits(shape)} }};']
 
     def scalar_table(self, name):
         shape = self.shapes[name]

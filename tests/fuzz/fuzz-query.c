@@ -64,7 +64,7 @@ LLVMFuzzerTestOneInput(const guint8 *data, size_t size)
     /* The request's own tables encode it as well. */
     echo = *action;
     echo.output = action->input;
-    g_string_free(virga_wire_encode(&tec2_service, &echo, request, NULL, "r"), TRUE);
+    g_string_free(virga_wire_encode(&tec2_service, &echo, request, NULL, "r", 0), TRUE);
     if (data[0] % 4 == 1)
         filter(arena, request);
     return 0;

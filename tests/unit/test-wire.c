@@ -254,7 +254,7 @@ test_encode(void)
     g_autoptr(VirgaArena) arena = virga_arena_new();
     const VirgaWireAction *action = virga_wire_action(&tec2_service, "DescribeInstances");
     g_autoptr(GString) xml =
-        virga_wire_encode(&tec2_service, action, describe(arena, 1), "2014-10-01", "req-1");
+        virga_wire_encode(&tec2_service, action, describe(arena, 1), "2014-10-01", "req-1", 0);
 
     assert_has(xml, "<DescribeInstancesResponse "
                     "xmlns=\"http://ec2.amazonaws.com/doc/2014-10-01/\">"
@@ -289,12 +289,12 @@ test_envelopes(void)
     Tec2AssociateDhcpOptionsResponse nothing = { 0 };
     g_autoptr(GString) done =
         virga_wire_encode(&tec2_service, virga_wire_action(&tec2_service, "AssociateDhcpOptions"),
-                          &nothing, NULL, "req");
+                          &nothing, NULL, "req", 0);
     g_autoptr(GString) failed =
         virga_wire_encode_error(VIRGA_WIRE_EC2, "", 400, "Code", "a < b", "req");
     g_autoptr(GString) failed_query =
         virga_wire_encode_error(VIRGA_WIRE_QUERY, "urn:x", 400, "Code", "no", "req");
-    g_autoptr(GString) empty = virga_wire_encode(&tec2_service, vpn, NULL, NULL, "req");
+    g_autoptr(GString) empty = virga_wire_encode(&tec2_service, vpn, NULL, NULL, "req", 0);
 
     g_assert_cmpstr(done->str, ==, golden_return);
     g_assert_cmpstr(failed->str, ==, golden_error);
@@ -313,7 +313,7 @@ test_large(void)
     Tec2DescribeInstancesResponse *response = describe(arena, 1000);
     const VirgaWireAction *action = virga_wire_action(&tec2_service, "DescribeInstances");
     gint64 start = g_get_monotonic_time();
-    g_autoptr(GString) xml = virga_wire_encode(&tec2_service, action, response, NULL, "req");
+    g_autoptr(GString) xml = virga_wire_encode(&tec2_service, action, response, NULL, "req", 0);
 
     g_test_message("%" G_GSIZE_FORMAT " bytes in %" G_GINT64_FORMAT " us", xml->len,
                    g_get_monotonic_time() - start);

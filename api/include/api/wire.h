@@ -61,7 +61,8 @@ typedef struct {
     guint32 offset;
     guint32 has_offset; /* 0: the value itself says whether it is there */
     bool required;
-    bool flat; /* a list without an element of its own around it */
+    bool flat;             /* a list without an element of its own around it */
+    guint16 output_length; /* characters of 'output' */
 } VirgaWireMember;
 
 struct VirgaWireShape {
@@ -77,6 +78,7 @@ struct VirgaWireShape {
     /* list */
     const VirgaWireShape *element;
     const char *element_name; /* "item", "member" */
+    guint16 element_name_length;
 
     /* limits of the number, the list's length or the string's characters */
     gint64 min, max;
@@ -153,9 +155,11 @@ char *virga_wire_digest(VirgaArena *arena, const VirgaWireShape *shape, const vo
 /* ---- answers ---- */
 
 /* The XML answer of 'action'.  'response' NULL gives the empty set of an unhandled Describe.
- * 'version' is the caller's (EC2 echoes it); NULL stands for the service's own. */
+ * 'version' is the caller's (EC2 echoes it); NULL stands for the service's own.
+ * 'size_hint' is a guess at the answer's bytes, so that a large one is not moved while it grows. */
 GString *virga_wire_encode(const VirgaWireService *service, const VirgaWireAction *action,
-                           const void *response, const char *version, const char *request_id);
+                           const void *response, const char *version, const char *request_id,
+                           gsize size_hint);
 
 /* The XML error in the protocol's shape. */
 GString *virga_wire_encode_error(VirgaWireProtocol protocol, const char *xml_namespace,
