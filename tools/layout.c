@@ -263,6 +263,7 @@ make_cluster(const char *programs, const char *directory, GError **error)
                            "--auth-host=reject",
                            "--encoding=UTF8",
                            "--locale=C.UTF-8",
+                           "--lc-collate=C", /* ids are compared as bytes, which is far faster */
                            "--data-checksums",
                            "--no-instructions",
                            NULL };

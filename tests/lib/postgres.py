@@ -33,7 +33,7 @@ class Postgres:
             self.as_user = ["setpriv", "--reuid", USER, "--regid", "nogroup", "--clear-groups"]
         data = self.directory + "/data"
         run(self.as_user + [postgres_bin() + "initdb", "-D", data, "-U", "virga", "-A", "trust",
-                            "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"], cwd="/")
+                            "-E", "UTF8", "--locale=C.UTF-8", "--lc-collate=C", "--no-sync"], cwd="/")
         self.log = open(self.directory + "/log", "wb")
         self.process = subprocess.Popen(
             self.as_user + [postgres_bin() + "postgres", "-D", data, "-h", "",
