@@ -19,7 +19,6 @@
 
 #include <glib-unix.h>
 #include <gnutls/crypto.h>
-#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,7 +28,6 @@
 #define DATABASE_PATIENCE  60 /* seconds until a database that does not answer ends the start */
 #define PAGE_SECRET        "pages"
 #define UPLOAD_PREFIX      "/operator/v1/"
-#define MALLOC_LARGE_BYTES (8 << 20)
 
 static const char sql_secret_add[] =
     "INSERT INTO secret (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING";
@@ -327,10 +325,6 @@ main(int argc, char **argv)
 
     if (!config)
         return status;
-    /* Large answers go back to the system: without these, each worker's heap keeps its largest. */
-    mallopt(M_ARENA_MAX, 2);
-    mallopt(M_MMAP_THRESHOLD, MALLOC_LARGE_BYTES);
-    mallopt(M_TRIM_THRESHOLD, 2 * MALLOC_LARGE_BYTES);
     umask(0077);
     return run(config);
 }

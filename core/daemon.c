@@ -3,7 +3,33 @@
 
 #include "core/log.h"
 
+#include <malloc.h>
 #include <signal.h>
+
+/* Memory of a large answer serves the next one too: taking it from the system anew costs more than
+ * filling it.  What was not needed for a while goes back. */
+#define HEAPS       2 /* not one for each thread */
+#define KEPT_BYTES  (16 << 20)
+#define GIVE_BACK_S 15
+
+static gpointer
+give_back(gpointer data)
+{
+    for (;;) {
+        g_usleep(GIVE_BACK_S * G_USEC_PER_SEC);
+        malloc_trim(0);
+    }
+    return NULL;
+}
+
+static void
+set_up_memory(void)
+{
+    mallopt(M_ARENA_MAX, HEAPS);
+    mallopt(M_MMAP_THRESHOLD, KEPT_BYTES);
+    mallopt(M_TRIM_THRESHOLD, 2 * KEPT_BYTES);
+    g_thread_unref(g_thread_new("memory", give_back, NULL));
+}
 
 VirgaConfig *
 virga_daemon_begin(int argc, char **argv, const char *name, const char *purpose, int *ret_status)
@@ -39,6 +65,7 @@ virga_daemon_begin(int argc, char **argv, const char *name, const char *purpose,
         return NULL;
     }
     signal(SIGPIPE, SIG_IGN);
+    set_up_memory();
     virga_log_init(name, virga_config_bool(config, "api", "debug"));
     return config;
 }
