@@ -14,15 +14,16 @@
         VIRGA_TERMINATED_VISIBLE_S) " seconds')"
 
 /* One statement each, not one with "$2 IS NULL OR": a prepared statement keeps its plan. */
-static const char sql_list[] =
-    "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.account_id = $1 AND " VISIBLE
-    " ORDER BY i.id COLLATE \"C\"";
-static const char sql_list_ids[] =
-    "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.account_id = $1 AND i.id = ANY ($2)"
-    " AND ($3::text IS NULL OR i.reservation_id = $3) AND " VISIBLE " ORDER BY i.id COLLATE \"C\"";
+#define OF_ACCOUNT     " FROM instance i WHERE i.account_id = $1 AND " VISIBLE
+#define OF_IDS         " AND i.id = ANY ($2) AND ($3::text IS NULL OR i.reservation_id = $3)"
+#define OF_RESERVATION " AND i.reservation_id = $2"
+static const char sql_list[] = "SELECT " INSTANCE_COLUMNS OF_ACCOUNT " ORDER BY i.id";
+static const char sql_list_ids[] = "SELECT " INSTANCE_COLUMNS OF_ACCOUNT OF_IDS " ORDER BY i.id";
 static const char sql_list_reservation[] =
-    "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.reservation_id = $2 AND i.account_id = $1"
-    " AND " VISIBLE " ORDER BY i.id COLLATE \"C\"";
+    "SELECT " INSTANCE_COLUMNS OF_ACCOUNT OF_RESERVATION " ORDER BY i.id";
+static const char sql_show[] = "SELECT " INSTANCE_SHOWN OF_ACCOUNT;
+static const char sql_show_ids[] = "SELECT " INSTANCE_SHOWN OF_ACCOUNT OF_IDS;
+static const char sql_show_reservation[] = "SELECT " INSTANCE_SHOWN OF_ACCOUNT OF_RESERVATION;
 static const char sql_lock[] =
     "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.account_id = $1 AND i.id = ANY ($2)"
     " AND " VISIBLE " ORDER BY i.id FOR UPDATE";
@@ -70,49 +71,57 @@ wish_of_name(const char *name)
                             : VIRGA_WISH_TERMINATE;
 }
 
-void
-virga_instance_read(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInstance *instance)
+/* Reads INSTANCE_SHOWN and returns the column behind it. */
+static int
+read_shown(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInstance *instance)
 {
-    char **texts[] = {
-        &instance->id,
-        &instance->account_id,
-        &instance->reservation_id,
-        &instance->client_token,
-        &instance->image_id,
-        &instance->type,
-        &instance->architecture,
-        &instance->boot_mode,
-        &instance->root_device_name,
-        &instance->zone,
-        &instance->vpc_id,
-        &instance->subnet_id,
-        &instance->key_name,
-        &instance->shutdown_behavior,
-        &instance->http_tokens,
-        &instance->http_endpoint,
-        &instance->http_tags,
-        &instance->reachable,
-        &instance->reason_code,
-        &instance->reason_message,
-        &instance->transition_reason,
-        &instance->host_id,
-    };
-    gint64 *numbers[] = { &instance->launch_index, &instance->vcpus, &instance->memory_mib,
-                          &instance->http_hops };
-    bool *flags[] = { &instance->ran,          &instance->disable_termination,
-                      &instance->disable_stop, &instance->ebs_optimized,
-                      &instance->monitoring,   &instance->claimed };
+    char **texts[] = { &instance->id,
+                       &instance->reservation_id,
+                       &instance->client_token,
+                       &instance->image_id,
+                       &instance->type,
+                       &instance->architecture,
+                       &instance->boot_mode,
+                       &instance->root_device_name,
+                       &instance->zone,
+                       &instance->vpc_id,
+                       &instance->subnet_id,
+                       &instance->key_name,
+                       &instance->http_tokens,
+                       &instance->http_endpoint,
+                       &instance->http_tags,
+                       &instance->reason_code,
+                       &instance->reason_message,
+                       &instance->transition_reason };
     int column = 0;
 
     for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
         *texts[i] = virga_rows_dup(rows, arena, row, column++);
-    for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
-        *numbers[i] = virga_rows_int(rows, row, column++);
+    instance->launch_index = virga_rows_int(rows, row, column++);
+    instance->vcpus = virga_rows_int(rows, row, column++);
+    instance->http_hops = virga_rows_int(rows, row, column++);
+    instance->ebs_optimized = virga_rows_bool(rows, row, column++);
+    instance->monitoring = virga_rows_bool(rows, row, column++);
+    instance->state = state_of_name(virga_rows_text(rows, row, column++));
+    instance->launched = virga_rows_time(rows, row, column++);
+    return column;
+}
+
+void
+virga_instance_read(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInstance *instance)
+{
+    char **texts[] = { &instance->account_id, &instance->shutdown_behavior, &instance->reachable,
+                       &instance->host_id };
+    bool *flags[] = { &instance->ran, &instance->disable_termination, &instance->disable_stop,
+                      &instance->claimed };
+    int column = read_shown(rows, row, arena, instance);
+
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
+        *texts[i] = virga_rows_dup(rows, arena, row, column++);
+    instance->memory_mib = virga_rows_int(rows, row, column++);
     for (size_t i = 0; i < G_N_ELEMENTS(flags); i++)
         *flags[i] = virga_rows_bool(rows, row, column++);
     instance->wish = wish_of_name(virga_rows_text(rows, row, column++));
-    instance->state = state_of_name(virga_rows_text(rows, row, column++));
-    instance->launched = virga_rows_time(rows, row, column++);
     instance->state_since = virga_rows_time(rows, row, column++);
     instance->reachable_since = virga_rows_time(rows, row, column++);
     g_assert(column == INSTANCE_COLUMN_COUNT);
@@ -128,20 +137,15 @@ read_all(const VirgaRows *rows, VirgaArena *arena, VirgaInstance **ret, size_t *
 }
 
 bool
-virga_instance_list_send(VirgaTxn *txn, const char *account_id, const char *const *ids,
-                         const char *reservation_id, GError **error)
+virga_instance_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                    const char *const *ids, const char *reservation_id, VirgaInstance **ret,
+                    size_t *ret_count, GError **error)
 {
-    return ids ? virga_txn_send(txn, error, sql_list_ids, "sas", account_id, ids, reservation_id)
-           : reservation_id
-               ? virga_txn_send(txn, error, sql_list_reservation, "ss", account_id, reservation_id)
-               : virga_txn_send(txn, error, sql_list, "s", account_id);
-}
-
-bool
-virga_instance_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaInstance **ret,
-                            size_t *ret_count, GError **error)
-{
-    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
+    g_autoptr(VirgaRows) rows =
+        ids ? virga_txn_query(txn, error, sql_list_ids, "sas", account_id, ids, reservation_id)
+        : reservation_id
+            ? virga_txn_query(txn, error, sql_list_reservation, "ss", account_id, reservation_id)
+            : virga_txn_query(txn, error, sql_list, "s", account_id);
 
     if (!rows)
         return false;
@@ -150,12 +154,29 @@ virga_instance_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaInstance **re
 }
 
 bool
-virga_instance_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-                    const char *const *ids, const char *reservation_id, VirgaInstance **ret,
-                    size_t *ret_count, GError **error)
+virga_instance_show_send(VirgaTxn *txn, const char *account_id, const char *const *ids,
+                         const char *reservation_id, GError **error)
 {
-    return virga_instance_list_send(txn, account_id, ids, reservation_id, error) &&
-           virga_instance_list_receive(txn, arena, ret, ret_count, error);
+    return ids ? virga_txn_send(txn, error, sql_show_ids, "sas", account_id, ids, reservation_id)
+           : reservation_id
+               ? virga_txn_send(txn, error, sql_show_reservation, "ss", account_id, reservation_id)
+               : virga_txn_send(txn, error, sql_show, "s", account_id);
+}
+
+bool
+virga_instance_show_receive(VirgaTxn *txn, VirgaArena *arena, VirgaInstance **ret,
+                            size_t *ret_count, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
+
+    if (!rows)
+        return false;
+    virga_rows_keep(rows, arena);
+    *ret_count = (size_t) virga_rows_count(rows);
+    *ret = virga_arena_new_array(arena, VirgaInstance, *ret_count);
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        read_shown(rows, i, arena, &(*ret)[i]);
+    return true;
 }
 
 /* The caller's order; the same id twice is the same instance twice. */

@@ -13,8 +13,16 @@ struct Block {
     _Alignas(16) char bytes[];
 };
 
+typedef struct Owned Owned;
+struct Owned {
+    Owned *next;
+    gpointer object;
+    GDestroyNotify destroy;
+};
+
 struct VirgaArena {
     Block *head;
+    Owned *owned;
     gsize total;
 };
 
@@ -29,6 +37,8 @@ virga_arena_free(VirgaArena *arena)
 {
     if (!arena)
         return;
+    for (const Owned *owned = arena->owned; owned; owned = owned->next)
+        owned->destroy(owned->object);
     for (Block *block = arena->head, *next; block; block = next) {
         next = block->next;
         g_free(block);
@@ -98,6 +108,15 @@ virga_arena_printf(VirgaArena *arena, const char *format, ...)
     text = g_strdup_vprintf(format, args);
     va_end(args);
     return virga_arena_strdup(arena, text);
+}
+
+void
+virga_arena_own(VirgaArena *arena, gpointer object, GDestroyNotify destroy)
+{
+    Owned *owned = virga_arena_new_array(arena, Owned, 1);
+
+    *owned = (Owned){ arena->owned, object, destroy };
+    arena->owned = owned;
 }
 
 gsize

@@ -6,6 +6,7 @@
 
 struct VirgaRows {
     PGresult *result;
+    VirgaArena *keeper; /* of the result, or NULL */
 };
 
 VirgaRows *
@@ -25,8 +26,17 @@ virga_rows_free(VirgaRows *rows)
 {
     if (!rows)
         return;
-    PQclear(rows->result);
+    if (!rows->keeper)
+        PQclear(rows->result);
     g_free(rows);
+}
+
+void
+virga_rows_keep(VirgaRows *rows, VirgaArena *arena)
+{
+    g_assert(!rows->keeper);
+    rows->keeper = arena;
+    virga_arena_own(arena, rows->result, (GDestroyNotify) PQclear);
 }
 
 int
@@ -52,6 +62,8 @@ virga_rows_dup(const VirgaRows *rows, VirgaArena *arena, int row, int column)
 {
     if (PQgetisnull(rows->result, row, column))
         return NULL;
+    if (rows->keeper == arena)
+        return PQgetvalue(rows->result, row, column);
     return virga_arena_strndup(arena, PQgetvalue(rows->result, row, column),
                                (gsize) PQgetlength(rows->result, row, column));
 }

@@ -10,11 +10,10 @@
 #define TAG_SELECT "SELECT resource_id, resource_type, key, value FROM tag WHERE account_id = $1"
 
 /* One statement each, not one with "$2 IS NULL OR": a prepared statement keeps its plan. */
-static const char sql_list[] = TAG_SELECT " ORDER BY resource_id COLLATE \"C\", key COLLATE \"C\"";
+static const char sql_list[] = TAG_SELECT " ORDER BY resource_id, key";
 static const char sql_list_ids[] =
-    TAG_SELECT " AND resource_id = ANY ($2) ORDER BY resource_id COLLATE \"C\", key COLLATE \"C\"";
-static const char sql_list_type[] =
-    TAG_SELECT " AND resource_type = $2 ORDER BY resource_id COLLATE \"C\", key COLLATE \"C\"";
+    TAG_SELECT " AND resource_id = ANY ($2) ORDER BY resource_id, key";
+static const char sql_list_type[] = TAG_SELECT " AND resource_type = $2 ORDER BY resource_id, key";
 static const char sql_find[] =
     "SELECT resource_id FROM tag WHERE account_id = $1 AND key = $3 AND value = ANY ($4)"
     " AND resource_type = $2 ORDER BY resource_id";
@@ -76,6 +75,7 @@ virga_tag_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaTag **ret, size_t 
 
     if (!rows)
         return false;
+    virga_rows_keep(rows, arena);
     read_tags(rows, arena, ret, ret_count);
     return true;
 }

@@ -55,14 +55,12 @@ static const char sql_claim_public[] =
                       " LEFT JOIN network_interface_group m ON m.interface_id = i.id"              \
                       " LEFT JOIN security_group s ON s.id = m.group_id WHERE i.account_id = $1"
 enum { ID = 0, GROUP_ID = 16, GROUP_NAME };
-/* Ids are ASCII: compared as bytes, which a locale's collation is far slower at. */
-#define BY_INSTANCE                                                                                \
-    " ORDER BY i.instance_id COLLATE \"C\", i.device_index, i.id COLLATE \"C\", m.position"
+#define BY_INSTANCE " ORDER BY i.instance_id, i.device_index, i.id, m.position"
 static const char sql_list[] = INTERFACE_SELECT " AND i.instance_id IS NOT NULL" BY_INSTANCE;
 static const char sql_list_of[] = INTERFACE_SELECT " AND i.instance_id = ANY ($2)" BY_INSTANCE;
-static const char sql_find[] = INTERFACE_SELECT " ORDER BY i.id COLLATE \"C\", m.position";
+static const char sql_find[] = INTERFACE_SELECT " ORDER BY i.id, m.position";
 static const char sql_find_ids[] =
-    INTERFACE_SELECT " AND i.id = ANY ($2) ORDER BY i.id COLLATE \"C\", m.position";
+    INTERFACE_SELECT " AND i.id = ANY ($2) ORDER BY i.id, m.position";
 static const char sql_release_public[] =
     "UPDATE public_address SET interface_id = NULL, account_id ="
     " CASE WHEN allocation_id IS NULL THEN NULL ELSE account_id END, released = now()"
@@ -319,6 +317,7 @@ virga_interface_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaInterface **
 
     if (!rows)
         return false;
+    virga_rows_keep(rows, arena);
     read_interfaces(rows, arena, ret, ret_count);
     return true;
 }

@@ -22,16 +22,22 @@ static const char sql_attach[] =
 
 /* One statement each: a prepared statement keeps its plan. */
 static const char sql_list[] =
-    VOLUME_SELECT WITH_ATTACHMENTS " WHERE v.account_id = $1 ORDER BY v.id COLLATE \"C\"";
+    VOLUME_SELECT WITH_ATTACHMENTS " WHERE v.account_id = $1 ORDER BY v.id";
 static const char sql_list_ids[] = VOLUME_SELECT WITH_ATTACHMENTS
     " WHERE v.account_id = $1 AND v.id = ANY ($2)"
-    " AND ($3::text[] IS NULL OR a.instance_id = ANY ($3)) ORDER BY v.id COLLATE \"C\"";
+    " AND ($3::text[] IS NULL OR a.instance_id = ANY ($3)) ORDER BY v.id";
 /* By way of the attachments, whatever the planner thinks: a plan that was made while the tables
  * were small would read all of them for one instance. */
-static const char sql_list_of[] =
-    VOLUME_SELECT "volume_attachment a, LATERAL (SELECT * FROM volume WHERE id = a.volume_id"
-                  " OFFSET 0) v WHERE a.instance_id = ANY ($2) AND v.account_id = $1"
-                  " ORDER BY v.id COLLATE \"C\"";
+#define OF_INSTANCES                                                                               \
+    "volume_attachment a, LATERAL (SELECT * FROM volume WHERE id = a.volume_id OFFSET 0) v"        \
+    " WHERE a.instance_id = ANY ($2) AND v.account_id = $1"
+static const char sql_list_of[] = VOLUME_SELECT OF_INSTANCES " ORDER BY v.id";
+#define ATTACHMENT_SELECT                                                                          \
+    "SELECT v.id, a.instance_id, a.device, a.delete_on_termination, v.made,"                       \
+    " " VIRGA_SQL_TIME("a.attached") " FROM "
+static const char sql_attachments[] = ATTACHMENT_SELECT
+    "volume v JOIN volume_attachment a ON a.volume_id = v.id WHERE v.account_id = $1";
+static const char sql_attachments_of[] = ATTACHMENT_SELECT OF_INSTANCES;
 static const char sql_made[] = "UPDATE volume SET made = true WHERE id = $1 AND NOT made";
 static const char sql_lost[] = "UPDATE volume SET lost = true WHERE id = $1 AND NOT lost";
 static const char sql_delete[] =
@@ -73,24 +79,10 @@ virga_volume_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, cons
                   const char *const *instance_ids, VirgaVolume **ret, size_t *ret_count,
                   GError **error)
 {
-    return virga_volume_list_send(txn, account_id, ids, instance_ids, error) &&
-           virga_volume_list_receive(txn, arena, ret, ret_count, error);
-}
-
-bool
-virga_volume_list_send(VirgaTxn *txn, const char *account_id, const char *const *ids,
-                       const char *const *instance_ids, GError **error)
-{
-    return ids ? virga_txn_send(txn, error, sql_list_ids, "saa", account_id, ids, instance_ids)
-           : instance_ids ? virga_txn_send(txn, error, sql_list_of, "sa", account_id, instance_ids)
-                          : virga_txn_send(txn, error, sql_list, "s", account_id);
-}
-
-bool
-virga_volume_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaVolume **ret, size_t *ret_count,
-                          GError **error)
-{
-    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
+    g_autoptr(VirgaRows) rows =
+        ids ? virga_txn_query(txn, error, sql_list_ids, "saa", account_id, ids, instance_ids)
+        : instance_ids ? virga_txn_query(txn, error, sql_list_of, "sa", account_id, instance_ids)
+                       : virga_txn_query(txn, error, sql_list, "s", account_id);
 
     if (!rows)
         return false;
@@ -114,6 +106,36 @@ virga_volume_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaVolume **ret, s
                                    .device = virga_rows_dup(rows, arena, i, 14),
                                    .delete_on_termination = virga_rows_bool(rows, i, 15),
                                    .attached = virga_rows_time(rows, i, 16) };
+    return true;
+}
+
+bool
+virga_attachment_list_send(VirgaTxn *txn, const char *account_id, const char *const *instance_ids,
+                           GError **error)
+{
+    return instance_ids
+               ? virga_txn_send(txn, error, sql_attachments_of, "sa", account_id, instance_ids)
+               : virga_txn_send(txn, error, sql_attachments, "s", account_id);
+}
+
+bool
+virga_attachment_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaAttachment **ret,
+                              size_t *ret_count, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
+
+    if (!rows)
+        return false;
+    virga_rows_keep(rows, arena);
+    *ret_count = (size_t) virga_rows_count(rows);
+    *ret = virga_arena_new_array(arena, VirgaAttachment, *ret_count);
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        (*ret)[i] = (VirgaAttachment){ .volume_id = virga_rows_dup(rows, arena, i, 0),
+                                       .instance_id = virga_rows_dup(rows, arena, i, 1),
+                                       .device = virga_rows_dup(rows, arena, i, 2),
+                                       .delete_on_termination = virga_rows_bool(rows, i, 3),
+                                       .made = virga_rows_bool(rows, i, 4),
+                                       .attached = virga_rows_time(rows, i, 5) };
     return true;
 }
 

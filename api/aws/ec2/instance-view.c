@@ -42,7 +42,7 @@ ec2_instance_parts_send(const VirgaCall *call, VirgaTxn *txn, const char *const 
                         GError **error)
 {
     return virga_interface_list_send(txn, call->account_id, ids, error) &&
-           virga_volume_list_send(txn, call->account_id, NULL, ids, error) &&
+           virga_attachment_list_send(txn, call->account_id, ids, error) &&
            ec2_tags_send(call, txn, ids, "instance", error);
 }
 
@@ -51,17 +51,17 @@ ec2_instance_parts_receive(const VirgaCall *call, VirgaTxn *txn, Ec2InstancePart
                            GError **error)
 {
     VirgaInterface *interfaces;
-    VirgaVolume *volumes;
+    VirgaAttachment *attachments;
     size_t count;
 
     if (!virga_interface_list_receive(txn, call->arena, &interfaces, &count, error))
         return false;
     ret->interfaces = ec2_index_new(call->arena, interfaces, count, sizeof *interfaces,
                                     offsetof(VirgaInterface, instance_id));
-    if (!virga_volume_list_receive(txn, call->arena, &volumes, &count, error))
+    if (!virga_attachment_list_receive(txn, call->arena, &attachments, &count, error))
         return false;
-    ret->volumes = ec2_index_new(call->arena, volumes, count, sizeof *volumes,
-                                 offsetof(VirgaVolume, instance_id));
+    ret->attachments = ec2_index_new(call->arena, attachments, count, sizeof *attachments,
+                                     offsetof(VirgaAttachment, instance_id));
     return ec2_tags_receive(call, txn, &ret->tags, error);
 }
 
@@ -121,26 +121,27 @@ compare_devices(gconstpointer a, gconstpointer b)
 }
 
 static void
-show_disks(const VirgaCall *call, const VirgaInstance *row, const Ec2Index *volumes,
+show_disks(const VirgaCall *call, const VirgaInstance *row, const Ec2Index *attachments,
            Ec2Instance *shown)
 {
     Ec2InstanceBlockDeviceMappingList *list = &shown->block_device_mappings;
-    const VirgaVolume *volume = NULL;
+    const VirgaAttachment *attachment = NULL;
     Ec2EbsInstanceBlockDevice *disks;
-    size_t count = count_rows(volumes, row->id);
+    size_t count = count_rows(attachments, row->id);
 
     list->items = ec2_array(call, Ec2InstanceBlockDeviceMapping, count);
     disks = ec2_array(call, Ec2EbsInstanceBlockDevice, count);
-    while ((volume = ec2_index_next(volumes, row->id, volume))) {
+    while ((attachment = ec2_index_next(attachments, row->id, attachment))) {
         Ec2EbsInstanceBlockDevice *disk = &disks[list->count];
 
-        *disk = (Ec2EbsInstanceBlockDevice){ .attach_time = volume->attached,
-                                             .delete_on_termination = volume->delete_on_termination,
-                                             .has_delete_on_termination = true,
-                                             .status = volume->made ? "attached" : "attaching",
-                                             .volume_id = volume->id };
+        *disk =
+            (Ec2EbsInstanceBlockDevice){ .attach_time = attachment->attached,
+                                         .delete_on_termination = attachment->delete_on_termination,
+                                         .has_delete_on_termination = true,
+                                         .status = attachment->made ? "attached" : "attaching",
+                                         .volume_id = attachment->volume_id };
         list->items[list->count++] =
-            (Ec2InstanceBlockDeviceMapping){ .device_name = volume->device, .ebs = disk };
+            (Ec2InstanceBlockDeviceMapping){ .device_name = attachment->device, .ebs = disk };
     }
     if (list->count > 1)
         qsort(list->items, list->count, sizeof *list->items, compare_devices);
@@ -318,7 +319,7 @@ show_instance(const VirgaCall *call, const VirgaInstance *row, const Ec2Instance
     show_state(call, row, shown);
     show_hardware(call, row, shown);
     show_interfaces(call, row, &parts->interfaces, shown);
-    show_disks(call, row, &parts->volumes, shown);
+    show_disks(call, row, &parts->attachments, shown);
     if (row->state != VIRGA_INSTANCE_TERMINATED) {
         shown->subnet_id = row->subnet_id;
         shown->vpc_id = row->vpc_id;
@@ -368,7 +369,7 @@ ec2_instances_group(const VirgaCall *call, const VirgaInstance *rows, Ec2Instanc
         if (!reservation || !g_str_equal(reservation->reservation_id, rows[i].reservation_id)) {
             reservation = &list.items[list.count++];
             reservation->reservation_id = rows[i].reservation_id;
-            reservation->owner_id = rows[i].account_id;
+            reservation->owner_id = call->account_id;
             reservation->instances.items = &shown[i];
         }
         reservation->instances.count++;

@@ -7,7 +7,7 @@
 
 /* What belongs to instances, read with one query each and found by hash. */
 typedef struct {
-    Ec2Index interfaces, volumes;
+    Ec2Index interfaces, attachments;
     Ec2Tags tags;
 } Ec2InstanceParts;
 

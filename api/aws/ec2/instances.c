@@ -158,18 +158,24 @@ static const VirgaFilterField instance_fields[] = {
     { "vpc-id", "VpcId" },
 };
 
+typedef struct {
+    const VirgaInstance *row;
+    const char *account_id;
+} Subject;
+
 /* Of fields that the answer's struct has elsewhere or not at all. */
 static const char *
 field_value(const char *name, const void *item, gpointer user_data)
 {
     const Ec2Instance *shown = item;
-    const VirgaInstance *row = user_data;
+    const Subject *subject = user_data;
+    const VirgaInstance *row = subject->row;
     bool has_interface = shown->network_interfaces.count > 0;
 
     if (g_str_equal(name, "reservation-id"))
         return row->reservation_id;
     if (g_str_equal(name, "owner-id"))
-        return row->account_id;
+        return subject->account_id;
     if (g_str_equal(name, "metadata-options.http-protocol-ipv4"))
         return "enabled";
     if (!has_interface)
@@ -177,7 +183,7 @@ field_value(const char *name, const void *item, gpointer user_data)
     if (g_str_equal(name, "network-interface.attachment.instance-id"))
         return row->id;
     if (g_str_equal(name, "network-interface.attachment.instance-owner-id"))
-        return row->account_id;
+        return subject->account_id;
     if (g_str_equal(name, "network-interface.availability-zone"))
         return row->zone;
     if (g_str_equal(name, "network-interface.requester-managed") ||
@@ -229,18 +235,19 @@ read_rows(Query *query, VirgaTxn *txn, GError **error)
 
     if (query->ids) { /* all that belongs to them in one round trip */
         query->ahead = true;
-        return virga_instance_list_send(txn, query->call->account_id, query->ids, NULL, error) &&
+        return virga_instance_show_send(txn, query->call->account_id, query->ids, NULL, error) &&
                ec2_instance_parts_send(query->call, txn, query->ids, error) &&
-               virga_instance_list_receive(txn, query->call->arena, &query->rows, &query->count,
+               virga_instance_show_receive(txn, query->call->arena, &query->rows, &query->count,
                                            error) &&
                ec2_instances_check(query->call, query->ids, query->rows, query->count, error);
     }
     if (!ids_of_filters(query, txn, &query->ids, error))
         return false;
     reservations = virga_filter_literals(query->filter, "reservation-id");
-    return virga_instance_list(txn, query->call->arena, query->call->account_id, query->ids,
-                               reservations && !reservations[1] ? reservations[0] : NULL,
-                               &query->rows, &query->count, error);
+    return virga_instance_show_send(txn, query->call->account_id, query->ids,
+                                    reservations && !reservations[1] ? reservations[0] : NULL,
+                                    error) &&
+           virga_instance_show_receive(txn, query->call->arena, &query->rows, &query->count, error);
 }
 
 /* Drops rows of other states before anything else is read for them. */
@@ -328,7 +335,9 @@ describe(Query *query, Ec2DescribeInstancesResponse *response, GError **error)
         return false;
     shown = ec2_instances_show(query->call, query->rows, query->count, &parts);
     for (size_t i = 0; filtered && i < query->count; i++) {
-        if (!virga_filter_match(query->filter, &shown[i], field_value, &query->rows[i]))
+        Subject subject = { &query->rows[i], query->call->account_id };
+
+        if (!virga_filter_match(query->filter, &shown[i], field_value, &subject))
             continue;
         query->rows[kept] = query->rows[i];
         shown[kept++] = shown[i];

@@ -431,8 +431,8 @@ show_reservation(VirgaCall *call, const char *reservation_id, Ec2RunInstancesRes
     const char **ids;
     size_t count;
 
-    if (!txn || !virga_instance_list(txn, call->arena, call->account_id, NULL, reservation_id,
-                                     &rows, &count, error))
+    if (!txn || !virga_instance_show_send(txn, call->account_id, NULL, reservation_id, error) ||
+        !virga_instance_show_receive(txn, call->arena, &rows, &count, error))
         return false;
     ec2_instances_sort(rows, count);
     ids = ec2_array(call, const char *, count + 1);

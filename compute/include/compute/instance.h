@@ -24,18 +24,24 @@ typedef enum {
 const char *virga_instance_state_name(VirgaInstanceState state);
 
 typedef struct {
-    char *id, *account_id, *reservation_id, *client_token, *image_id, *type, *architecture;
-    char *boot_mode, *root_device_name, *zone, *vpc_id, *subnet_id, *key_name;
-    char *shutdown_behavior, *http_tokens, *http_endpoint, *http_tags;
+    char *id, *reservation_id, *client_token, *image_id, *type, *architecture, *boot_mode;
+    char *root_device_name, *zone, *vpc_id, *subnet_id, *key_name;
+    char *http_tokens, *http_endpoint, *http_tags;
+    char *reason_code, *reason_message, *transition_reason;
+    gint64 launch_index, vcpus, http_hops;
+    bool ebs_optimized, monitoring;
+    VirgaInstanceState state;
+    gint64 launched; /* times are microseconds since the epoch */
+
+    /* Not read by virga_instance_show_receive(). */
+    char *account_id, *shutdown_behavior, *host_id;
     char *reachable; /* instance status check: "ok", "initializing", "impaired", … */
-    char *reason_code, *reason_message, *transition_reason, *host_id;
-    gint64 launch_index, vcpus, memory_mib, http_hops;
+    gint64 memory_mib;
     bool ran;     /* was seen running once */
     bool claimed; /* its host keeps room for it */
-    bool disable_termination, disable_stop, ebs_optimized, monitoring;
+    bool disable_termination, disable_stop;
     VirgaWish wish;
-    VirgaInstanceState state;
-    gint64 launched, state_since, reachable_since; /* microseconds since the epoch */
+    gint64 state_since, reachable_since;
 } VirgaInstance;
 
 /* A disk as RunInstances names it: changes the image's device of that name or adds one. */
@@ -84,10 +90,11 @@ bool virga_instance_list(VirgaTxn *txn, VirgaArena *arena, const char *account_i
                          const char *const *ids, const char *reservation_id, VirgaInstance **ret,
                          size_t *ret_count, GError **error);
 
-/* The two halves of it, so that it may share a round trip with others (virga_txn_send()). */
-bool virga_instance_list_send(VirgaTxn *txn, const char *account_id, const char *const *ids,
+/* The same ones, in no order and only what their users are shown, in two halves: it may share a
+ * round trip with others (virga_txn_send()). */
+bool virga_instance_show_send(VirgaTxn *txn, const char *account_id, const char *const *ids,
                               const char *reservation_id, GError **error);
-bool virga_instance_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaInstance **ret,
+bool virga_instance_show_receive(VirgaTxn *txn, VirgaArena *arena, VirgaInstance **ret,
                                  size_t *ret_count, GError **error);
 
 /* The tail of the serial console, base64 (NULL: none yet), and its time. */

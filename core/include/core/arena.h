@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory with one lifetime: whatever belongs to a request is taken from its arena and goes with
- * it.  Nothing in an arena is freed alone; it must hold no object that needs a destructor. */
+ * it.  Nothing in an arena is freed alone. */
 #pragma once
 
 #include <glib.h>
@@ -21,6 +21,9 @@ void *virga_arena_alloc(VirgaArena *arena, gsize count, gsize size);
 char *virga_arena_strdup(VirgaArena *arena, const char *text);
 char *virga_arena_strndup(VirgaArena *arena, const char *text, gsize length);
 char *virga_arena_printf(VirgaArena *arena, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* Calls 'destroy' for 'object' when the arena goes, before any of its memory does. */
+void virga_arena_own(VirgaArena *arena, gpointer object, GDestroyNotify destroy);
 
 /* Bytes taken so far, overhead of blocks included: for limits and tests. */
 gsize virga_arena_size(const VirgaArena *arena);

@@ -80,6 +80,10 @@ gint64 virga_rows_time(const VirgaRows *rows, int row, int column); /* of EPOCH_
 char *virga_rows_dup(const VirgaRows *rows, VirgaArena *arena, int row, int column);
 char **virga_rows_array(const VirgaRows *rows, int row, int column); /* text[]; caller frees */
 
+/* Keeps the values until 'arena' goes: virga_rows_dup() into it then copies nothing.  For long
+ * lists of which most is read. */
+void virga_rows_keep(VirgaRows *rows, VirgaArena *arena);
+
 /* What a column of times looks like in a SELECT, for virga_rows_time(). */
 #define VIRGA_SQL_TIME(column) "(date_part('epoch', " column ") * 1000000)::bigint"
 

@@ -29,11 +29,19 @@ bool virga_volume_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                        const char *const *ids, const char *const *instance_ids, VirgaVolume **ret,
                        size_t *ret_count, GError **error);
 
-/* The two halves of it, so that it may share a round trip with others (virga_txn_send()). */
-bool virga_volume_list_send(VirgaTxn *txn, const char *account_id, const char *const *ids,
-                            const char *const *instance_ids, GError **error);
-bool virga_volume_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaVolume **ret,
-                               size_t *ret_count, GError **error);
+/* A volume as its instance sees it. */
+typedef struct {
+    char *volume_id, *instance_id, *device;
+    bool delete_on_termination, made;
+    gint64 attached;
+} VirgaAttachment;
+
+/* The attachments of the account's instances ('instance_ids' NULL: all), in no order and in
+ * 'arena'; in two halves, so that they may share a round trip with others (virga_txn_send()). */
+bool virga_attachment_list_send(VirgaTxn *txn, const char *account_id,
+                                const char *const *instance_ids, GError **error);
+bool virga_attachment_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaAttachment **ret,
+                                   size_t *ret_count, GError **error);
 
 /* Records that a volume's bytes exist (from then on they are never made again), or are lost. */
 bool virga_volume_set_made(VirgaTxn *txn, const char *id, GError **error);
