@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libmicrohttpd, and the only file that knows it.
  *
- * The daemon runs without threads of its own: our I/O thread polls its epoll descriptor and calls
- * MHD_run().  With internal epoll threads, exactly 128 ready events make libmicrohttpd sleep for
- * its time-out before serving them.
+ * The daemon runs without threads of its own: with internal epoll threads, exactly 128 ready events
+ * make libmicrohttpd sleep for its time-out before serving them.  Instead every worker waits for
+ * events itself, takes a turn of MHD_run(), and handles a request that this brought in: a request
+ * is read, worked on and answered by one thread, without being handed over.  Turns are taken under
+ * a lock that nobody waits for: who finds it held leaves a note, and the holder takes one more.
+ * The workers wait in an epoll instance around libmicrohttpd's own, edge-triggered, so that an event
+ * wakes one of them.  One more thread, the clock, keeps deadlines, and takes in what comes while all
+ * workers are busy.
  *
  * Life of an exchange:
- *     RECEIVING  the I/O thread collects headers and body
+ *     RECEIVING  headers and body are collected in turns
  *     RUNNING    the connection is suspended; a worker or a waiting handler has the exchange
- *     ANSWERED   resumed, or refused by the server itself; the I/O thread sends the answer
+ *     ANSWERED   resumed, or refused by the server itself; the answer is sent in turns
  * It has two owners, the connection and the handler; whoever lets go last frees it.  A suspended
  * connection is never freed by libmicrohttpd, so a client that goes away is noticed only when the
  * answer is sent.  The server outlives its exchanges' handlers in the same way: by reference. */
@@ -19,8 +24,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
-#include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,30 +36,36 @@
 #define DEFAULT_IDLE_TIMEOUT_S 60
 #define DEFAULT_DEADLINE_MS    120000
 #define DEFAULT_BODY_LIMIT     ((gsize) 2 << 20)
-#define CONNECTION_MEMORY      ((gsize) 64 << 10) /* headers of a request must fit in half of it */
+#define CONNECTION_MEMORY      ((gsize) 32 << 10) /* wiped for each request; headers fit in half of it */
 #define DISCARD_MAX            ((guint64) 64 << 20) /* of a body that is refused already */
 #define DEADLINE_CHECK_MS      250
-#define EMPTY_TURNS_MAX        256
+#define IDLE_TURNS_MAX         64 /* in a row, in which no request gets on */
+#define RESTLESS_MS            1
 #define STOP_FLUSH_MS          2000
 
 typedef enum { RECEIVING, RUNNING, ANSWERED } State;
 
 struct VirgaHttpServer {
     VirgaHttpOptions options;
-    struct MHD_Daemon *daemon;
-    int epoll_fd, wake_fd;
+    int events_fd, wake_fd; /* the workers' epoll; an eventfd in it */
     unsigned port;
     bool is_unix;
-    GThread *thread;
-    GThreadPool *pool;
+    GThread *clock, **workers;
     int stopping;    /* atomic */
+    int dismissed;   /* atomic; workers go when nothing is ready */
     int connections; /* atomic */
     int owed;        /* atomic; requests read in full whose answers are not sent in full */
     gint64 last_check_ms;
-    unsigned empty_turns; /* in a row, without anything to read or to write */
 
-    GMutex mutex; /* over 'running' and what is marked below */
+    GMutex turn;               /* over the daemon and 'progress' */
+    struct MHD_Daemon *daemon; /* NULL once it is stopped */
+    guint64 progress;          /* calls of ours by libmicrohttpd */
+    int wanted;                /* atomic; a turn is */
+    int restless;              /* atomic; it wants turns, and nothing comes of them */
+
+    GMutex mutex; /* over the queues and what is marked below */
     GQueue running;
+    GQueue ready;   /* those of them that no worker has yet */
     int references; /* atomic */
 };
 
@@ -64,7 +75,7 @@ struct VirgaHttpExchange {
     int references;  /* atomic */
     State state;     /* server->mutex */
     gint64 deadline; /* server->mutex; monotonic ms */
-    GList link;      /* server->mutex */
+    GList link;      /* in 'running'; server->mutex */
     VirgaHttpResponse *response;
 
     bool started, refused, owed;
@@ -93,7 +104,11 @@ server_unref(VirgaHttpServer *server)
         return;
     if (server->wake_fd >= 0)
         close(server->wake_fd);
+    if (server->events_fd >= 0)
+        close(server->events_fd);
     g_mutex_clear(&server->mutex);
+    g_mutex_clear(&server->turn);
+    g_free(server->workers);
     g_free(server);
 }
 
@@ -142,6 +157,7 @@ on_uri(void *user_data, const char *uri, struct MHD_Connection *connection)
     VirgaHttpServer *server = user_data;
     VirgaHttpExchange *exchange = g_new0(VirgaHttpExchange, 1);
 
+    server->progress++;
     exchange->server = server;
     exchange->arena = virga_arena_new();
     g_atomic_int_inc(&server->references);
@@ -235,7 +251,7 @@ rejection(VirgaHttpExchange *exchange, unsigned status)
     return response ? response : virga_http_response_new(status, NULL, NULL);
 }
 
-/* The server's own answer, on the I/O thread, while the connection is not suspended. */
+/* The server's own answer, within a turn, while the connection is not suspended. */
 static enum MHD_Result
 refuse(VirgaHttpExchange *exchange, VirgaHttpResponse *response)
 {
@@ -315,16 +331,17 @@ receive(VirgaHttpExchange *exchange, const char *data, gsize size)
 
 /* ---- running ---- */
 
-/* In external mode libmicrohttpd has no channel to wake its thread when a connection resumes. */
+/* Wakes a worker. */
 static void
 wake(VirgaHttpServer *server)
 {
     guint64 one = 1;
 
     if (write(server->wake_fd, &one, sizeof one) < 0)
-        g_debug("the I/O thread has wakes enough");
+        g_debug("the workers have wakes enough");
 }
 
+/* Answers an exchange that is not answered yet.  The answer goes out with the next turn. */
 static void
 answer(VirgaHttpExchange *exchange, VirgaHttpResponse *response)
 {
@@ -336,7 +353,6 @@ answer(VirgaHttpExchange *exchange, VirgaHttpResponse *response)
         exchange->response = g_steal_pointer(&response);
         g_queue_unlink(&server->running, &exchange->link);
         MHD_resume_connection(exchange->connection);
-        wake(server);
     }
     g_mutex_unlock(&server->mutex);
     virga_http_response_free(response);
@@ -346,6 +362,7 @@ void
 virga_http_reply(VirgaHttpExchange *exchange, VirgaHttpResponse *response)
 {
     answer(exchange, response);
+    wake(exchange->server); /* the caller may hold locks that must not be held in a turn */
     exchange_unref(exchange);
 }
 
@@ -358,9 +375,8 @@ virga_http_set_deadline(VirgaHttpExchange *exchange, unsigned deadline_ms)
 }
 
 static void
-work(gpointer data, gpointer user_data)
+work(VirgaHttpExchange *exchange)
 {
-    VirgaHttpExchange *exchange = data;
     const VirgaHttpOptions *options = &exchange->server->options;
     VirgaHttpResponse *response = NULL;
 
@@ -368,7 +384,19 @@ work(gpointer data, gpointer user_data)
         VIRGA_HTTP_LATER)
         return;
     g_assert(response);
-    virga_http_reply(exchange, response);
+    answer(exchange, response);
+    exchange_unref(exchange);
+}
+
+static bool
+has_room(VirgaHttpServer *server)
+{
+    bool room;
+
+    g_mutex_lock(&server->mutex);
+    room = g_queue_get_length(&server->ready) < server->options.queue_max;
+    g_mutex_unlock(&server->mutex);
+    return room;
 }
 
 static enum MHD_Result
@@ -381,8 +409,7 @@ dispatch(VirgaHttpExchange *exchange)
     g_atomic_int_inc(&server->owed);
     if (exchange->refused)
         return refuse(exchange, rejection(exchange, exchange->refused_status));
-    if (g_thread_pool_unprocessed(server->pool) >= server->options.queue_max ||
-        g_atomic_int_get(&server->stopping))
+    if (!has_room(server) || g_atomic_int_get(&server->stopping))
         return refuse(exchange, rejection(exchange, 503));
     request->body_size = (gsize) exchange->received;
     request->body_fd = exchange->sink.fd;
@@ -396,9 +423,9 @@ dispatch(VirgaHttpExchange *exchange)
     exchange->state = RUNNING;
     exchange->deadline = now_ms() + server->options.deadline_ms;
     g_queue_push_tail_link(&server->running, &exchange->link);
-    g_mutex_unlock(&server->mutex);
     g_atomic_int_inc(&exchange->references);
-    g_thread_pool_push(server->pool, exchange, NULL);
+    g_queue_push_tail(&server->ready, exchange);
+    g_mutex_unlock(&server->mutex);
     return MHD_YES;
 }
 
@@ -406,8 +433,10 @@ static enum MHD_Result
 on_access(void *user_data, struct MHD_Connection *connection, const char *url, const char *method,
           const char *version, const char *data, size_t *size, void **context)
 {
+    VirgaHttpServer *server = user_data;
     VirgaHttpExchange *exchange = *context;
 
+    server->progress++;
     if (!exchange)
         return MHD_NO;
     if (!exchange->started)
@@ -429,6 +458,7 @@ on_completed(void *user_data, struct MHD_Connection *connection, void **context,
     VirgaHttpServer *server = user_data;
     VirgaHttpExchange *exchange = *context;
 
+    server->progress++;
     *context = NULL;
     if (!exchange)
         return;
@@ -443,10 +473,11 @@ on_connection(void *user_data, struct MHD_Connection *connection, void **context
 {
     VirgaHttpServer *server = user_data;
 
+    server->progress++;
     g_atomic_int_add(&server->connections, code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
 }
 
-/* ---- the I/O thread ---- */
+/* ---- turns ---- */
 
 /* Answers for handlers that are late; 'all' for every one. */
 static void
@@ -469,54 +500,140 @@ expire(VirgaHttpServer *server, bool all)
     g_mutex_unlock(&server->mutex);
 }
 
+/* Takes turns until libmicrohttpd has nothing more to do, or nothing comes of it: some malformed
+ * requests make it ask for turns without end. */
 static void
-turn(VirgaHttpServer *server, int timeout_ms)
+take_turns(VirgaHttpServer *server)
 {
-    struct pollfd fds[] = { { .fd = server->epoll_fd, .events = POLLIN },
-                            { .fd = server->wake_fd, .events = POLLIN } };
-    MHD_UNSIGNED_LONG_LONG wanted;
-    guint64 wakes;
-    int ready;
+    unsigned idle = 0, idle_max = g_atomic_int_get(&server->restless) ? 1 : IDLE_TURNS_MAX;
 
-    if (MHD_get_timeout(server->daemon, &wanted) == MHD_YES && wanted < (guint64) timeout_ms)
-        timeout_ms = (int) wanted;
-    /* Some malformed requests make libmicrohttpd ask for turns without end. */
-    if (timeout_ms == 0 && server->empty_turns > EMPTY_TURNS_MAX)
-        timeout_ms = 1;
-    ready = poll(fds, G_N_ELEMENTS(fds), timeout_ms);
-    server->empty_turns = ready > 0 ? 0 : server->empty_turns + 1;
-    if (fds[1].revents && read(server->wake_fd, &wakes, sizeof wakes) < 0)
-        g_debug("wake-up was read already");
-    MHD_run(server->daemon);
-    if (now_ms() - server->last_check_ms >= DEADLINE_CHECK_MS) {
-        server->last_check_ms = now_ms();
-        expire(server, false);
+    while (g_atomic_int_compare_and_exchange(&server->wanted, 1, 0)) {
+        guint64 progress = server->progress;
+        MHD_UNSIGNED_LONG_LONG timeout;
+        bool more;
+
+        if (!server->daemon)
+            continue;
+        MHD_run(server->daemon);
+        more = MHD_get_timeout(server->daemon, &timeout) == MHD_YES && timeout == 0;
+        idle = server->progress == progress ? idle + 1 : 0;
+        g_atomic_int_set(&server->restless, more && idle >= idle_max);
+        if (more && idle < idle_max)
+            g_atomic_int_set(&server->wanted, 1);
     }
 }
 
+/* Sees to it that a turn is taken from now on, by whoever is at it. */
+static void
+turn(VirgaHttpServer *server)
+{
+    g_atomic_int_set(&server->wanted, 1);
+    while (g_atomic_int_get(&server->wanted) && g_mutex_trylock(&server->turn)) {
+        take_turns(server);
+        g_mutex_unlock(&server->turn);
+    }
+}
+
+static void
+wait_for_events(VirgaHttpServer *server, int timeout_ms)
+{
+    struct epoll_event event;
+
+    if (g_atomic_int_get(&server->restless))
+        timeout_ms = RESTLESS_MS;
+    epoll_wait(server->events_fd, &event, 1, timeout_ms);
+}
+
+/* The next request to work on, or NULL.  If there are more, another worker is woken. */
+static VirgaHttpExchange *
+take_ready(VirgaHttpServer *server)
+{
+    VirgaHttpExchange *exchange;
+    bool more;
+
+    g_mutex_lock(&server->mutex);
+    exchange = g_queue_pop_head(&server->ready);
+    more = !g_queue_is_empty(&server->ready);
+    g_mutex_unlock(&server->mutex);
+    if (more)
+        wake(server);
+    return exchange;
+}
+
 static gpointer
-serve(gpointer data)
+worker_main(gpointer data)
+{
+    VirgaHttpServer *server = data;
+
+    for (;;) {
+        VirgaHttpExchange *exchange = take_ready(server);
+
+        if (exchange)
+            work(exchange);
+        else if (g_atomic_int_get(&server->dismissed))
+            break;
+        else
+            wait_for_events(server, -1);
+        turn(server);
+    }
+    wake(server); /* an edge wakes one: each tells the next */
+    return NULL;
+}
+
+/* The clock's own turn: it works on no request. */
+static void
+tick(VirgaHttpServer *server, int timeout_ms)
+{
+    bool ready;
+
+    wait_for_events(server, timeout_ms);
+    turn(server);
+    g_mutex_lock(&server->mutex);
+    ready = !g_queue_is_empty(&server->ready);
+    g_mutex_unlock(&server->mutex);
+    if (ready)
+        wake(server);
+    if (now_ms() - server->last_check_ms >= DEADLINE_CHECK_MS) {
+        server->last_check_ms = now_ms();
+        expire(server, false);
+        turn(server);
+    }
+}
+
+static void
+stop_daemon(VirgaHttpServer *server)
+{
+    g_mutex_lock(&server->turn);
+    MHD_stop_daemon(server->daemon);
+    server->daemon = NULL;
+    g_mutex_unlock(&server->turn);
+}
+
+static gpointer
+clock_main(gpointer data)
 {
     VirgaHttpServer *server = data;
     int listen_fd;
     gint64 end, drained;
 
     while (!g_atomic_int_get(&server->stopping))
-        turn(server, DEADLINE_CHECK_MS);
+        tick(server, DEADLINE_CHECK_MS);
+    g_mutex_lock(&server->turn);
     listen_fd = MHD_quiesce_daemon(server->daemon);
+    g_mutex_unlock(&server->turn);
     if (listen_fd >= 0)
         close(listen_fd);
     /* 'stopping' is 1 + the milliseconds to drain. */
     drained = now_ms() + g_atomic_int_get(&server->stopping) - 1;
     while (virga_http_server_running(server) && now_ms() < drained)
-        turn(server, 10);
+        tick(server, 10);
     expire(server, true);
     /* Resumed connections are taken up by the first turn; then answers go out. */
     end = now_ms() + STOP_FLUSH_MS;
     do
-        turn(server, 10);
+        tick(server, 10);
     while (now_ms() < end && g_atomic_int_get(&server->owed));
-    MHD_stop_daemon(server->daemon);
+    stop_daemon(server);
     return NULL;
 }
 
@@ -569,6 +686,34 @@ look_at_socket(VirgaHttpServer *server, int listen_fd)
         server->port = ntohs(((struct sockaddr_in6 *) &address)->sin6_port);
 }
 
+/* libmicrohttpd's events and our own wake one of those who wait. */
+static bool
+watch(VirgaHttpServer *server)
+{
+    int inner = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD)->listen_fd;
+    struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+
+    return epoll_ctl(server->events_fd, EPOLL_CTL_ADD, inner, &event) == 0 &&
+           epoll_ctl(server->events_fd, EPOLL_CTL_ADD, server->wake_fd, &event) == 0;
+}
+
+static bool
+start(VirgaHttpServer *server, int listen_fd)
+{
+    server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    server->events_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (server->wake_fd >= 0 && server->events_fd >= 0)
+        server->daemon = start_daemon(server, listen_fd);
+    if (!server->daemon)
+        return false;
+    if (watch(server))
+        return true;
+    MHD_quiesce_daemon(server->daemon); /* the listener is the caller's still */
+    MHD_stop_daemon(server->daemon);
+    server->daemon = NULL;
+    return false;
+}
+
 VirgaHttpServer *
 virga_http_server_new(int listen_fd, const VirgaHttpOptions *options, GError **error)
 {
@@ -579,19 +724,18 @@ virga_http_server_new(int listen_fd, const VirgaHttpOptions *options, GError **e
     server->options = *options;
     set_defaults(&server->options);
     g_mutex_init(&server->mutex);
+    g_mutex_init(&server->turn);
     look_at_socket(server, listen_fd);
-    server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (server->wake_fd >= 0)
-        server->daemon = start_daemon(server, listen_fd);
-    if (!server->daemon) {
+    if (!start(server, listen_fd)) {
         virga_fail(error, "listener", VIRGA_ERROR_INTERNAL, "could not start the HTTP server");
         close(listen_fd);
         server_unref(server);
         return NULL;
     }
-    server->epoll_fd = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD)->listen_fd;
-    server->pool = g_thread_pool_new(work, NULL, (int) server->options.workers, FALSE, NULL);
-    server->thread = g_thread_new("http", serve, server);
+    server->workers = g_new(GThread *, server->options.workers);
+    for (unsigned i = 0; i < server->options.workers; i++)
+        server->workers[i] = g_thread_new("worker", worker_main, server);
+    server->clock = g_thread_new("http", clock_main, server);
     return server;
 }
 
@@ -624,8 +768,10 @@ virga_http_server_stop(VirgaHttpServer *server, unsigned drain_ms)
     if (!server)
         return;
     g_atomic_int_set(&server->stopping, 1 + (int) MIN(drain_ms, G_MAXINT - 1));
+    g_thread_join(server->clock);
+    g_atomic_int_set(&server->dismissed, 1);
     wake(server);
-    g_thread_join(server->thread);
-    g_thread_pool_free(server->pool, FALSE, TRUE);
+    for (unsigned i = 0; i < server->options.workers; i++)
+        g_thread_join(server->workers[i]);
     server_unref(server);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP server: listeners in, requests out to a pool of workers, answers back.
  *
- * One thread per server does all network I/O; the handler runs on worker threads and may block.  A
- * request that waits (long-poll) holds no thread: its handler returns VIRGA_HTTP_LATER and any
+ * Workers do the network I/O in turns, and each handles the requests that it finds; the handler may
+ * block.  A request that waits (long-poll) holds no thread: its handler returns VIRGA_HTTP_LATER and any
  * thread calls virga_http_reply() when there is something to say.  Knows nothing of AWS. */
 #pragma once
 
@@ -80,13 +80,13 @@ typedef struct {
     int fd;        /* -1: memory; otherwise the server writes there, and closes it afterwards */
 } VirgaHttpSink;
 
-/* Sees the headers before the body is read, on the I/O thread, so it must not block.  May change
+/* Sees the headers before the body is read, within a turn, so it must not block.  May change
  * 'sink', or return an answer that refuses the body.  NULL: go on. */
 typedef VirgaHttpResponse *(*VirgaHttpOnHeaders)(const VirgaHttpRequest *request,
                                                  VirgaHttpSink *sink, gpointer user_data);
 
 /* The answer when the server itself refuses: 413 (the body is over its limit), 503 (no worker has
- * room, or the server stops), 504 (the deadline passed).  On the I/O thread: must not block. */
+ * room, or the server stops), 504 (the deadline passed).  Within a turn: must not block. */
 typedef VirgaHttpResponse *(*VirgaHttpReject)(const VirgaHttpRequest *request, unsigned status,
                                               gpointer user_data);
 
