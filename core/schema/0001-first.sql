@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The cloud's model.  Ids are EC2 ids (core/id.h).  What a launch needs is claimed by rows with
--- UNIQUE and CHECK constraints in the transaction that writes the wish.
+-- UNIQUE and CHECK constraints in the transaction that writes the wish.  Accounts are never deleted:
+-- tables of which a launch writes rows do without a reference to them, since each costs a look-up.
 
 CREATE TABLE account (
     id      text PRIMARY KEY CHECK (id ~ '^[0-9]{12}$'),
@@ -54,7 +55,7 @@ CREATE TABLE tag (
     resource_id   text NOT NULL,
     key           text NOT NULL CHECK (length(key) BETWEEN 1 AND 128),
     value         text NOT NULL CHECK (length(value) <= 256),
-    account_id    text NOT NULL REFERENCES account,
+    account_id    text NOT NULL,
     resource_type text NOT NULL,
     PRIMARY KEY (resource_id, key)
 );
@@ -136,8 +137,8 @@ CREATE INDEX security_group_rule_peer ON security_group_rule (peer_group_id);
 
 CREATE TABLE network_interface (
     id                    text PRIMARY KEY,
-    account_id            text NOT NULL REFERENCES account,
-    vpc_id                text NOT NULL REFERENCES vpc,
+    account_id            text NOT NULL,
+    vpc_id                text NOT NULL, -- the subnet's
     subnet_id             text NOT NULL REFERENCES subnet,
     zone                  text NOT NULL,
     mac                   text NOT NULL UNIQUE,
@@ -192,7 +193,7 @@ CREATE TABLE snapshot (
 
 CREATE TABLE volume (
     id          text PRIMARY KEY,
-    account_id  text NOT NULL REFERENCES account,
+    account_id  text NOT NULL,
     zone        text NOT NULL,
     host_id     text REFERENCES host,
     size_gib    bigint NOT NULL CHECK (size_gib > 0),
@@ -259,7 +260,7 @@ CREATE TABLE key_pair (
 
 CREATE TABLE instance (
     id                     text PRIMARY KEY,
-    account_id             text NOT NULL REFERENCES account,
+    account_id             text NOT NULL,
     reservation_id         text NOT NULL,
     launch_index           integer NOT NULL,
     client_token           text NOT NULL DEFAULT '',
@@ -271,7 +272,7 @@ CREATE TABLE instance (
     boot_mode              text NOT NULL,
     root_device_name       text NOT NULL,
     zone                   text NOT NULL,
-    vpc_id                 text NOT NULL REFERENCES vpc,
+    vpc_id                 text NOT NULL, -- it may be gone before a terminated instance is
     subnet_id              text NOT NULL,
     key_name               text,
     public_key             text,
