@@ -102,8 +102,21 @@ bool
 virga_host_claim(VirgaTxn *txn, const char *host_id, gint64 vcpus, gint64 memory_mib,
                  gint64 *ret_generation, GError **error)
 {
-    g_autoptr(VirgaRows) rows =
-        virga_txn_query(txn, error, sql_claim, "sii", host_id, vcpus, memory_mib);
+    return virga_host_claim_send(txn, host_id, vcpus, memory_mib, error) &&
+           virga_host_claim_receive(txn, ret_generation, error);
+}
+
+bool
+virga_host_claim_send(VirgaTxn *txn, const char *host_id, gint64 vcpus, gint64 memory_mib,
+                      GError **error)
+{
+    return virga_txn_send(txn, error, sql_claim, "sii", host_id, vcpus, memory_mib);
+}
+
+bool
+virga_host_claim_receive(VirgaTxn *txn, gint64 *ret_generation, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
 
     if (!rows)
         return false;

@@ -14,8 +14,7 @@
 
 #include <string.h>
 
-#define ATTEMPTS_MAX   4  /* of a transaction that lost a race */
-#define CLAIMS_MAX     16 /* of one instance, while other launches take the room */
+#define ATTEMPTS_MAX   8  /* of a transaction that lost a race */
 #define DISKS_MAX      28 /* AWS's limit of attachments */
 #define VOLUME_GIB_MAX 16384
 
@@ -32,8 +31,16 @@ static const char sql_insert[] =
     " key_name, public_key, user_data, shutdown_behavior, disable_termination, disable_stop,"
     " ebs_optimized, monitoring, http_tokens, http_endpoint, http_hops, http_tags, wish,"
     " generation, state, host_id, claimed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-    " $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, 'run', $28,"
-    " 'pending', $29, true)";
+    " $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, 'run',"
+    " (SELECT generation FROM host WHERE id = $28), 'pending', $28, true)";
+
+/* One instance of the call. */
+typedef struct {
+    char *id;
+    VirgaPlaceHost *host;
+    VirgaInterfaceSpec interface;
+    VirgaInterfaceDraft draft;
+} Launched;
 
 /* What all instances of one call have in common, looked up once. */
 typedef struct {
@@ -52,6 +59,8 @@ typedef struct {
     const char *reservation_id;
     VirgaPlaceHost *hosts;
     size_t host_count;
+    Launched *launched;
+    size_t count;
 } Launch;
 
 static bool
@@ -316,44 +325,90 @@ find_disks(Launch *launch, GError **error)
     return true;
 }
 
-/* Chooses a host and claims its room.  'ret_host' NULL: no host has room, which is no error yet:
- * the call may be content with fewer instances. */
 static bool
-claim_host(Launch *launch, const char **ret_host, gint64 *ret_generation, GError **error)
+fail_capacity(const Launch *launch, GError **error)
 {
     VirgaPlaceRequest request = place_request(launch, launch->subnet->zone);
+    g_autofree char *why = virga_place_explain(&request, launch->hosts, launch->host_count);
 
-    *ret_host = NULL;
-    for (int i = 0; i < CLAIMS_MAX; i++) {
+    return virga_fail(error, "instance", VIRGA_ERROR_CAPACITY,
+                      "There is not enough capacity for %" G_GINT64_FORMAT " x %s in %s. %s",
+                      launch->spec->count_min, launch->type->name, launch->subnet->zone, why);
+}
+
+/* Chooses a host for each instance, by what the hosts looked like: the claims decide. */
+static bool
+place_all(Launch *launch, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+    VirgaPlaceRequest request = place_request(launch, launch->subnet->zone);
+
+    launch->launched = virga_arena_new_array(launch->arena, Launched, (size_t) spec->count_max);
+    for (launch->count = 0; launch->count < (size_t) spec->count_max; launch->count++) {
+        g_autofree char *id = virga_id_new("i");
         VirgaPlaceHost *host =
             (VirgaPlaceHost *) virga_place(&request, launch->hosts, launch->host_count);
 
         if (!host)
-            return true;
-        if (!virga_host_claim(launch->txn, host->id, request.vcpus, request.memory_mib,
-                              ret_generation, error))
-            return false;
-        if (*ret_generation) {
-            host->vcpus_claimed += request.vcpus;
-            host->memory_claimed_mib += request.memory_mib;
-            *ret_host = host->id;
-            return true;
-        }
-        /* Another launch took the room: look again. */
-        if (!virga_host_list_send(launch->txn, error) || !receive_hosts(launch, error))
+            break;
+        host->vcpus_claimed += request.vcpus;
+        host->memory_claimed_mib += request.memory_mib;
+        launch->launched[launch->count] =
+            (Launched){ .id = virga_arena_strdup(launch->arena, id), .host = host };
+    }
+    return launch->count >= (size_t) spec->count_min || fail_capacity(launch, error);
+}
+
+static gint64
+count_on(const Launch *launch, const VirgaPlaceHost *host)
+{
+    gint64 count = 0;
+
+    for (size_t i = 0; i < launch->count; i++)
+        count += launch->launched[i].host == host;
+    return count;
+}
+
+/* In the order of the hosts' ids, which is every launch's. */
+static bool
+send_claims(Launch *launch, GError **error)
+{
+    for (size_t i = 0; i < launch->host_count; i++) {
+        const VirgaPlaceHost *host = &launch->hosts[i];
+        gint64 count = count_on(launch, host);
+
+        if (count && (!virga_host_claim_send(launch->txn, host->id, count * launch->type->vcpus,
+                                             count * launch->type->memory_mib, error) ||
+                      !virga_host_wake(launch->txn, host->id, error)))
             return false;
     }
-    return virga_fail(error, "database", VIRGA_ERROR_RETRY, "could not claim room on a host");
+    return true;
 }
 
 static bool
-insert_instance(Launch *launch, const char *id, gint64 index, const char *host_id,
-                gint64 generation, GError **error)
+receive_claims(Launch *launch, GError **error)
+{
+    for (size_t i = 0; i < launch->host_count; i++) {
+        gint64 generation;
+
+        if (count_on(launch, &launch->hosts[i]) == 0)
+            continue;
+        if (!virga_host_claim_receive(launch->txn, &generation, error))
+            return false;
+        if (!generation) /* another launch took the room: look again */
+            return virga_fail(error, "database", VIRGA_ERROR_RETRY,
+                              "could not claim room on host \"%s\"", launch->hosts[i].id);
+    }
+    return true;
+}
+
+static bool
+insert_instance(Launch *launch, const char *id, gint64 index, const char *host_id, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
 
     return virga_txn_post(
-        launch->txn, error, sql_insert, "sssisssiissssssssssbbbbssisis", id, spec->account_id,
+        launch->txn, error, sql_insert, "sssisssiissssssssssbbbbssiss", id, spec->account_id,
         launch->reservation_id, index, spec->client_token ? spec->client_token : "",
         launch->image->id, launch->type->name, launch->type->vcpus, launch->type->memory_mib,
         launch->image->architecture, launch->image->boot_mode, launch->image->root_device_name,
@@ -368,7 +423,7 @@ insert_instance(Launch *launch, const char *id, gint64 index, const char *host_i
         spec->http_hops                                       ? spec->http_hops
         : g_strcmp0(launch->image->imds_support, "v2.0") == 0 ? (gint64) 2
                                                               : (gint64) 1,
-        spec->http_tags ? spec->http_tags : "disabled", generation, host_id);
+        spec->http_tags ? spec->http_tags : "disabled", host_id);
 }
 
 static bool
@@ -392,18 +447,19 @@ add_disks(Launch *launch, const char *id, const char *host_id, GError **error)
         char *volume_id;
 
         if (!virga_volume_create(launch->txn, launch->arena, &volume, &volume_id, error) ||
-            !virga_tag_set(launch->txn, spec->account_id, volume_id, spec->volume_tags,
-                           spec->volume_tag_count, error))
+            !virga_tag_set_first(launch->txn, spec->account_id, volume_id, spec->volume_tags,
+                                 spec->volume_tag_count, error))
             return false;
     }
     return true;
 }
 
 static bool
-add_interface(Launch *launch, const char *id, GError **error)
+send_interface(Launch *launch, Launched *one, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
-    VirgaInterfaceSpec interface = {
+
+    one->interface = (VirgaInterfaceSpec){
         .account_id = spec->account_id,
         .vpc_id = launch->subnet->vpc_id,
         .subnet_id = launch->subnet->id,
@@ -413,38 +469,43 @@ add_interface(Launch *launch, const char *id, GError **error)
         .group_ids = launch->group_ids,
         .public_address =
             spec->public_address < 0 ? launch->subnet->map_public : spec->public_address > 0,
-        .instance_id = id,
+        .instance_id = one->id,
         .delete_on_termination = spec->interface_delete_on_termination != 0,
         .description = spec->interface_description,
     };
-    char *interface_id;
-
-    return virga_interface_create(launch->txn, launch->arena, &interface, &interface_id, NULL,
-                                  error) &&
-           virga_tag_set(launch->txn, spec->account_id, interface_id, spec->interface_tags,
-                         spec->interface_tag_count, error);
+    return virga_interface_create_send(launch->txn, launch->arena, &one->interface, &one->draft,
+                                       error) &&
+           virga_tag_set_first(launch->txn, spec->account_id, one->draft.id, spec->interface_tags,
+                               spec->interface_tag_count, error);
 }
 
-/* 'ret_made' is false when no host has room for this one. */
 static bool
-launch_one(Launch *launch, gint64 index, bool *ret_made, GError **error)
+send_one(Launch *launch, Launched *one, gint64 index, GError **error)
 {
-    g_autofree char *id = virga_id_new("i");
-    const char *host_id;
-    gint64 generation;
+    const char *host_id = one->host->id;
 
-    *ret_made = false;
-    if (!claim_host(launch, &host_id, &generation, error))
-        return false;
-    if (!host_id)
-        return true;
-    *ret_made = true;
-    return insert_instance(launch, id, index, host_id, generation, error) &&
-           add_disks(launch, id, host_id, error) && add_interface(launch, id, error) &&
-           virga_tag_set(launch->txn, launch->spec->account_id, id, launch->spec->tags,
-                         launch->spec->tag_count, error) &&
-           virga_event_add(launch->txn, error, id, "launched on host %s", host_id) &&
-           virga_host_wake(launch->txn, host_id, error);
+    return insert_instance(launch, one->id, index, host_id, error) &&
+           add_disks(launch, one->id, host_id, error) && send_interface(launch, one, error) &&
+           virga_tag_set_first(launch->txn, launch->spec->account_id, one->id, launch->spec->tags,
+                               launch->spec->tag_count, error) &&
+           virga_event_add(launch->txn, error, one->id, "launched on host %s", host_id);
+}
+
+static bool
+receive_interfaces(Launch *launch, GError **error)
+{
+    for (size_t i = 0; i < launch->count; i++)
+        if (!virga_interface_create_receive(launch->txn, &launch->launched[i].interface,
+                                            &launch->launched[i].draft, error))
+            return false;
+    for (size_t i = 0; i < launch->count; i++) {
+        Launched *one = &launch->launched[i];
+
+        if (!one->draft.made && !virga_interface_create_again(launch->txn, launch->arena,
+                                                              &one->interface, &one->draft, error))
+            return false;
+    }
+    return true;
 }
 
 /* Everything that a launch needs to know is asked for in one round trip. */
@@ -530,32 +591,28 @@ receive_all(Launch *launch, GError **error)
            receive_groups(launch, error) && find_disks(launch, error);
 }
 
-static bool
-fail_capacity(const Launch *launch, GError **error)
-{
-    VirgaPlaceRequest request = place_request(launch, launch->subnet->zone);
-    g_autofree char *why = virga_place_explain(&request, launch->hosts, launch->host_count);
-
-    return virga_fail(error, "instance", VIRGA_ERROR_CAPACITY,
-                      "There is not enough capacity for %" G_GINT64_FORMAT " x %s in %s. %s",
-                      launch->spec->count_min, launch->type->name, launch->subnet->zone, why);
-}
-
+/* All rows and claims of all instances go out together. */
 static bool
 launch_all(Launch *launch, GError **error)
 {
-    const VirgaInstanceSpec *spec = launch->spec;
-    bool made = true;
-    gint64 count = 0;
-
-    while (count < spec->count_max && made) {
-        if (!launch_one(launch, count, &made, error))
+    if (!place_all(launch, error) || !send_claims(launch, error))
+        return false;
+    for (size_t i = 0; i < launch->count; i++)
+        if (!send_one(launch, &launch->launched[i], (gint64) i, error))
             return false;
-        count += made;
-    }
-    if (count < spec->count_min)
-        return fail_capacity(launch, error);
-    return virga_vpc_touch(launch->txn, launch->subnet->vpc_id, error);
+    return virga_vpc_touch(launch->txn, launch->subnet->vpc_id, error) &&
+           receive_claims(launch, error) && receive_interfaces(launch, error);
+}
+
+static bool
+look(const Launch *launch, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+    const char **ids = virga_arena_new_array(launch->arena, const char *, launch->count + 1);
+
+    for (size_t i = 0; i < launch->count; i++)
+        ids[i] = launch->launched[i].id;
+    return !spec->look || spec->look(launch->txn, ids, spec->look_data, error);
 }
 
 /* 'ret_unsure': it failed while it was being committed, so that it may have happened. */
@@ -592,6 +649,8 @@ attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaIn
         return false;
     if (spec->dry_run)
         return true; /* all of it would have worked; roll back */
+    if (!look(&launch, error))
+        return false;
     *ret_unsure = !virga_txn_commit(txn, error);
     if (*ret_unsure)
         return false;

@@ -128,6 +128,14 @@ check_tag(const VirgaTag *tag, GError **error)
     return true;
 }
 
+static bool
+fail_count(const char *resource_id, GError **error)
+{
+    return virga_fail(error, "tag", VIRGA_ERROR_QUOTA,
+                      "More than %d tags specified for the resource '%s'", VIRGA_TAGS_MAX,
+                      resource_id);
+}
+
 bool
 virga_tag_set(VirgaTxn *txn, const char *account_id, const char *resource_id, const VirgaTag *tags,
               size_t count, GError **error)
@@ -145,10 +153,21 @@ virga_tag_set(VirgaTxn *txn, const char *account_id, const char *resource_id, co
     rows = virga_txn_query(txn, error, sql_count, "s", resource_id);
     if (!rows)
         return false;
-    if (virga_rows_int(rows, 0, 0) > VIRGA_TAGS_MAX)
-        return virga_fail(error, "tag", VIRGA_ERROR_QUOTA,
-                          "More than %d tags specified for the resource '%s'", VIRGA_TAGS_MAX,
-                          resource_id);
+    return virga_rows_int(rows, 0, 0) <= VIRGA_TAGS_MAX || fail_count(resource_id, error);
+}
+
+bool
+virga_tag_set_first(VirgaTxn *txn, const char *account_id, const char *resource_id,
+                    const VirgaTag *tags, size_t count, GError **error)
+{
+    if (count > VIRGA_TAGS_MAX)
+        return fail_count(resource_id, error);
+    for (size_t i = 0; i < count; i++)
+        if (!check_tag(&tags[i], error) ||
+            !virga_txn_post(txn, error, sql_set, "sssss", resource_id, tags[i].key,
+                            tags[i].value ? tags[i].value : "", account_id,
+                            virga_id_resource_type(resource_id)))
+            return false;
     return true;
 }
 

@@ -114,37 +114,18 @@ fail_pool(GError **error)
                       "There are not enough free public addresses in the pool");
 }
 
-/* 'ret_made' is false when the address is taken; then nothing was made. */
 static bool
-try_address(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, const char *address,
-            bool *ret_made, GError **error)
+read_subnet(const VirgaInterfaceSpec *spec, Block *ret, GError **error)
 {
-    g_autofree char *mac = mac_of(id);
-    g_autofree char *attachment = virga_id_new("eni-attach");
-    g_autoptr(VirgaRows) rows = virga_txn_query(
-        txn, error, sql_create, "ssssssssssibba", id, spec->account_id, spec->vpc_id,
-        spec->subnet_id, spec->zone, mac, address, spec->description ? spec->description : "",
-        attachment, spec->instance_id, spec->device_index, spec->delete_on_termination,
-        spec->public_address, spec->group_ids);
-
-    if (!rows)
-        return false;
-    *ret_made = virga_rows_int(rows, 0, 0) > 0;
-    if (!*ret_made)
-        return true;
-    if (virga_rows_int(rows, 0, 1) != (gint64) g_strv_length((char **) spec->group_ids))
-        return fail_groups(spec, error);
-    if (spec->public_address && virga_rows_int(rows, 0, 2) == 0)
-        return fail_pool(error);
-    return true;
+    return virga_cidr_parse(spec->cidr, &ret->base, &ret->prefix) ||
+           virga_fail(error, "subnet", VIRGA_ERROR_INTERNAL, "\"%s\" has no valid block",
+                      spec->subnet_id);
 }
 
 static bool
-insert_wanted(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, Block subnet,
-              GError **error)
+check_wanted(const VirgaInterfaceSpec *spec, Block subnet, GError **error)
 {
     guint32 address;
-    bool made;
 
     if (!virga_ipv4_parse(spec->address, &address) ||
         !virga_cidr_has(subnet.base, subnet.prefix, address))
@@ -155,51 +136,106 @@ insert_wanted(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, Blo
         address - subnet.base == virga_cidr_size(subnet.prefix) - 1)
         return virga_fail(error, "network interface", VIRGA_ERROR_INVALID,
                           "Address %s is in subnet's reserved address range", spec->address);
-    if (!try_address(txn, spec, id, spec->address, &made, error))
-        return false;
-    if (!made)
-        return virga_fail(error, "network interface", VIRGA_ERROR_EXISTS, "Address %s is in use.",
-                          spec->address);
     return true;
 }
 
-/* Guesses first: launches in the same subnet then need not wait for each other.  A subnet that is
- * nearly full is searched. */
-static bool
-insert_any(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const char *id, Block subnet,
-           char **ret_address, GError **error)
+/* Launches in the same subnet that guess need not wait for each other. */
+static char *
+guess(VirgaArena *arena, Block subnet)
 {
     guint32 usable = (guint32) virga_cidr_size(subnet.prefix) - RESERVED_FIRST - 1;
-    bool made = false;
+    guint32 offset = RESERVED_FIRST + (guint32) g_random_int_range(0, (gint32) usable);
+    g_autofree char *address = virga_ipv4_text(subnet.base + offset);
 
-    for (int i = 0; i < GUESSES; i++) {
-        guint32 offset = RESERVED_FIRST + (guint32) g_random_int_range(0, (gint32) usable);
-        g_autofree char *address = virga_ipv4_text(subnet.base + offset);
+    return virga_arena_strdup(arena, address);
+}
 
-        if (!try_address(txn, spec, id, address, &made, error))
+static bool
+send_draft(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const VirgaInterfaceDraft *draft,
+           GError **error)
+{
+    g_autofree char *mac = mac_of(draft->id);
+    g_autofree char *attachment = virga_id_new("eni-attach");
+
+    return virga_txn_send(txn, error, sql_create, "ssssssssssibba", draft->id, spec->account_id,
+                          spec->vpc_id, spec->subnet_id, spec->zone, mac, draft->address,
+                          spec->description ? spec->description : "", attachment, spec->instance_id,
+                          spec->device_index, spec->delete_on_termination, spec->public_address,
+                          spec->group_ids);
+}
+
+bool
+virga_interface_create_send(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec,
+                            VirgaInterfaceDraft *ret, GError **error)
+{
+    g_autofree char *id = virga_id_new("eni");
+    Block subnet;
+
+    if (!read_subnet(spec, &subnet, error) || (spec->address && !check_wanted(spec, subnet, error)))
+        return false;
+    *ret =
+        (VirgaInterfaceDraft){ .id = virga_arena_strdup(arena, id),
+                               .address = spec->address ? virga_arena_strdup(arena, spec->address)
+                                                        : guess(arena, subnet) };
+    return send_draft(txn, spec, ret, error);
+}
+
+bool
+virga_interface_create_receive(VirgaTxn *txn, const VirgaInterfaceSpec *spec,
+                               VirgaInterfaceDraft *draft, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
+
+    if (!rows)
+        return false;
+    draft->made = virga_rows_int(rows, 0, 0) > 0;
+    if (!draft->made)
+        return !spec->address || virga_fail(error, "network interface", VIRGA_ERROR_EXISTS,
+                                            "Address %s is in use.", spec->address);
+    if (virga_rows_int(rows, 0, 1) != (gint64) g_strv_length((char **) spec->group_ids))
+        return fail_groups(spec, error);
+    if (spec->public_address && virga_rows_int(rows, 0, 2) == 0)
+        return fail_pool(error);
+    return true;
+}
+
+/* 'draft' gets an address that is free now, as far as one can see, or none. */
+static bool
+search(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec, Block subnet,
+       VirgaInterfaceDraft *draft, GError **error)
+{
+    g_autoptr(VirgaRows) rows =
+        virga_txn_query(txn, error, sql_free_address, "ssi", spec->subnet_id, spec->cidr,
+                        (gint64) virga_cidr_size(subnet.prefix));
+
+    if (!rows)
+        return false;
+    draft->address = virga_rows_count(rows) ? virga_rows_dup(rows, arena, 0, 0) : NULL;
+    return true;
+}
+
+/* Guesses first; a subnet that is nearly full is searched. */
+bool
+virga_interface_create_again(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec,
+                             VirgaInterfaceDraft *draft, GError **error)
+{
+    Block subnet;
+
+    if (!read_subnet(spec, &subnet, error))
+        return false;
+    for (int i = 0; i < 2 * GUESSES && !draft->made; i++) {
+        if (i < GUESSES)
+            draft->address = guess(arena, subnet);
+        else if (!search(txn, arena, spec, subnet, draft, error))
             return false;
-        if (made) {
-            *ret_address = g_steal_pointer(&address);
-            return true;
-        }
-    }
-    for (int i = 0; i < GUESSES; i++) {
-        g_autoptr(VirgaRows) rows =
-            virga_txn_query(txn, error, sql_free_address, "ssi", spec->subnet_id, spec->cidr,
-                            (gint64) virga_cidr_size(subnet.prefix));
-        if (!rows)
-            return false;
-        if (virga_rows_count(rows) == 0)
+        if (!draft->address)
             break;
-        if (!try_address(txn, spec, id, virga_rows_text(rows, 0, 0), &made, error))
+        if (!send_draft(txn, spec, draft, error) ||
+            !virga_interface_create_receive(txn, spec, draft, error))
             return false;
-        if (made) {
-            *ret_address = g_strdup(virga_rows_text(rows, 0, 0));
-            return true;
-        }
     }
-    return virga_fail(error, "subnet", VIRGA_ERROR_CAPACITY,
-                      "Insufficient free addresses in subnet '%s'", spec->subnet_id);
+    return draft->made || virga_fail(error, "subnet", VIRGA_ERROR_CAPACITY,
+                                     "Insufficient free addresses in subnet '%s'", spec->subnet_id);
 }
 
 static bool
@@ -210,26 +246,6 @@ claim_public(VirgaTxn *txn, const char *interface_id, const char *account_id, GE
     if (!virga_txn_run(txn, error, &claimed, sql_claim_public, "ss", interface_id, account_id))
         return false;
     return claimed > 0 || fail_pool(error);
-}
-
-bool
-virga_interface_create(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec,
-                       char **ret_id, char **ret_address, GError **error)
-{
-    g_autofree char *id = virga_id_new("eni");
-    g_autofree char *address = g_strdup(spec->address);
-    Block subnet;
-
-    if (!virga_cidr_parse(spec->cidr, &subnet.base, &subnet.prefix))
-        return virga_fail(error, "subnet", VIRGA_ERROR_INTERNAL, "\"%s\" has no valid block",
-                          spec->subnet_id);
-    if (spec->address ? !insert_wanted(txn, spec, id, subnet, error)
-                      : !insert_any(txn, spec, id, subnet, &address, error))
-        return false;
-    *ret_id = virga_arena_strdup(arena, id);
-    if (ret_address)
-        *ret_address = virga_arena_strdup(arena, address);
-    return true;
 }
 
 /* The groups of the interface in rows [from, to). */

@@ -421,29 +421,42 @@ read_request(const VirgaCall *call, const Request *request, VirgaInstanceSpec *s
     return true;
 }
 
-static bool
-show_reservation(VirgaCall *call, const char *reservation_id, Ec2RunInstancesResponse *response,
-                 GError **error)
-{
-    g_autoptr(VirgaTxn) txn = virga_db_read(call->db, error);
-    Ec2InstanceParts parts;
+/* A launch, and what there is to see of it. */
+typedef struct {
+    VirgaCall *call;
     VirgaInstance *rows;
-    const char **ids;
     size_t count;
+    Ec2InstanceParts parts;
+} Seen;
+
+/* While the launch's transaction is open. */
+static bool
+look(VirgaTxn *txn, const char *const *ids, gpointer data, GError **error)
+{
+    Seen *seen = data;
+    VirgaCall *call = seen->call;
+
+    return virga_instance_show_send(txn, call->account_id, ids, NULL, error) &&
+           ec2_instance_parts_send(call, txn, ids, error) &&
+           virga_instance_show_receive(txn, call->arena, &seen->rows, &seen->count, error) &&
+           ec2_instance_parts_receive(call, txn, &seen->parts, error);
+}
+
+/* Of a launch that was made before: the client token's. */
+static bool
+look_again(Seen *seen, const char *reservation_id, GError **error)
+{
+    VirgaCall *call = seen->call;
+    g_autoptr(VirgaTxn) txn = virga_db_read(call->db, error);
+    const char **ids;
 
     if (!txn || !virga_instance_show_send(txn, call->account_id, NULL, reservation_id, error) ||
-        !virga_instance_show_receive(txn, call->arena, &rows, &count, error))
+        !virga_instance_show_receive(txn, call->arena, &seen->rows, &seen->count, error))
         return false;
-    ec2_instances_sort(rows, count);
-    ids = ec2_array(call, const char *, count + 1);
-    for (size_t i = 0; i < count; i++)
-        ids[i] = rows[i].id;
-    if (!ec2_instance_parts_read(call, txn, ids, &parts, error))
-        return false;
-    response->reservation_id = reservation_id;
-    response->owner_id = call->account_id;
-    response->instances = (Ec2InstanceList){ ec2_instances_show(call, rows, count, &parts), count };
-    return true;
+    ids = ec2_array(call, const char *, seen->count + 1);
+    for (size_t i = 0; i < seen->count; i++)
+        ids[i] = seen->rows[i].id;
+    return ec2_instance_parts_read(call, txn, ids, &seen->parts, error);
 }
 
 /* A launch without a subnet wants a default one. */
@@ -463,7 +476,8 @@ bool
 ec2_run_instances(VirgaCall *call, const Request *request, Ec2RunInstancesResponse *response,
                   GError **error)
 {
-    VirgaInstanceSpec spec = { 0 };
+    Seen seen = { .call = call };
+    VirgaInstanceSpec spec = { .look = look, .look_data = &seen };
     GError *reason = NULL;
     char *reservation_id;
 
@@ -472,6 +486,14 @@ ec2_run_instances(VirgaCall *call, const Request *request, Ec2RunInstancesRespon
     if (!virga_instance_create(call->db, ec2_services(call)->config, call->arena, &spec,
                                &reservation_id, &reason))
         return explain(reason, &spec, error);
-    return virga_call_dry_run(call, error) &&
-           show_reservation(call, reservation_id, response, error);
+    if (!virga_call_dry_run(call, error) ||
+        (seen.count == 0 && !look_again(&seen, reservation_id, error)))
+        return false;
+    ec2_instances_sort(seen.rows, seen.count);
+    response->reservation_id = reservation_id;
+    response->owner_id = call->account_id;
+    response->instances =
+        (Ec2InstanceList){ ec2_instances_show(call, seen.rows, seen.count, &seen.parts),
+                           seen.count };
+    return true;
 }

@@ -31,6 +31,10 @@ VirgaPlaceHost *virga_host_places(VirgaArena *arena, const VirgaHost *hosts, siz
  * does not: no error, choose again. */
 bool virga_host_claim(VirgaTxn *txn, const char *host_id, gint64 vcpus, gint64 memory_mib,
                       gint64 *ret_generation, GError **error);
+/* The two halves of it (virga_txn_send()). */
+bool virga_host_claim_send(VirgaTxn *txn, const char *host_id, gint64 vcpus, gint64 memory_mib,
+                           GError **error);
+bool virga_host_claim_receive(VirgaTxn *txn, gint64 *ret_generation, GError **error);
 bool virga_host_unclaim(VirgaTxn *txn, const char *host_id, gint64 vcpus, gint64 memory_mib,
                         GError **error);
 

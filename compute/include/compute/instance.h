@@ -72,6 +72,11 @@ typedef struct {
     size_t tag_count, volume_tag_count, interface_tag_count;
     bool dry_run; /* check everything, change nothing */
     const char *request_id;
+
+    /* Called before the commit (again, if the transaction has to be repeated): whoever wants to see
+     * what was made reads it here, and need not wait for a transaction of its own.  NULL: nobody. */
+    bool (*look)(VirgaTxn *txn, const char *const *ids, gpointer data, GError **error);
+    gpointer look_data;
 } VirgaInstanceSpec;
 
 /* Launches between count_min and count_max instances, all rows and claims or none.

@@ -36,6 +36,10 @@ bool virga_tag_find(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
 bool virga_tag_set(VirgaTxn *txn, const char *account_id, const char *resource_id,
                    const VirgaTag *tags, size_t count, GError **error);
 
+/* The same for a resource that this transaction has made: nothing is waited for. */
+bool virga_tag_set_first(VirgaTxn *txn, const char *account_id, const char *resource_id,
+                         const VirgaTag *tags, size_t count, GError **error);
+
 /* Takes tags away: by key, by key and value, or all but reserved ones ('count' 0).  A missing one
  * is no error. */
 bool virga_tag_unset(VirgaTxn *txn, const char *account_id, const char *resource_id,

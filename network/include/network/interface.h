@@ -26,13 +26,24 @@ typedef struct {
     const char *description; /* NULL: none */
 } VirgaInterfaceSpec;
 
-/* Makes an interface attached to an instance and claims its addresses in the caller's
- * transaction.  'ret_address' (may be NULL) is in 'arena'.
+/* An interface in the making. */
+typedef struct {
+    char *id, *address;
+    bool made; /* false: the address is another's */
+} VirgaInterfaceDraft;
+
+/* Makes an interface attached to an instance and claims its addresses in the caller's transaction,
+ * in two halves (virga_txn_send()): an address is guessed, unless one is wanted.  If the guess was
+ * taken, virga_interface_create_again() finds a free one.  All texts are in 'arena'.
  * Noun "subnet": CAPACITY when it is full; "network interface": EXISTS when the wanted address is
  * taken, INVALID when it is not in the subnet or reserved; "address": CAPACITY when the pool is
  * empty; "security group": NOT_FOUND for a group of another VPC or account. */
-bool virga_interface_create(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec,
-                            char **ret_id, char **ret_address, GError **error);
+bool virga_interface_create_send(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec,
+                                 VirgaInterfaceDraft *ret, GError **error);
+bool virga_interface_create_receive(VirgaTxn *txn, const VirgaInterfaceSpec *spec,
+                                    VirgaInterfaceDraft *draft, GError **error);
+bool virga_interface_create_again(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec,
+                                  VirgaInterfaceDraft *draft, GError **error);
 
 /* The interfaces of instances, ordered by instance and device index, in 'arena'.
  * 'instance_ids' NULL: of all the account's instances. */
