@@ -6,9 +6,9 @@
  * events itself, takes a turn of MHD_run(), and handles a request that this brought in: a request
  * is read, worked on and answered by one thread, without being handed over.  Turns are taken under
  * a lock that nobody waits for: who finds it held leaves a note, and the holder takes one more.
- * The workers wait in an epoll instance around libmicrohttpd's own, edge-triggered, so that an event
- * wakes one of them.  One more thread, the clock, keeps deadlines, and takes in what comes while all
- * workers are busy.
+ * The workers wait in an epoll instance around libmicrohttpd's own, edge-triggered, so that an
+ * event wakes one of them.  One more thread, the clock, keeps deadlines, and takes in what comes
+ * while all workers are busy.
  *
  * Life of an exchange:
  *     RECEIVING  headers and body are collected in turns
@@ -36,7 +36,7 @@
 #define DEFAULT_IDLE_TIMEOUT_S 60
 #define DEFAULT_DEADLINE_MS    120000
 #define DEFAULT_BODY_LIMIT     ((gsize) 2 << 20)
-#define CONNECTION_MEMORY      ((gsize) 32 << 10) /* wiped for each request; headers fit in half of it */
+#define CONNECTION_MEMORY      ((gsize) 32 << 10) /* of headers, which may fill half; wiped for each */
 #define DISCARD_MAX            ((guint64) 64 << 20) /* of a body that is refused already */
 #define DEADLINE_CHECK_MS      250
 #define IDLE_TURNS_MAX         64 /* in a row, in which no request gets on */

@@ -13,9 +13,9 @@
     "(i.state <> 'terminated' OR i.state_since > now() - interval '" STRINGIFY(                    \
         VIRGA_TERMINATED_VISIBLE_S) " seconds')"
 
-/* One statement each, not one with "$2 IS NULL OR": a prepared statement keeps its plan.  Those that
- * are given ids hide the account from the planner: while the table was small, all of an account's
- * instances looked as cheap as one. */
+/* One statement each, not one with "$2 IS NULL OR": a prepared statement keeps its plan.  Those
+ * that are given ids hide the account from the planner: while the table was small, all of an
+ * account's instances looked as cheap as one. */
 #define OF_ACCOUNT " FROM instance i WHERE i.account_id = $1 AND " VISIBLE
 #define OF_IDS                                                                                     \
     " FROM instance i WHERE i.id = ANY ($2) AND i.account_id || '' = $1 AND " VISIBLE              \

@@ -61,19 +61,22 @@ main(int argc, char **argv)
     g_autoptr(GSocketClient) client = g_socket_client_new();
     g_autoptr(GSocketConnection) connection = NULL;
     g_autofree char *request = NULL;
-    gint64 begin, interval, count;
+    gint64 begin, interval;
+    guint64 port, rate, count;
 
     if (argc != 6)
         die("usage: pace HOST PORT TARGET RATE COUNT", NULL);
-    connection =
-        g_socket_client_connect_to_host(client, argv[1], (guint16) atoi(argv[2]), NULL, &error);
+    if (!g_ascii_string_to_unsigned(argv[2], 10, 1, G_MAXUINT16, &port, &error) ||
+        !g_ascii_string_to_unsigned(argv[4], 10, 1, 100000, &rate, &error) ||
+        !g_ascii_string_to_unsigned(argv[5], 10, 1, 1000000, &count, &error))
+        die("bad argument", error);
+    connection = g_socket_client_connect_to_host(client, argv[1], (guint16) port, NULL, &error);
     if (!connection)
         die("could not connect", error);
     request = g_strdup_printf("GET %s HTTP/1.1\r\nHost: %s:%s\r\n\r\n", argv[3], argv[1], argv[2]);
-    interval = G_USEC_PER_SEC / MAX(atoi(argv[4]), 1);
-    count = atoi(argv[5]);
+    interval = G_USEC_PER_SEC / (gint64) rate;
     begin = g_get_monotonic_time();
-    for (gint64 i = 0; i < count; i++) {
+    for (gint64 i = 0; i < (gint64) count; i++) {
         gint64 start;
 
         g_usleep((gulong) MAX(0, begin + i * interval - g_get_monotonic_time()));

@@ -2,8 +2,8 @@
 /* The HTTP server: listeners in, requests out to a pool of workers, answers back.
  *
  * Workers do the network I/O in turns, and each handles the requests that it finds; the handler may
- * block.  A request that waits (long-poll) holds no thread: its handler returns VIRGA_HTTP_LATER and any
- * thread calls virga_http_reply() when there is something to say.  Knows nothing of AWS. */
+ * block.  A request that waits (long-poll) holds no thread: its handler returns VIRGA_HTTP_LATER
+ * and any thread calls virga_http_reply() when there is something to say.  Knows nothing of AWS. */
 #pragma once
 
 #include <gio/gio.h>

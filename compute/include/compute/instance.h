@@ -73,8 +73,8 @@ typedef struct {
     bool dry_run; /* check everything, change nothing */
     const char *request_id;
 
-    /* Called before the commit (again, if the transaction has to be repeated): whoever wants to see
-     * what was made reads it here, and need not wait for a transaction of its own.  NULL: nobody. */
+    /* Called before the commit (again, if the transaction is repeated): whoever wants to see what
+     * was made reads it here and need not wait for a transaction of its own.  NULL: nobody. */
     bool (*look)(VirgaTxn *txn, const char *const *ids, gpointer data, GError **error);
     gpointer look_data;
 } VirgaInstanceSpec;
