@@ -67,7 +67,8 @@ static bool
 look_at_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts *is,
               GError **error)
 {
-    bool any = false;
+    g_autofree char *console = console_path(node, guest->id);
+    bool any = false; /* of what goes with the instance */
 
     is->disks_here = true;
     for (guint i = 0; i < want->disks->len; i++) {
@@ -87,6 +88,7 @@ look_at_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGu
         }
         any = any || (exists && disk->delete_on_termination);
     }
+    any = any || g_file_test(console, G_FILE_TEST_EXISTS);
     is->absent = is->domain == VIRGA_DOMAIN_ABSENT && guest->retired &&
                  !(any && g_str_equal(want->wish, "terminate"));
     return true;
