@@ -169,6 +169,7 @@ add_host(JsonBuilder *json, const VirgaHost *host)
     json_builder_set_member_name(json, "up");
     json_builder_add_boolean_value(json, host->up);
     add_int(json, "seen_s_ago", (g_get_real_time() - host->seen) / G_USEC_PER_SEC);
+    add_int(json, "seen_ms_ago", (g_get_real_time() - host->seen) / 1000);
     add_int(json, "vcpus", host->vcpus);
     add_int(json, "vcpus_claimed", host->vcpus_claimed);
     add_int(json, "memory_mib", host->memory_mib);

@@ -287,16 +287,16 @@ choose_first(Cli *cli, const ChooseOptions *options, GKeyFile *own, bool *change
 }
 
 bool
-choose_settings(Cli *cli, const ChooseOptions *options, bool *ret_changed, GError **error)
+choose_settings(Cli *cli, const ChooseOptions *options, GError **error)
 {
     g_autofree char *path = cli_path(cli, "virga.conf");
     g_autofree char *credentials = cli_path(cli, "credentials");
     bool first = !g_file_test(credentials, G_FILE_TEST_EXISTS);
     g_autoptr(GKeyFile) own = own_settings(cli);
     g_autofree char *text = NULL, *host = NULL;
+    bool changed = false;
     unsigned port;
 
-    *ret_changed = false;
     if (options->listen && !split_address(options->listen, &host, &port))
         return virga_fail(error, "configuration", VIRGA_ERROR_INVALID,
                           "\"%s\" is no address and port, like 127.0.0.1:8773", options->listen);
@@ -307,12 +307,12 @@ choose_settings(Cli *cli, const ChooseOptions *options, bool *ret_changed, GErro
             "this cloud is the region \"%s\" already, and its resources bear the name",
             virga_config_text(cli->config, "cloud", "region"));
     if (options->region)
-        *ret_changed = keep(cli, own, "cloud", "region", options->region);
-    if (first && !choose_first(cli, options, own, ret_changed, error))
+        changed = keep(cli, own, "cloud", "region", options->region);
+    if (first && !choose_first(cli, options, own, &changed, error))
         return false;
     if (!first && options->listen)
-        *ret_changed = keep(cli, own, "api", "listen", options->listen) | *ret_changed;
-    if (*ret_changed) {
+        changed = keep(cli, own, "api", "listen", options->listen) | changed;
+    if (changed) {
         text = g_key_file_to_data(own, NULL, NULL);
         if (!g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0644, error))
             return false;

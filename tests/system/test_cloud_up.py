@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from botocore.exceptions import ClientError
 from cloud import ACCOUNT, DAEMONS, Cloud
 from conftest import run, wait_for
 
@@ -195,6 +196,38 @@ def test_bad_configuration_is_named(cloud):
         assert done.returncode == 1 and "nonsense" in done.stderr
     finally:
         cloud.configure({})
+
+
+def test_edited_configuration(cloud):
+    """"virga up" starts those again whose settings have changed, and says so."""
+    def pids():
+        return {daemon: cloud.pid(daemon) for daemon in DAEMONS + ("supervise",)}
+
+    def up(settings):
+        former = pids()
+        cloud.configure(settings)
+        said = cloud.up().stdout
+        assert "All is well." in cloud.virga("status").stdout
+        now = pids()
+        assert all(now.values())
+        return {daemon for daemon in now if now[daemon] != former[daemon]}, said
+    assert up({})[0] == set()
+    instance = cloud.launch()
+    guest = cloud.guest_pid(instance)
+    restarted, said = up({"node": {"vcpu-overcommit": 0.001}})
+    assert restarted == {"virga-node"} and "virga-node starts again: [node] vcpu-overcommit" in said
+    with pytest.raises(ClientError) as refusal:  # from that moment on
+        cloud.launch(wait=False)
+    assert refusal.value.response["Error"]["Code"] == "InsufficientInstanceCapacity"
+    restarted, said = up({"node": {"vcpu-overcommit": 8.0}, "api": {"debug": "true"}})
+    assert restarted == {"virgad", "virga-node"} and "virgad starts again: [api] debug" in said
+    second = cloud.launch()
+    assert up({"api": {"debug": "false"}})[0] == {"virgad"}
+    assert up({})[0] == set()
+    assert cloud.guest_pid(instance) == guest and cloud.state_of(instance) == "running"
+    cloud.ec2.terminate_instances(InstanceIds=[instance, second])
+    for one in (instance, second):
+        cloud.wait_state(one, "terminated")
 
 
 def test_two_clouds(cloud, build_dir, tmp_path_factory):
