@@ -103,6 +103,8 @@ virga_node_new(const VirgaNodeSettings *settings)
     node->guests = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, guest_free);
     node->vpcs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, vpc_free);
     node->garbage = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    node->consoles = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_mutex_init(&node->console_lock);
     g_mkdir_with_parents(node->console_directory, 0711);
     return node;
 }
@@ -262,7 +264,6 @@ look_main(gpointer data)
         gint64 next = g_get_monotonic_time() + GUEST_LOOK_S * G_USEC_PER_SEC;
 
         node_probe_network(node);
-        node_probe_consoles(node);
         if (++rounds % GARBAGE_ROUNDS == 0)
             node_collect_garbage(node);
         while (!node_stopping(node) && g_get_monotonic_time() < next)
@@ -332,6 +333,7 @@ virga_node_start(VirgaNode *node)
     node_store_load(node);
     node->tick_thread = g_thread_new("tick", tick_main, node);
     node->look_thread = g_thread_new("look", look_main, node);
+    node->console_thread = g_thread_new("console", node_console_main, node);
     node->report_thread = g_thread_new("report", node_report_main, node);
     node->sync_thread = g_thread_new("sync", node_sync_main, node);
 }
@@ -351,12 +353,15 @@ virga_node_free(VirgaNode *node)
         g_thread_join(node->report_thread);
         g_thread_join(node->tick_thread);
         g_thread_join(node->look_thread);
+        g_thread_join(node->console_thread);
     }
     g_thread_pool_free(node->guest_pool, FALSE, TRUE);
     g_thread_pool_free(node->vpc_pool, FALSE, TRUE);
     if (!node_store_save(node, &error))
         virga_warning("host", node->host_id, "%s", error->message);
     g_hash_table_unref(node->garbage);
+    g_hash_table_unref(node->consoles);
+    g_mutex_clear(&node->console_lock);
     g_hash_table_unref(node->guests);
     g_hash_table_unref(node->vpcs);
     g_mutex_clear(&node->lock);

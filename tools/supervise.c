@@ -15,12 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STEADY_S           10 /* a daemon that ran this long is started again at once */
-#define TRIM_S             60
-#define LOG_BYTES_MAX      (16ll << 20)
-#define LOG_BYTES_KEEP     (4ll << 20)
-#define CONSOLE_BYTES_MAX  (4ll << 20)
-#define CONSOLE_BYTES_KEEP (256ll << 10)
+#define STEADY_S       10 /* a daemon that ran this long is started again at once */
+#define TRIM_S         60
+#define LOG_BYTES_MAX  (16ll << 20)
+#define LOG_BYTES_KEEP (4ll << 20)
 
 /* Seconds before each further attempt; the last one is repeated. */
 static const unsigned delays_ms[] = { 100, 500, 1000, 2000, 5000 };
@@ -227,7 +225,7 @@ on_hangup(gpointer data)
 }
 
 static void
-trim_directory(const Cli *cli, const char *relative, gint64 bytes_max, gint64 bytes_keep)
+trim_directory(const Cli *cli, const char *relative)
 {
     g_autofree char *directory = cli_path(cli, relative);
     g_autoptr(GDir) files = g_dir_open(directory, 0, NULL);
@@ -237,19 +235,18 @@ trim_directory(const Cli *cli, const char *relative, gint64 bytes_max, gint64 by
         g_autofree char *path = g_build_filename(directory, name, NULL);
 
         if (g_str_has_suffix(name, ".log"))
-            log_trim(path, bytes_max, bytes_keep);
+            log_trim(path, LOG_BYTES_MAX, LOG_BYTES_KEEP);
     }
 }
 
-/* No log may fill the disk, least of all a guest's console. */
+/* No log may fill the disk.  Guests' consoles are virga-node's. */
 static gboolean
 on_trim(gpointer data)
 {
     Supervisor *supervisor = data;
 
-    trim_directory(supervisor->cli, "log", LOG_BYTES_MAX, LOG_BYTES_KEEP);
-    trim_directory(supervisor->cli, "libvirt/log/qemu", LOG_BYTES_MAX, LOG_BYTES_KEEP);
-    trim_directory(supervisor->cli, "node/console", CONSOLE_BYTES_MAX, CONSOLE_BYTES_KEEP);
+    trim_directory(supervisor->cli, "log");
+    trim_directory(supervisor->cli, "libvirt/log/qemu");
     return G_SOURCE_CONTINUE;
 }
 

@@ -188,11 +188,28 @@ def test_dns(cloud, pair):
     assert "1 packets received" in cloud.ssh(pair.first, "ping -c 1 -W 3 " + name.split(".")[0])
 
 
+def console_output(cloud, instance):
+    return cloud.ec2.get_console_output(InstanceId=instance, Latest=True).get("Output", "")
+
+
 def test_console_output(cloud, pair):
-    def output():
-        answer = cloud.ec2.get_console_output(InstanceId=pair.first)
-        return "login ready instance-id=" + pair.first in answer.get("Output", "")
-    wait_for(output, 60, "the line in GetConsoleOutput", 0.5)
+    assert "login ready instance-id=" + pair.first in console_output(cloud, pair.first)
+    cloud.ssh(pair.first, "echo just printed >/dev/console")
+    wait_for(lambda: "just printed" in console_output(cloud, pair.first), 3, "line in GetConsoleOutput", 0.1)
+
+
+def test_last_console_output(cloud):
+    """What a guest printed in the end is there when it is stopped, and when it is terminated."""
+    instance = cloud.launch()
+    cloud.wait_ssh(instance)
+    for verb, state in (("stop", "stopped"), ("start", "running"), ("terminate", "terminated")):
+        if verb == "terminate":
+            cloud.wait_ssh(instance)
+        getattr(cloud.ec2, verb + "_instances")(InstanceIds=[instance])
+        cloud.wait_state(instance, state)
+        stops = {"stop": 1, "start": 1, "terminate": 2}[verb]
+        assert console_output(cloud, instance).count("micro: stopping") == stops, state
+    assert cloud.console(instance) == ""
 
 
 def test_volumes(cloud, pair):
