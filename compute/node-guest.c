@@ -104,6 +104,20 @@ note_boot(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
     g_mutex_unlock(&node->lock);
 }
 
+/* The guest was asked to switch off; the first time is remembered beyond this process. */
+static void
+note_asking(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
+{
+    g_mutex_lock(&node->lock);
+    guest->asked_at = g_get_monotonic_time();
+    if (guest->asked_generation != want->generation) {
+        guest->asked_first_at = guest->asked_at;
+        node->store_dirty = true;
+    }
+    guest->asked_generation = want->generation;
+    g_mutex_unlock(&node->lock);
+}
+
 static gint64
 grace_us(const VirgaGuestWish *want)
 {
@@ -295,10 +309,7 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestS
     case VIRGA_GUEST_ASK_SHUTDOWN:
         if (!hypervisor->shutdown(hypervisor, guest->id, error))
             return false;
-        guest->asked_at = g_get_monotonic_time();
-        if (guest->asked_generation != want->generation)
-            guest->asked_first_at = guest->asked_at;
-        guest->asked_generation = want->generation;
+        note_asking(node, guest, want);
         return true;
     case VIRGA_GUEST_POWER_OFF:
         return hypervisor->power_off(hypervisor, guest->id, error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of virga-node share.  node.c owns the tables, node-guest.c works on guests,
- * node-vpc.c on VPCs, node-console.c reads consoles, node-sync.c talks with virgad, node-store.c keeps
- * the wish on disk, node-garbage.c removes what nothing claims. */
+ * node-vpc.c on VPCs, node-console.c reads consoles, node-sync.c talks with virgad, node-store.c
+ * keeps the wish on disk, node-garbage.c removes what nothing claims. */
 #pragma once
 
 #include "compute/guest.h"

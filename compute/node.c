@@ -154,6 +154,17 @@ node_guest_locked(VirgaNode *node, const char *id)
     return g_hash_table_lookup(node->guests, id);
 }
 
+/* What a former process asked of the guest, out of its record. */
+static void
+recall_asking(Guest *guest, const VirgaGuestWish *record)
+{
+    if (!record->asked_at || guest->asked_generation == record->generation)
+        return;
+    guest->asked_generation = record->generation;
+    guest->asked_first_at = g_get_monotonic_time() - MAX(0, g_get_real_time() - record->asked_at);
+    guest->asked_at = 0; /* it is asked again at once: nobody knows whether it has heard */
+}
+
 /* An older generation never overwrites a newer one. */
 void
 node_take_wish_locked(VirgaNode *node, VirgaGuestWish *record)
@@ -175,6 +186,7 @@ node_take_wish_locked(VirgaNode *node, VirgaGuestWish *record)
         guest->failures = 0; /* a new wish, a new chance */
         guest->failing_since = 0;
     }
+    recall_asking(guest, record);
     wish_release(guest->wish);
     guest->wish = wish_new(record);
     guest->forgotten = false;

@@ -612,6 +612,36 @@ test_reboot_overtaken(void)
     end(host);
 }
 
+/* A guest that does not listen is given its time once, however often virga-node starts anew. */
+static void
+test_grace_survives(void)
+{
+    static const char *const verbs[] = { "stop", "terminate" };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
+        g_autoptr(Host) host = host_new();
+
+        ask(host, "run");
+        finish(host);
+        virga_hypervisor_fake_set_deaf(host->hypervisor, true);
+        ask(host, verbs[i]);
+        visit(host);
+        g_assert_true(host->node->store_dirty); /* a kill may come soon */
+        restart_node(host);
+        visit(host); /* asked again, in vain, and waited for */
+        g_assert_cmpint(domain_state(host), ==, VIRGA_DOMAIN_RUNNING);
+        g_assert_cmpint(guest_of(host)->wake_at, >, g_get_monotonic_time());
+        guest_of(host)->asked_first_at -= (gint64) 3600 * G_USEC_PER_SEC; /* an hour passes */
+        restart_node(host);
+        visit(host);
+        g_assert_cmpint(domain_state(host), ==, VIRGA_DOMAIN_ABSENT);
+        finish(host);
+        if (i == 0)
+            assert_stopped(host);
+        end(host);
+    }
+}
+
 /* What somebody else switched off is started again. */
 static void
 test_killed(void)
@@ -781,6 +811,7 @@ main(int argc, char **argv)
     g_test_add_func("/node/lost-disk", test_lost_disk);
     g_test_add_func("/node/reboot", test_reboot);
     g_test_add_func("/node/reboot-overtaken", test_reboot_overtaken);
+    g_test_add_func("/node/grace-survives", test_grace_survives);
     g_test_add_func("/node/killed", test_killed);
     g_test_add_func("/node/generations", test_generations);
     g_test_add_func("/node/given-up", test_refused_snapshot);
