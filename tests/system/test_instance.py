@@ -3,6 +3,7 @@
 
 Two guests for the whole module; the tests go through their lives in the file's order."""
 import json
+import os
 import re
 
 import pytest
@@ -196,6 +197,24 @@ def test_console_output(cloud, pair):
     assert "login ready instance-id=" + pair.first in console_output(cloud, pair.first)
     cloud.ssh(pair.first, "echo just printed >/dev/console")
     wait_for(lambda: "just printed" in console_output(cloud, pair.first), 3, "line in GetConsoleOutput", 0.1)
+
+
+def test_uefi(cloud, image_micro):
+    """Firmware of the other kind finds the system partition; its variables go with the instance."""
+    image = cloud.import_image(image_micro, "micro-uefi", "--boot-mode", "uefi")
+    assert cloud.ec2.describe_images(ImageIds=[image])["Images"][0]["BootMode"] == "uefi"
+    instance = cloud.launch(ImageId=image)
+    assert cloud.describe(instance)["BootMode"] == "uefi"
+    cloud.wait_ssh(instance)
+    assert cloud.ssh(instance, "ls /sys/firmware/efi/systab").strip() == "/sys/firmware/efi/systab"
+    variables = cloud.state + "/libvirt/lib/qemu/nvram"
+    assert [name for name in os.listdir(variables) if instance in name]
+    cloud.ec2.reboot_instances(InstanceIds=[instance])
+    wait_for(lambda: console_output(cloud, instance).count("login ready instance-id=") == 2, 120,
+             "second boot", 0.5)
+    cloud.ec2.terminate_instances(InstanceIds=[instance])
+    cloud.wait_state(instance, "terminated")
+    assert os.listdir(variables) == []
 
 
 def test_last_console_output(cloud):
