@@ -12,6 +12,8 @@
 #include "core/limits.h"
 #include "core/log.h"
 
+#define NEVER (G_MININT64 / 2) /* a monotonic time before every other */
+
 /* Immutable and shared by reference: workers keep the one they started with. */
 typedef struct {
     VirgaGuestWish *record;

@@ -97,6 +97,7 @@ virga_node_new(const VirgaNodeSettings *settings)
     node->network = settings->network;
     node->virgad = settings->virgad;
     node->tap_owner = settings->tap_owner;
+    node->heartbeat_at = NEVER;
     memcpy(node->metadata_key, settings->metadata_key, sizeof node->metadata_key);
     g_mutex_init(&node->lock);
     g_cond_init(&node->changed);

@@ -425,6 +425,8 @@ look_once(Cli *cli, GError **error)
     check_files(&look, "node/volumes", ".qcow2", look.volumes, "file of no volume");
     check_files(&look, "node/images", ".qcow2", look.bases, "base image of no snapshot");
     check_files(&look, "node/console", ".log", look.instances, "console of no instance");
+    check_files(&look, "libvirt/lib/qemu/nvram", "_VARS.fd", look.instances,
+                "firmware variables of no instance");
     check_store(&look);
     check_counts(&look);
     look_done(&look);
