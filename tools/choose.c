@@ -24,6 +24,7 @@
 #define KEY_ID_RANDOM    16
 #define SECRET_RANDOM    30 /* bytes; 40 characters */
 #define SECRET_CHARS_MAX 1024
+#define NOWHERE          "/nonexistent" /* a file or state without settings */
 
 void
 credentials_done(Credentials *credentials)
@@ -286,6 +287,28 @@ choose_first(Cli *cli, const ChooseOptions *options, GKeyFile *own, bool *change
     return true;
 }
 
+/* Who has edited the configuration file must hear why it has no effect. */
+static void
+tell_hidden(const Cli *cli, GKeyFile *own)
+{
+    static const char *const keys[][2] = { { "cloud", "region" },
+                                           { "api", "listen" },
+                                           { "network", "public-pool" } };
+    g_autoptr(VirgaConfig) file = virga_config_load(cli->config_path, NOWHERE, NULL);
+    g_autoptr(VirgaConfig) defaults = virga_config_load(NOWHERE, NOWHERE, NULL);
+
+    for (size_t i = 0; file && i < G_N_ELEMENTS(keys); i++) {
+        const char *group = keys[i][0], *key = keys[i][1];
+        g_autofree char *kept = g_key_file_get_string(own, group, key, NULL);
+        const char *value = virga_config_text(file, group, key);
+
+        if (kept && !g_str_equal(kept, value) &&
+            !g_str_equal(value, virga_config_text(defaults, group, key)))
+            g_print("  note: [%s] %s is %s by %s/virga.conf, not %s\n", group, key, kept,
+                    cli->state, value);
+    }
+}
+
 bool
 choose_settings(Cli *cli, const ChooseOptions *options, GError **error)
 {
@@ -317,6 +340,7 @@ choose_settings(Cli *cli, const ChooseOptions *options, GError **error)
         if (!g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0644, error))
             return false;
     }
+    tell_hidden(cli, own);
     return enlist(cli, error) && cli_config(cli, error);
 }
 
