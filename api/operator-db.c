@@ -39,6 +39,7 @@ static const char sql_claim_interfaces[] =
 static const char sql_claim_volumes[] =
     "SELECT id, host_id, snapshot_id FROM volume WHERE host_id IS NOT NULL ORDER BY id";
 static const char sql_claim_snapshots[] = "SELECT id, bytes FROM snapshot ORDER BY id";
+static const char sql_claim_groups[] = "SELECT id, vpc_id FROM security_group ORDER BY id";
 /* Rows that point at what is gone. */
 static const char sql_claim_broken[] =
     "SELECT 'network interface ' || n.id || ' (' || host(n.address) || ') belongs to instance '"
@@ -169,6 +170,7 @@ add_host(JsonBuilder *json, const VirgaHost *host)
     json_builder_set_member_name(json, "up");
     json_builder_add_boolean_value(json, host->up);
     add_int(json, "seen_s_ago", (g_get_real_time() - host->seen) / G_USEC_PER_SEC);
+    add_int(json, "seen_ms_ago", (g_get_real_time() - host->seen) / 1000);
     add_int(json, "vcpus", host->vcpus);
     add_int(json, "vcpus_claimed", host->vcpus_claimed);
     add_int(json, "memory_mib", host->memory_mib);
@@ -254,12 +256,14 @@ virga_operator_db_claims(VirgaTxn *txn, JsonBuilder *json, GError **error)
     static const char *const interfaces[] = { "tid", "thost", "tvpc", NULL };
     static const char *const volumes[] = { "tid", "thost", "tsnapshot", NULL };
     static const char *const snapshots[] = { "tid", "ibytes", NULL };
+    static const char *const groups[] = { "tid", "tvpc", NULL };
 
     if (!add_rows(txn, json, "hosts", sql_claim_hosts, hosts, error) ||
         !add_rows(txn, json, "instances", sql_claim_instances, instances, error) ||
         !add_rows(txn, json, "interfaces", sql_claim_interfaces, interfaces, error) ||
         !add_rows(txn, json, "volumes", sql_claim_volumes, volumes, error) ||
-        !add_rows(txn, json, "snapshots", sql_claim_snapshots, snapshots, error))
+        !add_rows(txn, json, "snapshots", sql_claim_snapshots, snapshots, error) ||
+        !add_rows(txn, json, "groups", sql_claim_groups, groups, error))
         return false;
     json_builder_set_member_name(json, "broken");
     json_builder_begin_array(json);

@@ -39,6 +39,7 @@ static const VirgaField wish_fields[] = {
     REQUIRED(VirgaGuestWish, INTEGER, generation),
     FIELD(VirgaGuestWish, INTEGER, reboots),
     FIELD(VirgaGuestWish, INTEGER, reboots_done),
+    FIELD(VirgaGuestWish, INTEGER, asked_at),
     REQUIRED(VirgaGuestWish, INTEGER, vcpus),
     REQUIRED(VirgaGuestWish, INTEGER, memory_mib),
     FIELD(VirgaGuestWish, BOOL, force),

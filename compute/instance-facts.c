@@ -37,6 +37,8 @@ static const char sql_update[] =
     " console = coalesce($13, console),"
     " console_at = CASE WHEN $13 IS NULL THEN console_at ELSE now() END"
     " WHERE id = $1";
+static const char sql_console[] =
+    "UPDATE instance SET console = $2, console_at = now() WHERE id = $1";
 /* Only what a host failed to move within the time; a host that reports still does its best. */
 static const char sql_stuck[] =
     "SELECT " INSTANCE_COLUMNS ", i.generation FROM instance i JOIN host h"
@@ -230,7 +232,9 @@ report_one(VirgaTxn *txn, VirgaArena *arena, const char *host_id, const VirgaIns
     virga_instance_read(rows, 0, arena, &instance);
     /* Facts about an older wish say nothing about this one, but for what cannot be undone. */
     if (facts->generation < virga_rows_int(rows, 0, GENERATION))
-        return record_volumes(txn, facts, error);
+        return record_volumes(txn, facts, error) &&
+               (!facts->console ||
+                virga_txn_run(txn, error, NULL, sql_console, "ss", facts->id, facts->console));
     settled = virga_instance_settle(&instance, facts);
     *ret_forget = settled.gone;
     return apply(txn, &instance, facts, &settled, virga_rows_int(rows, 0, GENERATION), error);

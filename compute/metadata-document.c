@@ -71,7 +71,6 @@ static const VirgaField metadata_fields[] = {
     STRING(VirgaMetadata, account_id, false),
     STRING(VirgaMetadata, region, false),
     STRING(VirgaMetadata, zone, false),
-    STRING(VirgaMetadata, zone_id, false),
     STRING(VirgaMetadata, architecture, false),
     STRING(VirgaMetadata, pending_time, false),
     STRING(VirgaMetadata, lifecycle, false),

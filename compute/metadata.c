@@ -6,6 +6,8 @@
  * a listing never promises what is not there: cloud-init descends into every entry. */
 #include "compute/metadata.h"
 
+#include "core/zone.h"
+
 #include <string.h>
 
 #define TTL_MIN  1
@@ -189,6 +191,7 @@ leaves_of(const VirgaMetadata *metadata)
     GPtrArray *leaves = g_ptr_array_new_with_free_func((GDestroyNotify) leaf_free);
     const char *domain = metadata->services_domain ? metadata->services_domain : "amazonaws.com";
     g_autofree char *identity = identity_document(metadata);
+    g_autofree char *zone_id = virga_zone_id(metadata->region, metadata->zone);
 
     add(leaves, "meta-data/", "ami-id", metadata->image_id);
     add_number(leaves, "meta-data/", "ami-launch-index", metadata->launch_index);
@@ -199,7 +202,7 @@ leaves_of(const VirgaMetadata *metadata)
         metadata->lifecycle ? metadata->lifecycle : "on-demand");
     add(leaves, "meta-data/", "instance-type", metadata->instance_type);
     add(leaves, "meta-data/", "placement/availability-zone", metadata->zone);
-    add(leaves, "meta-data/", "placement/availability-zone-id", metadata->zone_id);
+    add(leaves, "meta-data/", "placement/availability-zone-id", zone_id);
     add(leaves, "meta-data/", "placement/region", metadata->region);
     add(leaves, "meta-data/", "profile", "default-hvm");
     if (metadata->key_name)

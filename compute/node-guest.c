@@ -5,11 +5,8 @@
 #include "core/process.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define STEPS_MAX          64 /* of one visit */
 #define STOP_GRACE_S       90 /* for a guest to switch itself off */
@@ -21,7 +18,6 @@
 #define RETRY_LAST_MS      30000
 #define START_ATTEMPTS_MAX 4   /* failures of our own or the machine's until a start is given up */
 #define START_PATIENCE_S   240 /* while the hypervisor cannot be reached */
-#define CONSOLE_BYTES_MAX  65536
 
 static VirgaGuestDisk *
 disk_at(const VirgaGuestWish *want, guint i)
@@ -33,14 +29,6 @@ static VirgaGuestPort *
 port_at(const VirgaGuestWish *want, guint i)
 {
     return want->ports->pdata[i];
-}
-
-static char *
-console_path(VirgaNode *node, const char *id)
-{
-    g_autofree char *name = g_strconcat(id, ".log", NULL);
-
-    return g_build_filename(node->console_directory, name, NULL);
 }
 
 static bool
@@ -67,7 +55,8 @@ static bool
 look_at_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts *is,
               GError **error)
 {
-    bool any = false;
+    g_autofree char *console = node_console_path(node, guest->id);
+    bool any = false; /* of what goes with the instance */
 
     is->disks_here = true;
     for (guint i = 0; i < want->disks->len; i++) {
@@ -87,6 +76,7 @@ look_at_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGu
         }
         any = any || (exists && disk->delete_on_termination);
     }
+    any = any || g_file_test(console, G_FILE_TEST_EXISTS);
     is->absent = is->domain == VIRGA_DOMAIN_ABSENT && guest->retired &&
                  !(any && g_str_equal(want->wish, "terminate"));
     return true;
@@ -111,6 +101,20 @@ note_boot(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
         guest->reboot_asked = want->reboots;
         note_reboot_locked(node, guest);
     }
+    g_mutex_unlock(&node->lock);
+}
+
+/* The guest was asked to switch off; the first time is remembered beyond this process. */
+static void
+note_asking(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
+{
+    g_mutex_lock(&node->lock);
+    guest->asked_at = g_get_monotonic_time();
+    if (guest->asked_generation != want->generation) {
+        guest->asked_first_at = guest->asked_at;
+        node->store_dirty = true;
+    }
+    guest->asked_generation = want->generation;
     g_mutex_unlock(&node->lock);
 }
 
@@ -199,7 +203,7 @@ static bool
 start(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
 {
     g_autoptr(VirgaArena) arena = virga_arena_new();
-    g_autofree char *console = console_path(node, guest->id);
+    g_autofree char *console = node_console_path(node, guest->id);
     VirgaDomainDisk *disks = virga_arena_new_array(arena, VirgaDomainDisk, want->disks->len);
     VirgaDomainPort *ports = virga_arena_new_array(arena, VirgaDomainPort, want->ports->len);
     VirgaDomainSpec spec = { .id = guest->id,
@@ -266,11 +270,12 @@ remove_taps(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **
 static bool
 retire(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, bool for_good, GError **error)
 {
-    g_autofree char *console = console_path(node, guest->id);
+    g_autofree char *console = node_console_path(node, guest->id);
 
     if (!node->hypervisor->remove(node->hypervisor, guest->id, error) ||
         !remove_taps(node, guest, want, error))
         return false;
+    node_read_console(node, guest->id, true);
     for (guint i = 0; for_good && i < want->disks->len; i++)
         if (disk_at(want, i)->delete_on_termination &&
             !node->volumes->delete (node->volumes, disk_at(want, i)->id, error))
@@ -304,10 +309,7 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestS
     case VIRGA_GUEST_ASK_SHUTDOWN:
         if (!hypervisor->shutdown(hypervisor, guest->id, error))
             return false;
-        guest->asked_at = g_get_monotonic_time();
-        if (guest->asked_generation != want->generation)
-            guest->asked_first_at = guest->asked_at;
-        guest->asked_generation = want->generation;
+        note_asking(node, guest, want);
         return true;
     case VIRGA_GUEST_POWER_OFF:
         return hypervisor->power_off(hypervisor, guest->id, error);
@@ -524,62 +526,4 @@ node_work_on_guest(gpointer data, gpointer user_data)
           guest->acted_generation == wish->record->generation))
         work(node, guest, wish->record);
     end_work(node, guest);
-}
-
-/* The end of a console log, base64, if it has grown since the last time. */
-static char *
-read_console(VirgaNode *node, Guest *guest)
-{
-    g_autofree char *path = console_path(node, guest->id);
-    g_autofree guchar *bytes = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    struct stat status;
-    gint64 size;
-    ssize_t got = -1;
-
-    if (fd >= 0 && fstat(fd, &status) == 0 && status.st_size != guest->console_size) {
-        size = MIN(status.st_size, CONSOLE_BYTES_MAX);
-        bytes = g_malloc((gsize) size + 1);
-        got = pread(fd, bytes, (size_t) size, status.st_size - size);
-        guest->console_size = status.st_size;
-    }
-    if (fd >= 0)
-        close(fd);
-    return got > 0 ? g_base64_encode(bytes, (gsize) got) : NULL;
-}
-
-static void
-probe_console(VirgaNode *node, const char *id)
-{
-    Guest *guest;
-    g_autofree char *console = NULL;
-
-    /* A worker or the reporter may be at it, but none of them touches console_size. */
-    g_mutex_lock(&node->lock);
-    guest = node_guest_locked(node, id);
-    if (guest)
-        console = read_console(node, guest);
-    if (console) {
-        g_free(guest->console);
-        guest->console = g_steal_pointer(&console);
-        guest->dirty = true;
-        g_cond_broadcast(&node->changed);
-    }
-    g_mutex_unlock(&node->lock);
-}
-
-void
-node_probe_consoles(VirgaNode *node)
-{
-    g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
-    GHashTableIter iter;
-    gpointer id;
-
-    g_mutex_lock(&node->lock);
-    g_hash_table_iter_init(&iter, node->guests);
-    while (g_hash_table_iter_next(&iter, &id, NULL))
-        g_ptr_array_add(ids, g_strdup(id));
-    g_mutex_unlock(&node->lock);
-    for (guint i = 0; i < ids->len; i++)
-        probe_console(node, ids->pdata[i]);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of virga-node share.  node.c owns the tables, node-guest.c works on guests,
- * node-vpc.c on VPCs, node-sync.c talks with virgad, node-store.c keeps the wish on disk,
- * node-garbage.c removes what nothing claims. */
+ * node-vpc.c on VPCs, node-console.c reads consoles, node-sync.c talks with virgad, node-store.c
+ * keeps the wish on disk, node-garbage.c removes what nothing claims. */
 #pragma once
 
 #include "compute/guest.h"
@@ -11,6 +11,8 @@
 #include "core/error.h"
 #include "core/limits.h"
 #include "core/log.h"
+
+#define NEVER (G_MININT64 / 2) /* a monotonic time before every other */
 
 /* Immutable and shared by reference: workers keep the one they started with. */
 typedef struct {
@@ -51,8 +53,7 @@ typedef struct {
     char *code, *message;
     GStrv made, lost;
     const char *reachable;
-    gint64 console_size;
-    char *console;
+    char *console; /* its end, base64; NULL: nothing new */
     bool dirty, reporting;
     bool rebooted; /* an event came */
 } Guest;
@@ -89,9 +90,11 @@ struct VirgaNode {
     gint64 heartbeat_at, stored_at, resync_at;
 
     GThreadPool *guest_pool, *vpc_pool;
-    bool told_all;       /* virgad has told the whole wish in this process's life */
-    GHashTable *garbage; /* the look thread's: name -> when it was first seen unclaimed */
-    GThread *sync_thread, *report_thread, *tick_thread, *look_thread;
+    bool told_all;        /* virgad has told the whole wish in this process's life */
+    GHashTable *garbage;  /* the look thread's: name -> when it was first seen unclaimed */
+    GMutex console_lock;  /* before the node's lock */
+    GHashTable *consoles; /* node-console.c's: by id of the guest */
+    GThread *sync_thread, *report_thread, *tick_thread, *look_thread, *console_thread;
 };
 
 /* node.c; the lock is held by the caller where the name says so */
@@ -109,9 +112,16 @@ void node_work_on_guest(gpointer guest, gpointer node);
 void node_work_on_vpc(gpointer vpc, gpointer node);
 /* Applies a VPC's plan if this generation was not yet; the launch path. */
 bool node_ensure_vpc(VirgaNode *node, const char *vpc_id, GError **error);
-/* Looks which guests answer on the network, and what consoles say. */
+/* Looks which guests answer on the network. */
 void node_probe_network(VirgaNode *node);
+
+/* node-console.c */
+char *node_console_path(VirgaNode *node, const char *id);
+/* Reads what the guest has printed since the last time, to be reported, and bounds the file.  Too
+ * soon after the last time, nothing is done, unless this is the last of its life. */
+void node_read_console(VirgaNode *node, const char *id, bool last);
 void node_probe_consoles(VirgaNode *node);
+gpointer node_console_main(gpointer node); /* body of a thread */
 
 /* node-garbage.c */
 void node_collect_garbage(VirgaNode *node);

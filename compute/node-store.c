@@ -34,15 +34,20 @@ node_store_load(VirgaNode *node)
     g_mutex_unlock(&node->lock);
 }
 
-/* The wish, with the reboots that it may not know of yet: they are not done again. */
+/* The wish, with the reboots that it may not know of yet: they are not done again.  And when the
+ * guest was first asked to switch off: its grace does not begin anew with this process. */
 static JsonNode *
 guest_json_locked(const Guest *guest)
 {
     const VirgaGuestWish *want = guest->wish->record;
     JsonNode *json = virga_record_to_json(&virga_guest_wish_type, want);
+    JsonObject *object = json_node_get_object(json);
+    gint64 since = g_get_monotonic_time() - guest->asked_first_at;
 
-    json_object_set_int_member(json_node_get_object(json), "reboots_done",
+    json_object_set_int_member(object, "reboots_done",
                                MAX(want->reboots_done, guest->reboots_done));
+    if (guest->asked_generation == want->generation)
+        json_object_set_int_member(object, "asked_at", g_get_real_time() - since);
     return json;
 }
 

@@ -184,6 +184,16 @@ pause_ms(VirgaNode *node, gint64 ms)
         g_usleep((gulong) MIN(ms, 50) * 1000);
 }
 
+/* A controller that was away may have forgotten what the host has: it is told first of all. */
+static void
+report_host_now(VirgaNode *node)
+{
+    g_mutex_lock(&node->lock);
+    node->heartbeat_at = NEVER;
+    g_cond_broadcast(&node->changed);
+    g_mutex_unlock(&node->lock);
+}
+
 gpointer
 node_sync_main(gpointer data)
 {
@@ -202,8 +212,10 @@ node_sync_main(gpointer data)
             take_answer(node, answer, &error)) {
             if (complete)
                 resync_at = g_get_monotonic_time() + VIRGA_RESYNC_S * G_USEC_PER_SEC;
-            if (!reached)
+            if (!reached) {
                 virga_notice("host", node->host_id, "virgad answers again");
+                report_host_now(node);
+            }
             complete = false;
             reached = true;
             pause_ms(node, MAX(SYNC_PAUSE_MS, (gint64) strlen(answer) / SYNC_BYTES_PER_MS));
@@ -371,9 +383,8 @@ forget_locked(VirgaNode *node, const char *answer)
 static bool
 wait_for_news_locked(VirgaNode *node)
 {
-    gint64 heartbeat_at = node->heartbeat_at + VIRGA_HEARTBEAT_S * G_USEC_PER_SEC;
-
     while (!node->stopping) {
+        gint64 heartbeat_at = node->heartbeat_at + VIRGA_HEARTBEAT_S * G_USEC_PER_SEC;
         GHashTableIter iter;
         gpointer value;
 

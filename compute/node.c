@@ -97,12 +97,15 @@ virga_node_new(const VirgaNodeSettings *settings)
     node->network = settings->network;
     node->virgad = settings->virgad;
     node->tap_owner = settings->tap_owner;
+    node->heartbeat_at = NEVER;
     memcpy(node->metadata_key, settings->metadata_key, sizeof node->metadata_key);
     g_mutex_init(&node->lock);
     g_cond_init(&node->changed);
     node->guests = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, guest_free);
     node->vpcs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, vpc_free);
     node->garbage = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    node->consoles = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_mutex_init(&node->console_lock);
     g_mkdir_with_parents(node->console_directory, 0711);
     return node;
 }
@@ -152,6 +155,17 @@ node_guest_locked(VirgaNode *node, const char *id)
     return g_hash_table_lookup(node->guests, id);
 }
 
+/* What a former process asked of the guest, out of its record. */
+static void
+recall_asking(Guest *guest, const VirgaGuestWish *record)
+{
+    if (!record->asked_at || guest->asked_generation == record->generation)
+        return;
+    guest->asked_generation = record->generation;
+    guest->asked_first_at = g_get_monotonic_time() - MAX(0, g_get_real_time() - record->asked_at);
+    guest->asked_at = 0; /* it is asked again at once: nobody knows whether it has heard */
+}
+
 /* An older generation never overwrites a newer one. */
 void
 node_take_wish_locked(VirgaNode *node, VirgaGuestWish *record)
@@ -173,6 +187,7 @@ node_take_wish_locked(VirgaNode *node, VirgaGuestWish *record)
         guest->failures = 0; /* a new wish, a new chance */
         guest->failing_since = 0;
     }
+    recall_asking(guest, record);
     wish_release(guest->wish);
     guest->wish = wish_new(record);
     guest->forgotten = false;
@@ -262,7 +277,6 @@ look_main(gpointer data)
         gint64 next = g_get_monotonic_time() + GUEST_LOOK_S * G_USEC_PER_SEC;
 
         node_probe_network(node);
-        node_probe_consoles(node);
         if (++rounds % GARBAGE_ROUNDS == 0)
             node_collect_garbage(node);
         while (!node_stopping(node) && g_get_monotonic_time() < next)
@@ -332,6 +346,7 @@ virga_node_start(VirgaNode *node)
     node_store_load(node);
     node->tick_thread = g_thread_new("tick", tick_main, node);
     node->look_thread = g_thread_new("look", look_main, node);
+    node->console_thread = g_thread_new("console", node_console_main, node);
     node->report_thread = g_thread_new("report", node_report_main, node);
     node->sync_thread = g_thread_new("sync", node_sync_main, node);
 }
@@ -351,12 +366,15 @@ virga_node_free(VirgaNode *node)
         g_thread_join(node->report_thread);
         g_thread_join(node->tick_thread);
         g_thread_join(node->look_thread);
+        g_thread_join(node->console_thread);
     }
     g_thread_pool_free(node->guest_pool, FALSE, TRUE);
     g_thread_pool_free(node->vpc_pool, FALSE, TRUE);
     if (!node_store_save(node, &error))
         virga_warning("host", node->host_id, "%s", error->message);
     g_hash_table_unref(node->garbage);
+    g_hash_table_unref(node->consoles);
+    g_mutex_clear(&node->console_lock);
     g_hash_table_unref(node->guests);
     g_hash_table_unref(node->vpcs);
     g_mutex_clear(&node->lock);

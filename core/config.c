@@ -16,53 +16,64 @@ typedef struct {
     Kind kind;
     const char *initial;
     const char *meaning;
+    VirgaConfigReader readers; /* none: "virga up" */
 } Key;
 
+#define VIRGAD VIRGA_CONFIG_VIRGAD
+#define NODE   VIRGA_CONFIG_NODE
+
 static const Key keys[] = {
-    { "cloud", "region", TEXT, "us-east-1", "Name of the one region." },
-    { "cloud", "zones", TEXT, "a", "Letters of the availability zones, with commas: `a,b`." },
+    { "cloud", "region", TEXT, "us-east-1", "Name of the one region.", VIRGAD },
+    { "cloud", "zones", TEXT, "a", "Letters of the availability zones, with commas: `a,b`.",
+      VIRGAD },
     { "cloud", "any-region", BOOLEAN, "true",
       "Serve requests that are signed for another region, so that a client with a foreign default "
-      "region works." },
+      "region works.",
+      VIRGAD },
     { "cloud", "account", TEXT, "",
-      "Twelve digits of the first account; empty: random at the first start." },
+      "Twelve digits of the first account; empty: random at the first start.", 0 },
     { "cloud", "access-key", TEXT, "",
-      "Access key id of the first account's administrator; empty: made at the first start." },
+      "Access key id of the first account's administrator; empty: made at the first start.", 0 },
     { "cloud", "secret-key-file", TEXT, "",
-      "File that holds the administrator's secret key, readable by its owner only." },
-    { "api", "listen", TEXT, "127.0.0.1:8773", "Address and port of the API." },
-    { "api", "connections", INTEGER, "4096", "Most client connections at a time." },
-    { "api", "workers", INTEGER, "8", "Requests that are worked on at the same time." },
-    { "api", "debug", BOOLEAN, "false", "Log every request." },
+      "File that holds the administrator's secret key, readable by its owner only.", 0 },
+    { "api", "listen", TEXT, "127.0.0.1:8773", "Address and port of the API.", VIRGAD },
+    { "api", "connections", INTEGER, "4096", "Most client connections at a time.", VIRGAD },
+    { "api", "workers", INTEGER, "8", "Requests that are worked on at the same time.", VIRGAD },
+    { "api", "debug", BOOLEAN, "false", "Log every request.", VIRGAD },
     { "database", "dsn", TEXT, "",
       "libpq connection string of a PostgreSQL 15 or newer; empty: the embedded one that `virga "
-      "up` runs." },
-    { "database", "connections", INTEGER, "10", "Most connections of one virgad." },
-    { "node", "virgad", TEXT, "", "Address of virgad's node API; empty: its Unix socket here." },
-    { "node", "zone", TEXT, "a", "Letter of the zone that this host is in." },
-    { "node", "driver", TEXT, "libvirt", "`libvirt`, or `fake` for guests that only pretend." },
+      "up` runs.",
+      VIRGAD },
+    { "database", "connections", INTEGER, "10", "Most connections of one virgad.", VIRGAD },
+    { "node", "virgad", TEXT, "", "Address of virgad's node API; empty: its Unix socket here.",
+      NODE },
+    { "node", "zone", TEXT, "a", "Letter of the zone that this host is in.", NODE },
+    { "node", "driver", TEXT, "libvirt", "`libvirt`, or `fake` for guests that only pretend.",
+      NODE },
     { "node", "hypervisor", TEXT, "auto",
-      "`kvm`, `qemu` (emulation, slow) or `auto`: KVM only where it is known to work." },
+      "`kvm`, `qemu` (emulation, slow) or `auto`: KVM only where it is known to work.", NODE },
     { "node", "libvirt-uri", TEXT, "",
-      "libvirt connection; empty: the libvirtd that `virga up` runs for this cloud." },
-    { "node", "vcpu-overcommit", REAL, "8.0", "Guest vCPUs promised for each core." },
-    { "node", "memory-overcommit", REAL, "1.0", "Guest memory promised for each byte." },
-    { "node", "memory-reserved-mib", INTEGER, "1024", "Memory that is never promised to guests." },
+      "libvirt connection; empty: the libvirtd that `virga up` runs for this cloud.", NODE },
+    { "node", "vcpu-overcommit", REAL, "8.0", "Guest vCPUs promised for each core.", NODE },
+    { "node", "memory-overcommit", REAL, "1.0", "Guest memory promised for each byte.", NODE },
+    { "node", "memory-reserved-mib", INTEGER, "1024", "Memory that is never promised to guests.",
+      NODE },
     { "node", "disk-reserved-gib", INTEGER, "2",
-      "A launch is refused when less than this would stay free on the host's disk." },
-    { "node", "workers", INTEGER, "8", "Guests that the host works on at the same time." },
+      "A launch is refused when less than this would stay free on the host's disk.", NODE },
+    { "node", "workers", INTEGER, "8", "Guests that the host works on at the same time.", NODE },
     { "network", "public-pool", TEXT, "198.18.0.0/20",
-      "Addresses from which instances get their public one." },
+      "Addresses from which instances get their public one.", VIRGAD | NODE },
     { "network", "masquerade", BOOLEAN, "true",
       "Hide the pool behind the host's own address where packets leave it; false where the pool "
-      "is routed to the host." },
-    { "network", "mtu", INTEGER, "1500", "Largest packet that guests may send." },
+      "is routed to the host.",
+      NODE },
+    { "network", "mtu", INTEGER, "1500", "Largest packet that guests may send.", NODE },
 };
 
 /* Keys of an [instance-type NAME] group, NAME like EC2's or like 4c8g. */
 static const Key type_keys[] = {
-    { "instance-type NAME", "vcpus", INTEGER, "", "Number of virtual CPUs." },
-    { "instance-type NAME", "memory-mib", INTEGER, "", "Memory in MiB." },
+    { "instance-type NAME", "vcpus", INTEGER, "", "Number of virtual CPUs.", VIRGAD },
+    { "instance-type NAME", "memory-mib", INTEGER, "", "Memory in MiB.", VIRGAD },
 };
 
 struct VirgaConfig {
@@ -295,6 +306,72 @@ virga_config_path(const VirgaConfig *config, const char *relative)
 }
 
 static void
+print_keys(const VirgaConfig *config, VirgaConfigReader reader, const char *group, const Key *of,
+           gsize count, GKeyFile *into)
+{
+    for (gsize i = 0; i < count; i++) {
+        g_autofree char *value = NULL;
+
+        if (!(of[i].readers & reader))
+            continue;
+        value = get_value(config, group ? group : of[i].group, of[i].key, of[i].kind);
+        g_key_file_set_string(into, group ? group : of[i].group, of[i].key, value);
+    }
+}
+
+static GKeyFile *
+values_of(const VirgaConfig *config, VirgaConfigReader reader)
+{
+    GKeyFile *file = g_key_file_new();
+    g_auto(GStrv) types = virga_config_instance_types(config);
+
+    print_keys(config, reader, NULL, keys, G_N_ELEMENTS(keys), file);
+    for (char **type = types; *type; type++)
+        print_keys(config, reader, *type, type_keys, G_N_ELEMENTS(type_keys), file);
+    return file;
+}
+
+char *
+virga_config_print(const VirgaConfig *config, VirgaConfigReader reader)
+{
+    g_autoptr(GKeyFile) file = values_of(config, reader);
+
+    return g_key_file_to_data(file, NULL, NULL);
+}
+
+/* Appends the keys of 'file' that 'other' has not, or not so. */
+static void
+append_changes(GString *out, GKeyFile *file, GKeyFile *other, bool missing_only)
+{
+    g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
+
+    for (char **group = groups; *group; group++) {
+        g_auto(GStrv) names = g_key_file_get_keys(file, *group, NULL, NULL);
+
+        for (char **name = names; *name; name++) {
+            g_autofree char *value = g_key_file_get_string(file, *group, *name, NULL);
+            g_autofree char *former = g_key_file_get_string(other, *group, *name, NULL);
+
+            if (missing_only ? former != NULL : g_strcmp0(value, former) == 0)
+                continue;
+            g_string_append_printf(out, "%s[%s] %s", out->len ? ", " : "", *group, *name);
+        }
+    }
+}
+
+char *
+virga_config_changes(const VirgaConfig *config, VirgaConfigReader reader, const char *former)
+{
+    g_autoptr(GKeyFile) now = values_of(config, reader), then = g_key_file_new();
+    GString *names = g_string_new(NULL);
+
+    g_key_file_load_from_data(then, former, (gsize) -1, G_KEY_FILE_NONE, NULL);
+    append_changes(names, now, then, false);
+    append_changes(names, then, now, true);
+    return g_string_free(names, names->len == 0);
+}
+
+static void
 describe_key(GString *page, const Key *key, const char **group)
 {
     if (g_strcmp0(*group, key->group) != 0) {
@@ -313,7 +390,9 @@ virga_config_describe(void)
         "# Configuration\n\n"
         "`" VIRGA_CONFIG_PATH "` (GKeyFile), over it `virga.conf` in the state directory, where "
         "`virga up` keeps what it chose at the first start. Unknown groups and keys are "
-        "refused.\n");
+        "refused.\n\n"
+        "After an edit, `sudo virga up` starts those daemons again that read what has changed; "
+        "guests are not touched.\n");
     const char *group = NULL;
 
     for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)

@@ -60,6 +60,12 @@ def image_micro():
     return from_environment("VIRGA_IMAGE_MICRO")
 
 
+@pytest.fixture(scope="session")
+def image_debian():
+    """The path of the Debian image, likewise."""
+    return from_environment("VIRGA_IMAGE_DEBIAN")
+
+
 def pytest_collection_modifyitems(items):
     if "VIRGA_HOST" in os.environ:
         return

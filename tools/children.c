@@ -48,6 +48,53 @@ child_record_path(const char *state, const char *name)
     return g_strdup_printf("%s/supervise/%s.pid", state, name ? name : "supervise");
 }
 
+/* What the child was started with: for root only, since a database's password may be in it. */
+static char *
+settings_path(const char *state, const char *name)
+{
+    return g_strdup_printf("%s/supervise/%s.conf", state, name);
+}
+
+static VirgaConfigReader
+reader_of(ChildKind kind)
+{
+    return kind == CHILD_VIRGAD ? VIRGA_CONFIG_VIRGAD : kind == CHILD_NODE ? VIRGA_CONFIG_NODE : 0;
+}
+
+static bool
+record_settings(const char *state, const VirgaConfig *config, ChildKind kind, GError **error)
+{
+    g_autofree char *path = settings_path(state, child_info(config, kind).name);
+    g_autofree char *text = virga_config_print(config, reader_of(kind));
+
+    return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error);
+}
+
+void
+child_forget(const char *state, const char *name)
+{
+    g_autofree char *record = child_record_path(state, name);
+    g_autofree char *settings = settings_path(state, name);
+
+    unlink(record);
+    unlink(settings);
+}
+
+char *
+child_changes(const char *state, const VirgaConfig *config, ChildKind kind)
+{
+    ChildInfo info = child_info(config, kind);
+    g_autofree char *path = settings_path(state, info.name);
+    g_autofree char *record = child_record_path(state, info.name);
+    g_autofree char *former = NULL;
+
+    if (reader_of(kind) == 0 && info.wanted != g_file_test(record, G_FILE_TEST_EXISTS))
+        return g_strdup(info.wanted ? "it is needed now" : "it is not needed any more");
+    if (!g_file_get_contents(path, &former, NULL, NULL))
+        return NULL;
+    return virga_config_changes(config, reader_of(kind), former);
+}
+
 char *
 child_log_path(const char *state, const char *name)
 {
@@ -263,7 +310,7 @@ child_exec(const char *state, const char *config_path, const VirgaConfig *config
         return false;
     /* Should the supervisor die before the record is written, nobody would know of us. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (!process_record(record, &self, error))
+    if (!process_record(record, &self, error) || !record_settings(state, config, kind, error))
         return false;
     prctl(PR_SET_PDEATHSIG, 0);
     signal(SIGPIPE, SIG_DFL);
@@ -358,7 +405,7 @@ supervisor_stop_children(const char *state, const VirgaConfig *config, GError **
         if (process_alive(&process) && !process_stop(&process, info.stop_signal, info.stop_s))
             return virga_fail(error, NOUN, VIRGA_ERROR_IN_USE,
                               "%s (process %d) could not be stopped", info.name, (int) process.pid);
-        unlink(record);
+        child_forget(state, info.name);
     }
     unlink(status); /* a killed supervisor's tells of restarts that are none of the next one's */
     return true;

@@ -24,6 +24,7 @@
 #define KEY_ID_RANDOM    16
 #define SECRET_RANDOM    30 /* bytes; 40 characters */
 #define SECRET_CHARS_MAX 1024
+#define NOWHERE          "/nonexistent" /* a file or state without settings */
 
 void
 credentials_done(Credentials *credentials)
@@ -286,17 +287,39 @@ choose_first(Cli *cli, const ChooseOptions *options, GKeyFile *own, bool *change
     return true;
 }
 
+/* Who has edited the configuration file must hear why it has no effect. */
+static void
+tell_hidden(const Cli *cli, GKeyFile *own)
+{
+    static const char *const keys[][2] = { { "cloud", "region" },
+                                           { "api", "listen" },
+                                           { "network", "public-pool" } };
+    g_autoptr(VirgaConfig) file = virga_config_load(cli->config_path, NOWHERE, NULL);
+    g_autoptr(VirgaConfig) defaults = virga_config_load(NOWHERE, NOWHERE, NULL);
+
+    for (size_t i = 0; file && i < G_N_ELEMENTS(keys); i++) {
+        const char *group = keys[i][0], *key = keys[i][1];
+        g_autofree char *kept = g_key_file_get_string(own, group, key, NULL);
+        const char *value = virga_config_text(file, group, key);
+
+        if (kept && !g_str_equal(kept, value) &&
+            !g_str_equal(value, virga_config_text(defaults, group, key)))
+            g_print("  note: [%s] %s is %s by %s/virga.conf, not %s\n", group, key, kept,
+                    cli->state, value);
+    }
+}
+
 bool
-choose_settings(Cli *cli, const ChooseOptions *options, bool *ret_changed, GError **error)
+choose_settings(Cli *cli, const ChooseOptions *options, GError **error)
 {
     g_autofree char *path = cli_path(cli, "virga.conf");
     g_autofree char *credentials = cli_path(cli, "credentials");
     bool first = !g_file_test(credentials, G_FILE_TEST_EXISTS);
     g_autoptr(GKeyFile) own = own_settings(cli);
     g_autofree char *text = NULL, *host = NULL;
+    bool changed = false;
     unsigned port;
 
-    *ret_changed = false;
     if (options->listen && !split_address(options->listen, &host, &port))
         return virga_fail(error, "configuration", VIRGA_ERROR_INVALID,
                           "\"%s\" is no address and port, like 127.0.0.1:8773", options->listen);
@@ -307,16 +330,17 @@ choose_settings(Cli *cli, const ChooseOptions *options, bool *ret_changed, GErro
             "this cloud is the region \"%s\" already, and its resources bear the name",
             virga_config_text(cli->config, "cloud", "region"));
     if (options->region)
-        *ret_changed = keep(cli, own, "cloud", "region", options->region);
-    if (first && !choose_first(cli, options, own, ret_changed, error))
+        changed = keep(cli, own, "cloud", "region", options->region);
+    if (first && !choose_first(cli, options, own, &changed, error))
         return false;
     if (!first && options->listen)
-        *ret_changed = keep(cli, own, "api", "listen", options->listen) | *ret_changed;
-    if (*ret_changed) {
+        changed = keep(cli, own, "api", "listen", options->listen) | changed;
+    if (changed) {
         text = g_key_file_to_data(own, NULL, NULL);
         if (!g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0644, error))
             return false;
     }
+    tell_hidden(cli, own);
     return enlist(cli, error) && cli_config(cli, error);
 }
 

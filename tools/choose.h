@@ -17,8 +17,8 @@ void credentials_done(Credentials *credentials);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Credentials, credentials_done)
 
 /* STATE/virga.conf: adds what is asked for, and what must differ from the defaults because another
- * cloud or program is there.  'ret_changed': the daemons must read it anew. */
-bool choose_settings(Cli *cli, const ChooseOptions *options, bool *ret_changed, GError **error);
+ * cloud or program is there. */
+bool choose_settings(Cli *cli, const ChooseOptions *options, GError **error);
 
 /* STATE/credentials: made at the first start of what is asked for, configured or else random.
  * Noun "credentials": CONFLICT when the cloud has another first account. */

@@ -87,7 +87,7 @@ show_child(Status *status, ChildKind kind, JsonObject *answer)
         return;
     }
     version = child_version(status, kind, answer);
-    age = cli_duration(process_age_s(&child.process));
+    age = cli_duration(process_age_ms(&child.process) / 1000);
     g_print("  %-11s %8d  %-9s %-12s", info.name, (int) child.process.pid, version, age);
     if (child.restarts)
         g_print(" restarted %" G_GINT64_FORMAT "×, last: it %s", child.restarts,

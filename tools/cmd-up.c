@@ -31,7 +31,7 @@
 typedef struct {
     Cli *cli;
     bool started; /* by this call */
-    gint64 since, deadline;
+    gint64 deadline;
     gint64 launched; /* when the supervisor was started; 0: it ran already */
 } Up;
 
@@ -166,39 +166,6 @@ is_outdated(const Cli *cli, ProcessId supervisor)
     return is_replaced(supervisor.pid);
 }
 
-static bool
-start_supervisor(Up *up, bool changed, GError **error)
-{
-    ProcessId running = supervisor_find(up->cli->state);
-
-    if (running.pid && is_outdated(up->cli, running)) {
-        step("another version was installed: the daemons start again");
-        if (has_systemd())
-            run_unit(up->cli, "stop", STOP_S * 1000, NULL);
-        else
-            process_stop(&running, SIGTERM, STOP_S);
-        running = supervisor_find(up->cli->state);
-    }
-    if (running.pid) {
-        if (!changed)
-            return true;
-        step("the settings have changed: virgad and virga-node start again");
-        up->started = true;
-        kill(running.pid, SIGHUP);
-        return true;
-    }
-    up->started = true;
-    /* What a killed supervisor left must not be taken for what is started now. */
-    if (!supervisor_stop_children(up->cli->state, up->cli->config, error))
-        return false;
-    up->launched = g_get_monotonic_time();
-    step("starting the daemons%s", has_systemd() ? " by systemd" : "");
-    return has_systemd() ? run_unit(up->cli, "start", SYSTEMCTL_MS, error)
-                         : start_detached(up->cli, error);
-}
-
-/* ---- waiting ---- */
-
 /* What is wrong, and the end of the log that explains it. */
 static bool
 fail_with_log(const Up *up, const char *name, const char *what, GError **error)
@@ -220,6 +187,63 @@ may_wait(const Up *up)
     g_usleep(POLL_MS * 1000);
     return g_get_monotonic_time() < up->deadline;
 }
+
+/* Tells the supervisor of a configuration that is not the one with which all that runs was started,
+ * and waits until nothing runs with the former one any more. */
+static bool
+renew(Up *up, ProcessId supervisor, GError **error)
+{
+    bool changed = false;
+
+    for (int kind = 0; kind < CHILDREN; kind++) {
+        g_autofree char *changes = child_changes(up->cli->state, up->cli->config, (ChildKind) kind);
+
+        if (changes)
+            step("%s starts again: %s", child_info(up->cli->config, (ChildKind) kind).name,
+                 changes);
+        changed = changed || changes;
+    }
+    if (!changed)
+        return true;
+    up->started = true;
+    kill(supervisor.pid, SIGHUP);
+    for (int kind = 0; kind < CHILDREN;) {
+        g_autofree char *changes = child_changes(up->cli->state, up->cli->config, (ChildKind) kind);
+
+        if (!changes)
+            kind++;
+        else if (!may_wait(up))
+            return fail_with_log(up, "supervise", "did not take the new settings", error);
+    }
+    return true;
+}
+
+static bool
+start_supervisor(Up *up, GError **error)
+{
+    ProcessId running = supervisor_find(up->cli->state);
+
+    if (running.pid && is_outdated(up->cli, running)) {
+        step("another version was installed: the daemons start again");
+        if (has_systemd())
+            run_unit(up->cli, "stop", STOP_S * 1000, NULL);
+        else
+            process_stop(&running, SIGTERM, STOP_S);
+        running = supervisor_find(up->cli->state);
+    }
+    if (running.pid)
+        return renew(up, running, error);
+    up->started = true;
+    /* What a killed supervisor left must not be taken for what is started now. */
+    if (!supervisor_stop_children(up->cli->state, up->cli->config, error))
+        return false;
+    up->launched = g_get_monotonic_time();
+    step("starting the daemons%s", has_systemd() ? " by systemd" : "");
+    return has_systemd() ? run_unit(up->cli, "start", SYSTEMCTL_MS, error)
+                         : start_detached(up->cli, error);
+}
+
+/* ---- waiting ---- */
 
 static bool
 supervisor_vanished(const Up *up)
@@ -280,22 +304,25 @@ await_status(Up *up, GError **error)
     }
 }
 
+/* Heard of since its virga-node was started: what a former one said of the host may be wrong. */
 static bool
 host_is_here(const Up *up, JsonObject *status, char **ret_trouble)
 {
     g_autofree char *path = cli_path(up->cli, HOST_ID_PATH);
+    g_autofree char *record =
+        child_record_path(up->cli->state, child_info(up->cli->config, CHILD_NODE).name);
     g_autofree char *id = NULL;
-    gint64 fresh =
-        up->started ? (g_get_monotonic_time() - up->since) / G_USEC_PER_SEC : FRESH_SEEN_S;
+    ProcessId process = process_recall(record);
+    gint64 fresh_ms = MIN(process_age_ms(&process), FRESH_SEEN_S * 1000);
 
-    if (!g_file_get_contents(path, &id, NULL, NULL))
+    if (!process_alive(&process) || !g_file_get_contents(path, &id, NULL, NULL))
         return false;
     g_strstrip(id);
     for (guint i = 0; i < cli_length(status, "hosts"); i++) {
         JsonObject *host = cli_element(status, "hosts", i);
 
         if (g_str_equal(cli_text(host, "id"), id) && cli_bool(host, "up") &&
-            cli_int(host, "seen_s_ago") <= fresh) {
+            cli_int(host, "seen_ms_ago") < fresh_ms) {
             *ret_trouble = g_strdup(cli_text(host, "trouble"));
             return true;
         }
@@ -356,14 +383,13 @@ ensure_administrator(Up *up, const Credentials *credentials, GError **error)
 /* ---- all of it ---- */
 
 static bool
-prepare(Up *up, const ChooseOptions *options, Credentials *credentials, bool *changed,
-        GError **error)
+prepare(Up *up, const ChooseOptions *options, Credentials *credentials, GError **error)
 {
     g_autofree char *data = cli_path(up->cli, "pg");
     LayoutUser user;
 
     if (!cli_config(up->cli, error) || !check_programs(up->cli->config, error) ||
-        !choose_settings(up->cli, options, changed, error) ||
+        !choose_settings(up->cli, options, error) ||
         !choose_credentials(up->cli, options, credentials, error) ||
         !endpoints_write(up->cli, error))
         return false;
@@ -380,15 +406,14 @@ bring_up(Up *up, const ChooseOptions *options, GError **error)
 {
     g_auto(Credentials) credentials = { 0 };
     LayoutUser user;
-    bool changed, done;
+    bool done;
     int turn;
 
     if (!layout_ground(up->cli->state, &user, error))
         return false;
     turn = take_turn(up->cli, error);
-    done = turn >= 0 && prepare(up, options, &credentials, &changed, error) &&
-           start_supervisor(up, changed, error) && await_child(up, CHILD_POSTGRESQL, error) &&
-           await_child(up, CHILD_VIRGAD, error);
+    done = turn >= 0 && prepare(up, options, &credentials, error) && start_supervisor(up, error) &&
+           await_child(up, CHILD_POSTGRESQL, error) && await_child(up, CHILD_VIRGAD, error);
     if (done) {
         g_autoptr(JsonNode) status = await_status(up, error);
 
@@ -431,8 +456,7 @@ cmd_up(int argc, char **argv)
     if (!cli_need_root("up"))
         return 1;
     up.cli = &cli;
-    up.since = g_get_monotonic_time();
-    up.deadline = up.since + (gint64) timeout_s * G_USEC_PER_SEC;
+    up.deadline = g_get_monotonic_time() + (gint64) timeout_s * G_USEC_PER_SEC;
     options = (ChooseOptions){ account, access_key, secret_file, region, listen };
     g_print("Virga %s in %s\n", VIRGA_VERSION, cli.state);
     if (!bring_up(&up, &options, &error))

@@ -56,13 +56,14 @@ process_alive(const ProcessId *process)
 }
 
 gint64
-process_age_s(const ProcessId *process)
+process_age_ms(const ProcessId *process)
 {
     gint64 ticks = sysconf(_SC_CLK_TCK);
     struct timespec now;
 
     clock_gettime(CLOCK_BOOTTIME, &now);
-    return MAX(0, (gint64) now.tv_sec - (gint64) process->started / MAX(1, ticks));
+    return MAX(0, (gint64) now.tv_sec * 1000 + now.tv_nsec / 1000000 -
+                      (gint64) process->started * 1000 / MAX(1, ticks));
 }
 
 static char *

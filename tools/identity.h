@@ -20,8 +20,8 @@ ProcessId process_identify(pid_t pid);
 /* True as long as this very process lives (a zombie does not). */
 bool process_alive(const ProcessId *process);
 
-/* Seconds since it was started. */
-gint64 process_age_s(const ProcessId *process);
+/* Time since it was started, as exact as the kernel's clock ticks (10 ms). */
+gint64 process_age_ms(const ProcessId *process);
 
 /* Records the process in a file; reads a record back, pid 0 if there is none of this boot. */
 bool process_record(const char *path, const ProcessId *process, GError **error);

@@ -6,6 +6,7 @@
 #include "doctor.h"
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/process.h"
 #include "network/driver.h"
 
@@ -23,6 +24,7 @@ typedef struct {
     const char *tag;
     JsonObject *claims;
     GHashTable *instances, *volumes, *snapshots, *bases, *namespaces, *taps, *veths;
+    GHashTable *rulesets; /* chains, sets and maps of nftables, as "NAMESPACE NAME" */
     GPtrArray *leaks;
 } Look;
 
@@ -49,6 +51,40 @@ last(const char *id, gsize digits)
     gsize length = strlen(id);
 
     return length > digits ? id + length - digits : id;
+}
+
+/* "sg-0abc" is "sg_0abc" for nft, and has chains and a set of its members. */
+static void
+claim_rules(Look *look, const char *vpc, const char *id, const char *const *patterns)
+{
+    g_autofree char *name = g_strdelimit(g_strdup(id), "-", '_');
+
+    for (; *patterns; patterns++) {
+        g_auto(GStrv) parts = g_strsplit(*patterns, "%", 2);
+
+        g_hash_table_add(look->rulesets, g_strdup_printf("virga-%s-%s %s%s%s", look->tag, vpc,
+                                                         parts[0], name, parts[1]));
+    }
+}
+
+static void
+read_rule_claims(Look *look)
+{
+    static const char *const of_groups[] = { "%_in", "%_out", "members_%", NULL };
+    static const char *const of_interfaces[] = { "%_in", "%_out", NULL };
+    const struct {
+        const char *list;
+        const char *const *patterns;
+        bool local;
+    } kinds[] = { { "groups", of_groups, false }, { "interfaces", of_interfaces, true } };
+
+    for (size_t k = 0; k < G_N_ELEMENTS(kinds); k++)
+        for (guint i = 0; i < cli_length(look->claims, kinds[k].list); i++) {
+            JsonObject *item = cli_element(look->claims, kinds[k].list, i);
+
+            if (!kinds[k].local || g_strcmp0(cli_text(item, "host"), look->host_id) == 0)
+                claim_rules(look, cli_text(item, "vpc"), cli_text(item, "id"), kinds[k].patterns);
+        }
 }
 
 static void
@@ -89,6 +125,7 @@ read_claims(Look *look)
         g_hash_table_add(look->snapshots, g_strdup(cli_text(snapshot, "id")));
         g_hash_table_add(look->bases, g_strdup(cli_text(snapshot, "id")));
     }
+    read_rule_claims(look);
 }
 
 /* ---- the world ---- */
@@ -205,6 +242,122 @@ check_network(Look *look, GError **error)
     return true;
 }
 
+/* ---- nftables ---- */
+
+/* What every ruleset of ours has, whoever is in the VPC. */
+static const char *const vpc_rules[] = { "bound",   "macs",    "routers",    "translated",
+                                         "private", "public",  "outbound",   "inbound",
+                                         "input",   "guest",   "to_private", "to_public",
+                                         "forward", "deliver", "source",     NULL };
+static const char *const host_rules[] = { "forward", "postrouting", NULL };
+
+/* Names of taps anywhere below 'node' that nobody claims, each once. */
+static void
+find_taps(Look *look, JsonNode *node, const char *prefix, GHashTable *found)
+{
+    if (JSON_NODE_HOLDS_ARRAY(node)) {
+        JsonArray *array = json_node_get_array(node);
+
+        for (guint i = 0; i < json_array_get_length(array); i++)
+            find_taps(look, json_array_get_element(array, i), prefix, found);
+    } else if (JSON_NODE_HOLDS_OBJECT(node)) {
+        g_autoptr(GList) values = json_object_get_values(json_node_get_object(node));
+
+        for (GList *value = values; value; value = value->next)
+            find_taps(look, value->data, prefix, found);
+    } else if (JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING) {
+        const char *text = json_node_get_string(node);
+
+        if (g_str_has_prefix(text, prefix) && !g_hash_table_contains(look->taps, text))
+            g_hash_table_add(found, g_strdup(text));
+    }
+}
+
+/* One table, chain, set or map.  'table' is what ours is called, 'rules' what is always in it. */
+static void
+check_rule(Look *look, const char *kind, JsonObject *object, const char *where, const char *table,
+           const char *const *rules)
+{
+    static const char *const families[] = { "inet", "arp", NULL };
+    const char *family = cli_text(object, "family");
+    bool is_table = g_str_equal(kind, "table");
+    const char *name = cli_text(object, "name");
+    const char *of = is_table ? name : cli_text(object, "table");
+    g_autofree char *claim = g_strdup_printf("%s %s", where, name);
+    g_autofree char *prefix = g_strdup_printf("v%s", look->tag);
+    g_autoptr(GHashTable) taps = new_set();
+    GHashTableIter at;
+    gpointer tap;
+
+    if (g_strcmp0(of, table) != 0 || (is_table && !g_strv_contains(families, family))) {
+        if (is_table)
+            add_leak(look, "table %s %s of nftables in %s", family, of, where);
+        return; /* with all that is in it */
+    }
+    if (!is_table && !g_strv_contains(rules, name) && !g_hash_table_contains(look->rulesets, claim))
+        add_leak(look, "%s %s of nftables in %s", kind, name, where);
+    if (!json_object_has_member(object, "elem"))
+        return;
+    find_taps(look, json_object_get_member(object, "elem"), prefix, taps);
+    g_hash_table_iter_init(&at, taps);
+    while (g_hash_table_iter_next(&at, &tap, NULL))
+        add_leak(look, "tap %s in %s %s of nftables in %s", (char *) tap, kind, name, where);
+}
+
+/* The host's own ruleset is shared with others: there, only tables with our name are looked at. */
+static void
+check_ruleset(Look *look, const char *text, const char *where, const char *table, bool is_host)
+{
+    static const char *const kinds[] = { "table", "chain", "set", "map" };
+    g_autoptr(JsonNode) root = virga_json_parse(text, -1, NULL);
+    JsonObject *all = root && JSON_NODE_HOLDS_OBJECT(root) ? json_node_get_object(root) : NULL;
+
+    for (guint i = 0; all && i < cli_length(all, "nftables"); i++) {
+        JsonObject *item = cli_element(all, "nftables", i);
+
+        for (size_t k = 0; k < G_N_ELEMENTS(kinds); k++) {
+            JsonNode *member = json_object_get_member(item, kinds[k]);
+            JsonObject *object =
+                member && JSON_NODE_HOLDS_OBJECT(member) ? json_node_get_object(member) : NULL;
+            bool ours = object &&
+                        (!is_host || g_strcmp0(cli_text(object, k ? "table" : "name"), table) == 0);
+
+            if (ours && is_host && g_hash_table_size(look->namespaces) == 0)
+                add_leak(look, "%s %s of nftables", kinds[k], cli_text(object, "name"));
+            else if (ours)
+                check_rule(look, kinds[k], object, where, table, is_host ? host_rules : vpc_rules);
+        }
+    }
+}
+
+static bool
+check_nftables(Look *look, GError **error)
+{
+    g_autofree char *table = g_strdup_printf("virga_%s", look->tag);
+    const char *host[] = { "nft", "-j", "list", "ruleset", NULL };
+    g_autofree char *text = NULL;
+    GHashTableIter at;
+    gpointer name;
+
+    if (!g_str_equal(virga_config_text(look->cli->config, "node", "driver"), "libvirt"))
+        return true;
+    if (!virga_process_run(host, NULL, PROGRAM_MS, &text, error))
+        return false;
+    check_ruleset(look, text, "the host", table, true);
+    g_hash_table_iter_init(&at, look->namespaces);
+    while (g_hash_table_iter_next(&at, &name, NULL)) {
+        const char *inside[] = {
+            "ip", "netns", "exec", name, "nft", "-j", "list", "ruleset", NULL
+        };
+        g_autofree char *rules = NULL;
+
+        /* One that is not there is about to be made. */
+        if (virga_process_run(inside, NULL, PROGRAM_MS, &rules, NULL))
+            check_ruleset(look, rules, name, "virga", false);
+    }
+    return true;
+}
+
 /* ---- the database against itself ---- */
 
 static void
@@ -236,7 +389,7 @@ static void
 look_done(Look *look)
 {
     GHashTable *sets[] = { look->instances,  look->volumes, look->snapshots, look->bases,
-                           look->namespaces, look->taps,    look->veths };
+                           look->namespaces, look->taps,    look->veths,     look->rulesets };
 
     for (size_t i = 0; i < G_N_ELEMENTS(sets); i++)
         g_hash_table_unref(sets[i]);
@@ -263,13 +416,17 @@ look_once(Cli *cli, GError **error)
     look.namespaces = new_set();
     look.taps = new_set();
     look.veths = new_set();
+    look.rulesets = new_set();
     if (g_file_get_contents(id_path, &look.host_id, NULL, NULL))
         g_strstrip(look.host_id);
     read_claims(&look);
-    done = check_domains(&look, error) && check_network(&look, error);
+    done =
+        check_domains(&look, error) && check_network(&look, error) && check_nftables(&look, error);
     check_files(&look, "node/volumes", ".qcow2", look.volumes, "file of no volume");
     check_files(&look, "node/images", ".qcow2", look.bases, "base image of no snapshot");
     check_files(&look, "node/console", ".log", look.instances, "console of no instance");
+    check_files(&look, "libvirt/lib/qemu/nvram", "_VARS.fd", look.instances,
+                "firmware variables of no instance");
     check_store(&look);
     check_counts(&look);
     look_done(&look);

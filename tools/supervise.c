@@ -15,12 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STEADY_S           10 /* a daemon that ran this long is started again at once */
-#define TRIM_S             60
-#define LOG_BYTES_MAX      (16ll << 20)
-#define LOG_BYTES_KEEP     (4ll << 20)
-#define CONSOLE_BYTES_MAX  (4ll << 20)
-#define CONSOLE_BYTES_KEEP (256ll << 10)
+#define STEADY_S       10 /* a daemon that ran this long is started again at once */
+#define TRIM_S         60
+#define LOG_BYTES_MAX  (16ll << 20)
+#define LOG_BYTES_KEEP (4ll << 20)
 
 /* Seconds before each further attempt; the last one is repeated. */
 static const unsigned delays_ms[] = { 100, 500, 1000, 2000, 5000 };
@@ -170,17 +168,17 @@ stop_child(Child *child)
     child->pid = 0;
 }
 
+static const ChildKind stop_order[] = { CHILD_NODE, CHILD_VIRGAD, CHILD_LIBVIRTD,
+                                        CHILD_POSTGRESQL };
+
 static void
 stop_all(Supervisor *supervisor)
 {
-    static const ChildKind order[] = { CHILD_NODE, CHILD_VIRGAD, CHILD_LIBVIRTD, CHILD_POSTGRESQL };
-
-    for (size_t i = 0; i < G_N_ELEMENTS(order); i++) {
-        Child *child = &supervisor->children[order[i]];
-        g_autofree char *record = child_record_path(supervisor->cli->state, child->info.name);
+    for (size_t i = 0; i < G_N_ELEMENTS(stop_order); i++) {
+        Child *child = &supervisor->children[stop_order[i]];
 
         stop_child(child);
-        unlink(record);
+        child_forget(supervisor->cli->state, child->info.name);
     }
 }
 
@@ -193,29 +191,41 @@ on_signal(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
-/* The configuration has changed: virgad and virga-node read it when they start. */
+/* The configuration may have changed: who was started with another one starts again. */
 static gboolean
 on_hangup(gpointer data)
 {
     Supervisor *supervisor = data;
+    const Cli *cli = supervisor->cli;
     g_autoptr(GError) error = NULL;
 
-    if (!cli_config(supervisor->cli, &error)) {
+    if (!cli_config(supervisor->cli, &error) || !layout_prepare(cli->state, cli->config, &error)) {
         virga_notice("daemon", NULL, "keeps the former configuration: %s", error->message);
         return G_SOURCE_CONTINUE;
     }
-    for (int i = CHILD_VIRGAD; i <= CHILD_NODE; i++) {
+    for (size_t i = 0; i < G_N_ELEMENTS(stop_order); i++) {
+        Child *child = &supervisor->children[stop_order[i]];
+        g_autofree char *changes = child_changes(cli->state, cli->config, child->kind);
+
+        child->info = child_info(cli->config, child->kind);
+        if (!changes)
+            continue;
+        virga_notice("daemon", child->info.name, "has other settings: %s", changes);
+        stop_child(child);
+        child_forget(cli->state, child->info.name);
+        child->failures = 0;
+    }
+    for (int i = 0; i < CHILDREN; i++) {
         Child *child = &supervisor->children[i];
 
-        stop_child(child);
-        child->failures = 0;
-        start_child(child);
+        if (child->info.wanted && child->pid == 0 && child->timer == 0)
+            start_child(child);
     }
     return G_SOURCE_CONTINUE;
 }
 
 static void
-trim_directory(const Cli *cli, const char *relative, gint64 bytes_max, gint64 bytes_keep)
+trim_directory(const Cli *cli, const char *relative)
 {
     g_autofree char *directory = cli_path(cli, relative);
     g_autoptr(GDir) files = g_dir_open(directory, 0, NULL);
@@ -225,19 +235,18 @@ trim_directory(const Cli *cli, const char *relative, gint64 bytes_max, gint64 by
         g_autofree char *path = g_build_filename(directory, name, NULL);
 
         if (g_str_has_suffix(name, ".log"))
-            log_trim(path, bytes_max, bytes_keep);
+            log_trim(path, LOG_BYTES_MAX, LOG_BYTES_KEEP);
     }
 }
 
-/* No log may fill the disk, least of all a guest's console. */
+/* No log may fill the disk.  Guests' consoles are virga-node's. */
 static gboolean
 on_trim(gpointer data)
 {
     Supervisor *supervisor = data;
 
-    trim_directory(supervisor->cli, "log", LOG_BYTES_MAX, LOG_BYTES_KEEP);
-    trim_directory(supervisor->cli, "libvirt/log/qemu", LOG_BYTES_MAX, LOG_BYTES_KEEP);
-    trim_directory(supervisor->cli, "node/console", CONSOLE_BYTES_MAX, CONSOLE_BYTES_KEEP);
+    trim_directory(supervisor->cli, "log");
+    trim_directory(supervisor->cli, "libvirt/log/qemu");
     return G_SOURCE_CONTINUE;
 }
 
@@ -334,11 +343,11 @@ cmd_supervise(int argc, char **argv)
     };
     g_autoptr(GError) error = NULL;
 
-    cli_parse(&cli, &argc, &argv, NULL,
-              "Runs the daemons of the cloud in the foreground and starts them again when they "
-              "end,\nuntil SIGTERM.  SIGHUP makes virgad and virga-node read the configuration "
-              "anew.",
-              entries, 0, 0);
+    cli_parse(
+        &cli, &argc, &argv, NULL,
+        "Runs the daemons of the cloud in the foreground and starts them again when they "
+        "end,\nuntil SIGTERM.  SIGHUP makes those start again whose configuration has changed.",
+        entries, 0, 0);
     if (!cli_need_root("supervise"))
         return 1;
     if (child && !child_open_log(cli.state, child, &error))

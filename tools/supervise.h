@@ -25,6 +25,11 @@ typedef struct {
 
 ChildInfo child_info(const VirgaConfig *config, ChildKind kind);
 
+/* Why what runs does not fit this configuration: the keys that have changed since the child was
+ * started ("[node] zone"), or that it is (not) needed any more.  NULL if it fits, or if nothing is
+ * known of it.  The caller's. */
+char *child_changes(const char *state, const VirgaConfig *config, ChildKind kind);
+
 /* Makes the child's log standard output and error of the calling process. */
 bool child_open_log(const char *state, const char *name, GError **error);
 
@@ -35,6 +40,8 @@ bool child_exec(const char *state, const char *config_path, const VirgaConfig *c
 
 /* "STATE/supervise/NAME.pid", the caller's; NULL as name: the supervisor's own. */
 char *child_record_path(const char *state, const char *name);
+/* Removes what is recorded of a child that does not run. */
+void child_forget(const char *state, const char *name);
 char *child_log_path(const char *state, const char *name);
 
 /* True when the daemon can be used: it answers on its socket. */

@@ -15,7 +15,7 @@ typedef struct {
     GMutex lock;
     GHashTable *domains; /* id -> Domain */
     unsigned calls, fail_at;
-    bool failed;
+    bool failed, deaf;
 } Fake;
 
 /* Locks and counts a call; false, unlocked, if it is the one that shall fail. */
@@ -104,6 +104,8 @@ fake_resume(VirgaHypervisor *hypervisor, const char *id, GError **error)
 static bool
 fake_shutdown(VirgaHypervisor *hypervisor, const char *id, GError **error)
 {
+    if (((Fake *) hypervisor)->deaf)
+        return true;
     return set_state((Fake *) hypervisor, id, VIRGA_DOMAIN_OFF, VIRGA_DOMAIN_REASON_GUEST, false,
                      error);
 }
@@ -198,6 +200,12 @@ bool
 virga_hypervisor_fake_failed(VirgaHypervisor *hypervisor)
 {
     return ((Fake *) hypervisor)->failed;
+}
+
+void
+virga_hypervisor_fake_set_deaf(VirgaHypervisor *hypervisor, bool deaf)
+{
+    ((Fake *) hypervisor)->deaf = deaf;
 }
 
 void

@@ -162,6 +162,11 @@ test_old_facts(Cloud *cloud, gconstpointer data)
     g_assert_true(virga_instance_report(cloud->db, cloud->arena, HOST, &facts, 1, &forget, &error));
     assert_state(cloud, id, VIRGA_INSTANCE_PENDING, VIRGA_WISH_RUN);
     g_assert_cmpint(CLAIMED(cloud), ==, VCPUS);
+    facts.console = "Ynll"; /* but what the guest printed is not said again */
+    g_assert_true(virga_instance_report(cloud->db, cloud->arena, HOST, &facts, 1, &forget, &error));
+    g_assert_cmpstr(cloud_text(cloud, "SELECT console FROM instance"), ==, "Ynll");
+    assert_state(cloud, id, VIRGA_INSTANCE_PENDING, VIRGA_WISH_RUN);
+    facts.console = NULL;
 
     /* Nor do those of a host that does not have it. */
     facts.generation = 1000;

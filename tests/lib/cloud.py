@@ -256,11 +256,20 @@ class Cloud:
             for instance in ids:
                 self.wait_state(instance, "terminated", 60)
 
+    def settle(self):
+        """Waits until the host has taken away the networks of what was terminated.  It does so a
+        moment later, and no other cloud will when this one's state is gone."""
+        def settled():
+            return not [leak for leak in self.leaks() if "network namespace" in leak]
+        wait_for(settled, 60, "end of all networks", 0.2)
+
     def close(self):
         """The test is over: guests end, and the state is removed."""
         try:
             if self.env and self.pid("virgad"):
                 self.terminate_all()
+                if self.pid("virga-node"):
+                    self.settle()
         finally:
             if os.path.isdir(self.state):
                 if self.pid("libvirtd"):

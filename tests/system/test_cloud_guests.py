@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Guests live longer than anything that takes care of them."""
+import signal
+
 import pytest
 
-from conftest import wait_for
+from conftest import run, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,30 @@ def test_reconfigured(cloud, guest):
 def test_why_and_console(cloud, guest):
     assert "running" in cloud.virga("why", guest).stdout
     assert "Linux" in cloud.console(guest)
+
+
+def test_rules_that_nothing_claims(cloud, guest):
+    vpc = "virga-vga-" + cloud.describe(guest)["VpcId"]
+    inside = ["ip", "netns", "exec", vpc, "nft"]
+    assert cloud.leaks() == []
+    cloud.kill("virga-node", signal.SIGSTOP)  # it would repair its tables
+    try:
+        run(["nft", "add", "chain", "inet", "virga_vga", "stray"])
+        run(inside + ["add table ip stray"])
+        run(inside + ["add chain inet virga eni_0abcdabcdabcdabcd_in"])
+        run(inside + ["add set inet virga members_sg_0abcdabcdabcdabcd { type ipv4_addr; }"])
+        run(inside + ['add element arp virga macs { "vvgabcdabcdabcd" . 02:00:00:00:00:09 }'])
+        found = cloud.leaks()
+    finally:
+        cloud.kill("virga-node", signal.SIGCONT)
+    assert sorted(found) == sorted([
+        "leak: chain stray of nftables in the host",
+        "leak: table ip stray of nftables in " + vpc,
+        "leak: chain eni_0abcdabcdabcdabcd_in of nftables in " + vpc,
+        "leak: set members_sg_0abcdabcdabcdabcd of nftables in " + vpc,
+        "leak: tap vvgabcdabcdabcd in set macs of nftables in " + vpc])
+    run(inside + ["delete table ip stray"])
+    wait_for(lambda: cloud.leaks() == [], 60, "repair", 0.5)
 
 
 def test_down_with_instances(cloud, guest):

@@ -6,9 +6,11 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
+from botocore.exceptions import ClientError
 from cloud import ACCOUNT, DAEMONS, Cloud
 from conftest import run, wait_for
 
@@ -140,11 +142,15 @@ def test_no_leaks_and_leaks(cloud):
     assert cloud.leaks() == []
     strange = cloud.state + "/node/volumes/vol-0abcdabcdabcdabcd.qcow2"
     open(strange, "w").close()
+    variables = cloud.state + "/libvirt/lib/qemu/nvram/i-0abcdabcdabcdabcd_VARS.fd"
+    os.makedirs(os.path.dirname(variables), exist_ok=True)
+    open(variables, "w").close()
     run(["ip", "tuntap", "add", "vvga123", "mode", "tap"])
     found = cloud.leaks()
     os.unlink(strange)
+    os.unlink(variables)
     run(["ip", "link", "delete", "vvga123"])
-    assert len(found) == 2, found
+    assert len(found) == 3, found
 
 
 def test_why(cloud):
@@ -152,6 +158,19 @@ def test_why(cloud):
     assert "hypervisor" in cloud.virga("why", host).stdout
     done = cloud.virga("why", "i-08888888888888888", check=False)
     assert done.returncode == 1 and "nothing is known" in done.stderr
+
+
+def test_host_reports_first(cloud):
+    """A virgad that has just come hears of the host at once, and not when it is time again."""
+    def seen_ms_ago():
+        hosts = cloud.status().get("hosts") or [{"seen_ms_ago": 1 << 40}]
+        return hosts[0]["seen_ms_ago"]
+    wait_for(lambda: 500 < seen_ms_ago() < 2500, 30, "time between two reports", 0.05)
+    pid = cloud.kill("virgad")
+    killed = time.monotonic()
+    wait_for(lambda: cloud.pid("virgad") not in (None, pid), 10, "new virgad")
+    wait_for(lambda: cloud.virga("status", "--json", check=False).stdout.startswith("{") and
+             seen_ms_ago() < (time.monotonic() - killed) * 1000, 4, "report", 0.1)
 
 
 @pytest.mark.parametrize("daemon", DAEMONS)
@@ -197,6 +216,38 @@ def test_bad_configuration_is_named(cloud):
         cloud.configure({})
 
 
+def test_edited_configuration(cloud):
+    """"virga up" starts those again whose settings have changed, and says so."""
+    def pids():
+        return {daemon: cloud.pid(daemon) for daemon in DAEMONS + ("supervise",)}
+
+    def up(settings):
+        former = pids()
+        cloud.configure(settings)
+        said = cloud.up().stdout
+        assert "All is well." in cloud.virga("status").stdout
+        now = pids()
+        assert all(now.values())
+        return {daemon for daemon in now if now[daemon] != former[daemon]}, said
+    assert up({})[0] == set()
+    instance = cloud.launch()
+    guest = cloud.guest_pid(instance)
+    restarted, said = up({"node": {"vcpu-overcommit": 0.001}})
+    assert restarted == {"virga-node"} and "virga-node starts again: [node] vcpu-overcommit" in said
+    with pytest.raises(ClientError) as refusal:  # from that moment on
+        cloud.launch(wait=False)
+    assert refusal.value.response["Error"]["Code"] == "InsufficientInstanceCapacity"
+    restarted, said = up({"node": {"vcpu-overcommit": 8.0}, "api": {"debug": "true"}})
+    assert restarted == {"virgad", "virga-node"} and "virgad starts again: [api] debug" in said
+    second = cloud.launch()
+    assert up({"api": {"debug": "false"}})[0] == {"virgad"}
+    assert up({})[0] == set()
+    assert cloud.guest_pid(instance) == guest and cloud.state_of(instance) == "running"
+    cloud.ec2.terminate_instances(InstanceIds=[instance, second])
+    for one in (instance, second):
+        cloud.wait_state(one, "terminated")
+
+
 def test_two_clouds(cloud, build_dir, tmp_path_factory):
     other = Cloud(build_dir, state=os.environ["TMPDIR"] + "/cloud-b")
     try:
@@ -219,8 +270,10 @@ def test_port_of_another_program(build_dir):
     other = Cloud(build_dir, state=os.environ["TMPDIR"] + "/cloud-c",
                   settings={"api": {"listen": address}})
     try:
-        other.up()
+        # The file says one thing, what was kept another: whoever reads the file must be told.
+        assert "note: [api] listen is " in other.up().stdout
         assert other.env["AWS_ENDPOINT_URL"] != "http://" + address
+        assert "virga.conf, not " + address in other.up().stdout
     finally:
         other.close()
         taken.close()

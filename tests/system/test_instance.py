@@ -3,6 +3,7 @@
 
 Two guests for the whole module; the tests go through their lives in the file's order."""
 import json
+import os
 import re
 
 import pytest
@@ -188,11 +189,46 @@ def test_dns(cloud, pair):
     assert "1 packets received" in cloud.ssh(pair.first, "ping -c 1 -W 3 " + name.split(".")[0])
 
 
+def console_output(cloud, instance):
+    return cloud.ec2.get_console_output(InstanceId=instance, Latest=True).get("Output", "")
+
+
 def test_console_output(cloud, pair):
-    def output():
-        answer = cloud.ec2.get_console_output(InstanceId=pair.first)
-        return "login ready instance-id=" + pair.first in answer.get("Output", "")
-    wait_for(output, 60, "the line in GetConsoleOutput", 0.5)
+    assert "login ready instance-id=" + pair.first in console_output(cloud, pair.first)
+    cloud.ssh(pair.first, "echo just printed >/dev/console")
+    wait_for(lambda: "just printed" in console_output(cloud, pair.first), 3, "line in GetConsoleOutput", 0.1)
+
+
+def test_uefi(cloud, image_micro):
+    """Firmware of the other kind finds the system partition; its variables go with the instance."""
+    image = cloud.import_image(image_micro, "micro-uefi", "--boot-mode", "uefi")
+    assert cloud.ec2.describe_images(ImageIds=[image])["Images"][0]["BootMode"] == "uefi"
+    instance = cloud.launch(ImageId=image)
+    assert cloud.describe(instance)["BootMode"] == "uefi"
+    cloud.wait_ssh(instance)
+    assert cloud.ssh(instance, "ls /sys/firmware/efi/systab").strip() == "/sys/firmware/efi/systab"
+    variables = cloud.state + "/libvirt/lib/qemu/nvram"
+    assert [name for name in os.listdir(variables) if instance in name]
+    cloud.ec2.reboot_instances(InstanceIds=[instance])
+    wait_for(lambda: console_output(cloud, instance).count("login ready instance-id=") == 2, 120,
+             "second boot", 0.5)
+    cloud.ec2.terminate_instances(InstanceIds=[instance])
+    cloud.wait_state(instance, "terminated")
+    assert os.listdir(variables) == []
+
+
+def test_last_console_output(cloud):
+    """What a guest printed in the end is there when it is stopped, and when it is terminated."""
+    instance = cloud.launch()
+    cloud.wait_ssh(instance)
+    for verb, state in (("stop", "stopped"), ("start", "running"), ("terminate", "terminated")):
+        if verb == "terminate":
+            cloud.wait_ssh(instance)
+        getattr(cloud.ec2, verb + "_instances")(InstanceIds=[instance])
+        cloud.wait_state(instance, state)
+        stops = {"stop": 1, "start": 1, "terminate": 2}[verb]
+        assert console_output(cloud, instance).count("micro: stopping") == stops, state
+    assert cloud.console(instance) == ""
 
 
 def test_volumes(cloud, pair):

@@ -159,6 +159,40 @@ test_describe(Folder *folder, gconstpointer data)
     g_assert_nonnull(strstr(page, "| `dsn` |  |"));
 }
 
+/* Each daemon's own keys, by their values: a default that is written down changes nothing. */
+static void
+test_changes(Folder *folder, gconstpointer data)
+{
+    static const struct {
+        const char *text, *virgad, *node;
+    } rows[] = {
+        { "[node]\nzone = a\n[cloud]\naccount = 123456789012\n", NULL, NULL },
+        { "[node]\nzone = b\nworkers = 9\n", NULL, "[node] zone, [node] workers" },
+        { "[api]\ndebug = true\n", "[api] debug", NULL },
+        { "[network]\npublic-pool = 10.1.0.0/24\nmtu = 1400\n", "[network] public-pool",
+          "[network] public-pool, [network] mtu" },
+        { "[instance-type x]\nvcpus = 1\nmemory-mib = 9\n",
+          "[instance-type x] vcpus, [instance-type x] memory-mib", NULL },
+    };
+    g_autoptr(VirgaConfig) defaults = virga_config_load(folder->file, folder->directory, NULL);
+    const VirgaConfigReader readers[] = { VIRGA_CONFIG_VIRGAD, VIRGA_CONFIG_NODE };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+        for (size_t r = 0; r < G_N_ELEMENTS(readers); r++) {
+            g_autoptr(VirgaConfig) config = NULL;
+            g_autofree char *former = virga_config_print(defaults, readers[r]);
+            g_autofree char *changes = NULL, *back = NULL, *then = NULL;
+
+            put(folder->file, rows[i].text);
+            config = virga_config_load(folder->file, folder->directory, NULL);
+            changes = virga_config_changes(config, readers[r], former);
+            g_assert_cmpstr(changes, ==, r ? rows[i].node : rows[i].virgad);
+            then = virga_config_print(config, readers[r]);
+            back = virga_config_changes(defaults, readers[r], then);
+            g_assert_cmpstr(back, ==, changes);
+        }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -168,6 +202,7 @@ main(int argc, char **argv)
     ADD("defaults", test_defaults);
     ADD("layers", test_layers);
     ADD("refused", test_refused);
+    ADD("changes", test_changes);
     ADD("types", test_types);
     ADD("tag", test_tag);
     ADD("describe", test_describe);

@@ -26,7 +26,6 @@ example(void)
     metadata->account_id = g_strdup("123456789012");
     metadata->region = g_strdup("us-east-1");
     metadata->zone = g_strdup("us-east-1a");
-    metadata->zone_id = g_strdup("use1-az1");
     metadata->architecture = g_strdup("x86_64");
     metadata->pending_time = g_strdup("2026-01-02T03:04:05Z");
     metadata->key_name = g_strdup("my key");

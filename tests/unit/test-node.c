@@ -120,11 +120,18 @@ host_new(void)
     return host;
 }
 
+static char *
+console_of(Host *host)
+{
+    return g_build_filename(host->directory, "console", GUEST ".log", NULL);
+}
+
 static void
 host_free(Host *host)
 {
     g_autofree char *wish = g_build_filename(host->directory, "wish.json", NULL);
-    g_autofree char *console = g_build_filename(host->directory, "console", NULL);
+    g_autofree char *console = console_of(host);
+    g_autofree char *consoles = g_path_get_dirname(console);
 
     virga_node_free(host->node);
     host->hypervisor->free(host->hypervisor);
@@ -133,7 +140,8 @@ host_free(Host *host)
     virga_http_client_free(host->virgad);
     virga_config_unref(host->config);
     g_unlink(wish);
-    g_rmdir(console);
+    g_unlink(console);
+    g_rmdir(consoles);
     g_assert_cmpint(g_rmdir(host->directory), ==, 0);
     g_free(host->directory);
     g_free(host);
@@ -207,21 +215,6 @@ exists(Host *host, const char *disk_id)
     return there;
 }
 
-/* Visits until nobody has asked for another and no appointment is made. */
-static void
-finish(Host *host)
-{
-    for (int i = 0; i < VISITS_MAX; i++) {
-        visit(host);
-        host->has_data = host->has_data || exists(host, disk_ids[1]);
-        if (!guest_of(host)->queued && !guest_of(host)->wake_at)
-            return;
-    }
-    g_error("no end after %d visits", VISITS_MAX);
-}
-
-/* ---- what must be so ---- */
-
 static VirgaDomainState
 domain_state(Host *host)
 {
@@ -233,6 +226,32 @@ domain_state(Host *host)
     g_assert_no_error(error);
     return state;
 }
+
+/* What the hypervisor does for a guest that runs. */
+static void
+print_console(Host *host)
+{
+    g_autofree char *path = console_of(host);
+
+    if (domain_state(host) == VIRGA_DOMAIN_RUNNING)
+        g_assert_true(g_file_set_contents(path, "login: ", -1, NULL));
+}
+
+/* Visits until nobody has asked for another and no appointment is made. */
+static void
+finish(Host *host)
+{
+    for (int i = 0; i < VISITS_MAX; i++) {
+        visit(host);
+        print_console(host);
+        host->has_data = host->has_data || exists(host, disk_ids[1]);
+        if (!guest_of(host)->queued && !guest_of(host)->wake_at)
+            return;
+    }
+    g_error("no end after %d visits", VISITS_MAX);
+}
+
+/* ---- what must be so ---- */
 
 static guint
 count_strings(char **strings)
@@ -291,6 +310,7 @@ static void
 assert_terminated(Host *host)
 {
     g_autoptr(VirgaNetworkInventory) inventory = NULL;
+    g_autofree char *console = console_of(host);
     Vpc *vpc = g_hash_table_lookup(host->node->vpcs, VPC);
 
     g_assert_cmpint(guest_of(host)->power, ==, VIRGA_POWER_ABSENT);
@@ -299,6 +319,7 @@ assert_terminated(Host *host)
     g_assert_cmpuint(count_volumes(host), ==, host->keep_data && host->has_data);
     if (host->keep_data)
         g_assert_cmpint(exists(host, disk_ids[1]), ==, host->has_data);
+    g_assert_false(g_file_test(console, G_FILE_TEST_EXISTS));
     g_assert_cmpuint(count_taps(host), ==, 0);
 
     g_mutex_lock(&host->node->lock);
@@ -523,13 +544,14 @@ test_lost_disk(void)
     finish(host);
     ask(host, "stop");
     finish(host);
+    virga_volume_fake_lose(host->volumes, disk_ids[0]);
     virga_volume_fake_lose(host->volumes, disk_ids[1]);
     ask(host, "run");
     finish(host);
     g_assert_cmpint(guest_of(host)->power, ==, VIRGA_POWER_FAILED);
     g_assert_cmpstr(guest_of(host)->code, ==, "Server.VolumeLost");
     g_assert_true(g_strv_contains((const char *const *) guest_of(host)->lost, disk_ids[1]));
-    g_assert_cmpuint(count_volumes(host), ==, 1); /* nothing was made in its place */
+    g_assert_cmpuint(count_volumes(host), ==, 0); /* nothing was made in their place */
     g_assert_cmpint(domain_state(host), ==, VIRGA_DOMAIN_ABSENT);
     end(host);
 }
@@ -589,6 +611,36 @@ test_reboot_overtaken(void)
     end(host);
 }
 
+/* A guest that does not listen is given its time once, however often virga-node starts anew. */
+static void
+test_grace_survives(void)
+{
+    static const char *const verbs[] = { "stop", "terminate" };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
+        g_autoptr(Host) host = host_new();
+
+        ask(host, "run");
+        finish(host);
+        virga_hypervisor_fake_set_deaf(host->hypervisor, true);
+        ask(host, verbs[i]);
+        visit(host);
+        g_assert_true(host->node->store_dirty); /* a kill may come soon */
+        restart_node(host);
+        visit(host); /* asked again, in vain, and waited for */
+        g_assert_cmpint(domain_state(host), ==, VIRGA_DOMAIN_RUNNING);
+        g_assert_cmpint(guest_of(host)->wake_at, >, g_get_monotonic_time());
+        guest_of(host)->asked_first_at -= (gint64) 3600 * G_USEC_PER_SEC; /* an hour passes */
+        restart_node(host);
+        visit(host);
+        g_assert_cmpint(domain_state(host), ==, VIRGA_DOMAIN_ABSENT);
+        finish(host);
+        if (i == 0)
+            assert_stopped(host);
+        end(host);
+    }
+}
+
 /* What somebody else switched off is started again. */
 static void
 test_killed(void)
@@ -642,6 +694,26 @@ test_refused_snapshot(void)
     end(host);
 }
 
+/* What a guest says in the end is not lost with it. */
+static void
+test_last_words(void)
+{
+    g_autoptr(Host) host = host_new();
+    g_autofree char *path = console_of(host);
+    g_autofree char *last = NULL;
+
+    ask(host, "run");
+    finish(host);
+    node_probe_consoles(host->node);
+    g_assert_true(g_file_set_contents(path, "login: bye", -1, NULL));
+    ask(host, "terminate");
+    visit(host);
+    last = g_base64_encode((const guchar *) "login: bye", 10);
+    g_assert_cmpstr(guest_of(host)->console, ==, last);
+    finish(host);
+    assert_terminated(host);
+}
+
 static GLogWriterOutput
 write_log(GLogLevelFlags level, const GLogField *fields, gsize count, gpointer data)
 {
@@ -660,9 +732,11 @@ main(int argc, char **argv)
     g_test_add_func("/node/lost-disk", test_lost_disk);
     g_test_add_func("/node/reboot", test_reboot);
     g_test_add_func("/node/reboot-overtaken", test_reboot_overtaken);
+    g_test_add_func("/node/grace-survives", test_grace_survives);
     g_test_add_func("/node/killed", test_killed);
     g_test_add_func("/node/generations", test_generations);
     g_test_add_func("/node/given-up", test_refused_snapshot);
+    g_test_add_func("/node/last-words", test_last_words);
     g_test_add_func("/node/next-visit", test_next_visit);
     g_test_add_func("/node/terminated-meanwhile", test_terminated_meanwhile);
     g_test_add_func("/node/stopped-meanwhile", test_stopped_meanwhile);

@@ -45,7 +45,7 @@ build_debian_12()
     debian_12_configure "$tree"
 
     step "making the disk"
-    make_filesystem "$tree" "$work/root.img" $((size - 1)) "$debian_12_uuid" cloudroot ||
+    make_filesystem "$tree" "$work/root.img" $((size - disk_overhead_mib)) "$debian_12_uuid" cloudroot ||
         die "the files need more room than $size MiB"
     rm -rf "$tree"
     make_disk "$work/root.img" "$debian_12_uuid" -c -o compression_type=zstd

@@ -58,7 +58,7 @@ build_micro()
     find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 
     step "making the disk"
-    make_filesystem "$root" "$work/root.img" $((size - 1)) "$micro_uuid" micro -m 0 -J size=4 ||
+    make_filesystem "$root" "$work/root.img" $((size - disk_overhead_mib)) "$micro_uuid" micro -m 0 -J size=4 ||
         die "the files need more room than $size MiB"
     make_disk "$work/root.img" "$micro_uuid"
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common.h"
 
+#include "core/zone.h"
+
 #define ATTEMPTS_MAX 4
 
 /* ---- parameters ---- */
@@ -355,46 +357,12 @@ ec2_arn(const VirgaCall *call, const char *type, const char *id)
                               call->account_id, type, id);
 }
 
-/* AWS's short names of regions: "use1", "apse2", "eun1". */
-static void
-append_short_region(GString *out, const char *region)
-{
-    static const char *const directions[] = { "north", "south", "east", "west", "central" };
-    g_auto(GStrv) parts = g_strsplit(region, "-", -1);
-
-    for (size_t i = 0; parts[i]; i++) {
-        const char *part = parts[i];
-        bool known = true;
-
-        if (i == 0 || g_ascii_isdigit(*part)) {
-            g_string_append_len(out, part, i == 0 ? (gssize) MIN(strlen(part), 2) : -1);
-            continue;
-        }
-        while (known && *part) { /* "southeast" is two directions */
-            known = false;
-            for (size_t j = 0; j < G_N_ELEMENTS(directions) && !known; j++)
-                if (g_str_has_prefix(part, directions[j])) {
-                    g_string_append_c(out, directions[j][0]);
-                    part += strlen(directions[j]);
-                    known = true;
-                }
-        }
-        if (*part)
-            g_string_append_c(out, *part);
-    }
-}
-
 const char *
 ec2_zone_id(const VirgaCall *call, const char *zone)
 {
-    g_autoptr(GString) id = NULL;
+    g_autofree char *id = virga_zone_id(call->region, zone);
 
-    if (!zone || !*zone)
-        return NULL;
-    id = g_string_new(NULL);
-    append_short_region(id, call->region);
-    g_string_append_printf(id, "-az%d", zone[strlen(zone) - 1] - 'a' + 1);
-    return virga_arena_strdup(call->arena, id->str);
+    return virga_arena_strdup(call->arena, id);
 }
 
 const char *

@@ -24,6 +24,7 @@ typedef struct {
     char *id, *wish; /* "run", "stop", "terminate" */
     char *boot_mode;
     gint64 generation, reboots, reboots_done;
+    gint64 asked_at; /* to switch off: wall clock, µs; only the host's own record has it */
     gint64 vcpus, memory_mib;
     bool force;
     GPtrArray *disks; /* VirgaGuestDisk, the root first */

@@ -85,4 +85,6 @@ VirgaHypervisor *virga_hypervisor_fake_new(VirgaHypervisorEvent event, gpointer 
 void virga_hypervisor_fake_fail_at(VirgaHypervisor *hypervisor, unsigned call);
 bool virga_hypervisor_fake_failed(VirgaHypervisor *hypervisor);
 /* The guest acts by itself. */
+/* Guests take no notice of the power button. */
+void virga_hypervisor_fake_set_deaf(VirgaHypervisor *hypervisor, bool deaf);
 void virga_hypervisor_fake_guest_off(VirgaHypervisor *hypervisor, const char *id);

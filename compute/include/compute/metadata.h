@@ -39,7 +39,7 @@ typedef struct {
 typedef struct {
     char *instance_id, *instance_type, *image_id, *reservation_id;
     char *account_id;
-    char *region, *zone, *zone_id;
+    char *region, *zone;
     char *architecture;    /* "x86_64" */
     char *pending_time;    /* "2026-01-02T03:04:05Z" */
     char *lifecycle;       /* "on-demand", "spot" */

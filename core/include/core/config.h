@@ -40,6 +40,15 @@ const char *virga_config_tag(const VirgaConfig *config);
 /* A path below the state directory, the caller's. */
 char *virga_config_path(const VirgaConfig *config, const char *relative);
 
+/* Who reads a key. */
+typedef enum { VIRGA_CONFIG_VIRGAD = 1, VIRGA_CONFIG_NODE = 2 } VirgaConfigReader;
+
+/* The values of all keys that this daemon reads, the caller's; secrets may be among them. */
+char *virga_config_print(const VirgaConfig *config, VirgaConfigReader reader);
+
+/* "[group] key, …" of those that are not as a former print says, the caller's; NULL if all are. */
+char *virga_config_changes(const VirgaConfig *config, VirgaConfigReader reader, const char *former);
+
 /* All keys as a page of Markdown, the caller's. */
 char *virga_config_describe(void);
 
