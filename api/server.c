@@ -36,7 +36,7 @@
 #define DEFAULT_IDLE_TIMEOUT_S 60
 #define DEFAULT_DEADLINE_MS    120000
 #define DEFAULT_BODY_LIMIT     ((gsize) 2 << 20)
-#define CONNECTION_MEMORY      ((gsize) 32 << 10) /* of headers, which may fill half; wiped for each */
+#define CONNECTION_MEMORY      ((gsize) 32 << 10)   /* half of it for headers */
 #define DISCARD_MAX            ((guint64) 64 << 20) /* of a body that is refused already */
 #define DEADLINE_CHECK_MS      250
 #define IDLE_TURNS_MAX         64 /* in a row, in which no request gets on */
