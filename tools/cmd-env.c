@@ -32,6 +32,7 @@ cmd_env(int argc, char **argv)
     }
     g_print("unset AWS_SESSION_TOKEN AWS_PROFILE;\n");
     g_print("export AWS_DEFAULT_REGION='%s';\n", virga_config_text(cli.config, "cloud", "region"));
+    g_print("export AWS_REGION='%s';\n", virga_config_text(cli.config, "cloud", "region"));
     for (size_t i = 0; i < G_N_ELEMENTS(services); i++)
         g_print("export AWS_ENDPOINT_URL%s='%s';\n", services[i], endpoint);
     g_print("export AWS_EC2_METADATA_DISABLED=true;\n");

@@ -177,6 +177,24 @@ is_aggregate(const VirgaWireShape *shape)
     return shape->type == VIRGA_WIRE_STRUCT || shape->type == VIRGA_WIRE_LIST;
 }
 
+static bool check_length(const Decoder *decoder, const VirgaWireShape *shape, Range range,
+                         gsize count, GError **error);
+
+/* "KeyName=a" without an index: clients of old say a list of one so. */
+static bool
+decode_only_element(Decoder *decoder, const VirgaWireShape *shape, Range range, VirgaWireList *out,
+                    GError **error)
+{
+    const VirgaWireParameter *only = &decoder->parameters[range.from];
+
+    if (!check_length(decoder, shape, range, 1, error))
+        return false;
+    out->items = virga_arena_alloc(decoder->arena, 1, shape->element->size);
+    out->count = 1;
+    return virga_wire_scalar_parse(decoder->arena, shape->element, only->name, only->value,
+                                   out->items, error);
+}
+
 /* Reads the value whose names share the component of 'length' bytes at the range's position. */
 static bool
 decode_component(Decoder *decoder, const VirgaWireShape *shape, bool flat, Range range,
@@ -197,6 +215,9 @@ decode_component(Decoder *decoder, const VirgaWireShape *shape, bool flat, Range
     }
     if (ends) {
         /* "Filter=" is how an empty list is said. */
+        if (shape->type == VIRGA_WIRE_LIST && *first->value && !is_aggregate(shape->element) &&
+            range.to - range.from == 1)
+            return decode_only_element(decoder, shape, range, out, error);
         if (shape->type != VIRGA_WIRE_LIST || *first->value)
             return unknown(decoder, range, error);
         inner.from++;
@@ -252,7 +273,8 @@ check_index(const Decoder *decoder, Range range, gsize length, GError **error)
 {
     const char *name = name_at(decoder, range);
 
-    if (!is_number(name, length) || *name == '0' || length > INDEX_DIGITS_MAX)
+    /* Some clients count from 0. */
+    if (!is_number(name, length) || (*name == '0' && length > 1) || length > INDEX_DIGITS_MAX)
         return unknown(decoder, range, error);
     return true;
 }

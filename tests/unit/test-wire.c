@@ -99,8 +99,9 @@ static const Refusal refusals[] = {
     { &tec2_create_tags_request_shape, "Tag.1.Key=a", "MissingParameter", "ResourceId" },
     { &tec2_describe_volumes_request_shape, "Nonsense=1", "UnknownParameter",
       "The parameter Nonsense is not recognized" },
-    { &tec2_describe_volumes_request_shape, "VolumeId=vol-1", "UnknownParameter", "VolumeId" },
-    { &tec2_describe_volumes_request_shape, "VolumeId.0=a", "UnknownParameter", "VolumeId.0" },
+    { &tec2_describe_volumes_request_shape, "Filter=a", "UnknownParameter", "Filter" },
+    { &tec2_describe_volumes_request_shape, "VolumeId=a&VolumeId.1=a", "UnknownParameter",
+      "VolumeId" },
     { &tec2_describe_volumes_request_shape, "VolumeId.01=a", "UnknownParameter", "VolumeId.01" },
     { &tec2_describe_volumes_request_shape, "VolumeId.1.2=a", "UnknownParameter", "VolumeId.1.2" },
     { &tec2_describe_volumes_request_shape, "VolumeId.1=a&VolumeId.1.2=a", "UnknownParameter",
@@ -127,6 +128,24 @@ static const Refusal refusals[] = {
     { &tec2_import_key_pair_request_shape, "KeyName=k&PublicKeyMaterial=%21%21%21%21",
       "InvalidParameterValue", "base64" },
 };
+
+/* python3-libcloud counts from 0, and names a list of one without an index. */
+static void
+test_old_lists(void)
+{
+    static const char *const forms[] = { "VolumeId=vol-1", "VolumeId.0=vol-1", "VolumeId.7=vol-1" };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(forms); i++) {
+        g_autoptr(VirgaArena) arena = virga_arena_new();
+        g_autoptr(GError) error = NULL;
+        const Tec2DescribeVolumesRequest *request =
+            decode(arena, &tec2_describe_volumes_request_shape, forms[i], &error);
+
+        g_assert_no_error(error);
+        g_assert_cmpuint(request->volume_ids.count, ==, 1);
+        g_assert_cmpstr(request->volume_ids.items[0], ==, "vol-1");
+    }
+}
 
 static void
 test_refusals(void)
@@ -371,6 +390,7 @@ main(int argc, char **argv)
     g_test_add_func("/wire/run-instances", test_run_instances);
     g_test_add_func("/wire/blob", test_blob);
     g_test_add_func("/wire/refusals", test_refusals);
+    g_test_add_func("/wire/old-lists", test_old_lists);
     g_test_add_func("/wire/many", test_many);
     g_test_add_func("/wire/member-lists", test_member_lists);
     g_test_add_func("/wire/encode", test_encode);
