@@ -28,6 +28,9 @@ static const char sql_list_reservation[] =
     "SELECT " INSTANCE_COLUMNS OF_RESERVATION " ORDER BY i.id";
 static const char sql_show[] = "SELECT " INSTANCE_SHOWN OF_ACCOUNT;
 static const char sql_show_ids[] = "SELECT " INSTANCE_SHOWN OF_IDS;
+static const char sql_show_page[] =
+    "SELECT " INSTANCE_SHOWN OF_ACCOUNT " AND (i.reservation_id, i.launch_index) > ($2, $3::bigint)"
+    " ORDER BY i.reservation_id, i.launch_index LIMIT $4";
 static const char sql_show_reservation[] = "SELECT " INSTANCE_SHOWN OF_RESERVATION;
 static const char sql_lock[] =
     "SELECT " INSTANCE_COLUMNS " FROM instance i WHERE i.id = ANY ($2)"
@@ -166,6 +169,15 @@ virga_instance_show_send(VirgaTxn *txn, const char *account_id, const char *cons
            : reservation_id
                ? virga_txn_send(txn, error, sql_show_reservation, "ss", account_id, reservation_id)
                : virga_txn_send(txn, error, sql_show, "s", account_id);
+}
+
+bool
+virga_instance_show_page_send(VirgaTxn *txn, const char *account_id,
+                              const char *after_reservation_id, gint64 after_index, gint64 limit,
+                              GError **error)
+{
+    return virga_txn_send(txn, error, sql_show_page, "ssii", account_id, after_reservation_id,
+                          after_index, limit);
 }
 
 bool

@@ -309,7 +309,7 @@ CREATE TABLE instance (
     state_since            timestamptz NOT NULL DEFAULT now(),
     CHECK (NOT claimed OR host_id IS NOT NULL)
 );
-CREATE INDEX instance_account ON instance (account_id, id);
+CREATE INDEX instance_account ON instance (account_id, reservation_id, launch_index); -- pages
 CREATE INDEX instance_host ON instance (host_id, generation);
 CREATE INDEX instance_host_vpc ON instance (host_id, vpc_id);
 CREATE INDEX instance_reservation ON instance (reservation_id);

@@ -174,6 +174,23 @@ def test_filters(cloud, launch):
         only("nonsense", "x")
 
 
+def test_filtered_pages(cloud, launch):
+    """Each instance is on one page, whatever the filter leaves of it, and every page says if more follow."""
+    made = [launch(5, ClientToken="%s-%d" % (size, i)) for i in range(3)
+            for size in ("small", "large")]
+    wanted = sorted(one["InstanceId"] for each in made[1::2] for one in each)
+    found, token, pages = [], {}, 0
+    while True:
+        page = cloud.ec2.describe_instances(MaxResults=5, Filters=[{"Name": "client-token", "Values": ["lar*"]}],
+                                            **token)
+        pages += 1
+        found += [one["InstanceId"] for each in page["Reservations"] for one in each["Instances"]]
+        if "NextToken" not in page:
+            break
+        token = {"NextToken": page["NextToken"]}
+    assert sorted(found) == wanted and pages >= 3
+
+
 def test_pages(cloud, launch):
     made = {i["InstanceId"] for count in (3, 4, 5) for i in launch(count)}
     pages = list(cloud.ec2.get_paginator("describe_instances").paginate(

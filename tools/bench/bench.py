@@ -140,6 +140,66 @@ def bench_describe():
         row("PSS of virgad and virga-node at 1000 instances", pss_mib({"virgad", "virga-node"}), 0, "MiB", "< 60 MiB")
 
 
+# 100,000 instances of 50 accounts with what belongs to them, three tags each.  One account has half of all.
+SCALE = """
+INSERT INTO account (id, name) SELECT to_char(100000000000 + n, 'FM000000000000'), 'scale' FROM generate_series(1, 49) n
+    ON CONFLICT DO NOTHING;
+CREATE TEMP TABLE made AS SELECT n, to_char(n, 'FM0000000000000000') || 'f' AS d,
+    CASE WHEN n % 2 = 0 THEN '{account}' ELSE to_char(100000000000 + n % 49 + 1, 'FM000000000000') END AS account
+    FROM generate_series(1, 100000) n;
+INSERT INTO instance (id, account_id, reservation_id, launch_index, image_id, type, vcpus, memory_mib, architecture,
+        boot_mode, root_device_name, zone, vpc_id, subnet_id, shutdown_behavior, http_tokens, http_endpoint, http_hops,
+        http_tags, wish, generation, state, claimed)
+    SELECT 'i-' || d, account, 'r-' || substr(md5(d), 1, 17), 0, 'ami-00000000000000000', 't3.nano', 2, 512, 'x86_64',
+        'legacy-bios', '/dev/xvda', 'us-east-1a', vpc.id, subnet.id, 'stop', 'optional', 'enabled', 1, 'disabled',
+        'stop', 0, 'stopped', false FROM made, (SELECT id FROM vpc LIMIT 1) vpc,
+        (SELECT id FROM subnet LIMIT 1) subnet;
+INSERT INTO network_interface (id, account_id, vpc_id, subnet_id, zone, mac, address, attachment_id, instance_id,
+        device_index, attached)
+    SELECT 'eni-' || d, account, vpc.id, subnet.id, 'us-east-1a', 'scale-' || n, inet '10.0.0.0' + n,
+        'eni-attach-' || d, 'i-' || d, 0, now() FROM made, (SELECT id FROM vpc LIMIT 1) vpc,
+        (SELECT id FROM subnet LIMIT 1) subnet;
+INSERT INTO network_interface_group (interface_id, group_id, position)
+    SELECT 'eni-' || d, g.id, 1 FROM made, (SELECT id FROM security_group LIMIT 1) g;
+INSERT INTO volume (id, account_id, zone, size_gib, type, made)
+    SELECT 'vol-' || d, account, 'us-east-1a', 8, 'gp2', true FROM made;
+INSERT INTO volume_attachment (volume_id, instance_id, device, delete_on_termination)
+    SELECT 'vol-' || d, 'i-' || d, '/dev/xvda', true FROM made;
+INSERT INTO tag (resource_id, key, value, account_id, resource_type)
+    SELECT 'i-' || d, key, value, account, 'instance' FROM made,
+        LATERAL (VALUES ('Name', 'n' || n), ('team', 't' || n / 200), ('stage', 'test')) tag (key, value);
+ANALYZE;
+"""
+
+
+def p99_ms(url, count):
+    took = sorted(paced(url, 100, count // 100))
+    return took[int(len(took) * 0.99)] * 1e3
+
+
+def bench_scale():
+    with Cloud(FAKE) as cloud:
+        ec2 = cloud.ec2
+        ec2.run_instances(ImageId=cloud.image_id(), InstanceType="t3.nano", MinCount=1, MaxCount=1)
+        running(cloud, 1)
+        cloud.sql(SCALE.format(account=clouds.ACCOUNT))
+        before = pss_mib({"virgad"})
+        by_id = presigned(cloud, "describe_instances", InstanceIds=["i-" + "%016d" % 50000 + "f"])
+        row("100,000 instances: DescribeInstances by id, p99", p99_ms(by_id, 500), 0, "ms", "< 20 ms")
+        by_tag = presigned(cloud, "describe_instances", Filters=[{"Name": "tag:team", "Values": ["t250"]}])
+        row("100,000 instances: by a tag that 100 have, p99", p99_ms(by_tag, 300), 0, "ms", "< 50 ms")
+        took, token = [], {}
+        while "NextToken" in token or not took:
+            begin = time.perf_counter()
+            page = ec2.describe_instances(MaxResults=1000, **token)
+            took.append(time.perf_counter() - begin)
+            token = {"NextToken": page["NextToken"]} if "NextToken" in page else {"end": True}
+        pages = len(took)
+        first = paced(presigned(cloud, "describe_instances", MaxResults=1000), 5, 4)
+        row(f"100,000 instances: a page of 1000 (of {pages}), p99", max(first) * 1e3, 0, "ms", "< 150 ms")
+        row("PSS of virgad afterwards", pss_mib({"virgad"}), before, "MiB", "flat")
+
+
 def bench_burst():
     with Cloud(FAKE) as cloud:
         ec2 = cloud.ec2
@@ -299,7 +359,7 @@ def bench_launch():
 
 
 BENCHES = {"launch": bench_launch, "describe": bench_describe, "accept": bench_accept,
-           "burst": bench_burst, "connections": bench_connections}
+           "burst": bench_burst, "scale": bench_scale, "connections": bench_connections}
 
 
 def main():

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_MAX 65536
+#define ANSWER_MAX (16 << 20)
 
 static void
 die(const char *what, const GError *error)

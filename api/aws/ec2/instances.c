@@ -193,6 +193,10 @@ field_value(const char *name, const void *item, gpointer user_data)
     return NULL;
 }
 
+/* A page of filtered instances ends, perhaps early, once so many were looked at. */
+#define BATCH_MIN    500
+#define EXAMINED_MAX 5000
+
 /* One call in the making. */
 typedef struct {
     VirgaCall *call;
@@ -200,6 +204,9 @@ typedef struct {
     const VirgaFilter *filter;
     Ec2Page page;
     const char *const *ids;
+    bool by_pages; /* the database cuts them */
+
+    /* the batch at hand */
     VirgaInstance *rows;
     size_t count;
     bool ahead; /* the parts of all rows were asked for already */
@@ -244,10 +251,14 @@ read_rows(Query *query, VirgaTxn *txn, GError **error)
     if (!ids_of_filters(query, txn, &query->ids, error))
         return false;
     reservations = virga_filter_literals(query->filter, "reservation-id");
-    return virga_instance_show_send(txn, query->call->account_id, query->ids,
-                                    reservations && !reservations[1] ? reservations[0] : NULL,
-                                    error) &&
-           virga_instance_show_receive(txn, query->call->arena, &query->rows, &query->count, error);
+    if (reservations && reservations[1])
+        reservations = NULL;
+    query->by_pages = query->page.size && !query->ids && !reservations;
+    return query->by_pages ||
+           (virga_instance_show_send(txn, query->call->account_id, query->ids,
+                                     reservations ? reservations[0] : NULL, error) &&
+            virga_instance_show_receive(txn, query->call->arena, &query->rows, &query->count,
+                                        error));
 }
 
 /* Drops rows of other states before anything else is read for them. */
@@ -285,15 +296,20 @@ skip_former(Query *query)
     query->count -= from;
 }
 
+static const char *
+token_after(const Query *query, const VirgaInstance *row)
+{
+    return virga_page_token(ec2_services(query->call)->pager, query->call->arena,
+                            query->call->account_id, query->call->action, page_key(query, row));
+}
+
 static void
 cut(Query *query, const char **ret_next_token)
 {
     if (!query->page.size || query->count <= (size_t) query->page.size)
         return;
     query->count = (size_t) query->page.size;
-    *ret_next_token = virga_page_token(ec2_services(query->call)->pager, query->call->arena,
-                                       query->call->account_id, query->call->action,
-                                       page_key(query, &query->rows[query->count - 1]));
+    *ret_next_token = token_after(query, &query->rows[query->count - 1]);
 }
 
 /* What belongs to the rows: by their ids if they are some, at once if they may be all. */
@@ -312,29 +328,15 @@ read_parts(const Query *query, VirgaTxn *txn, bool all, Ec2InstanceParts *ret, G
     return ec2_instance_parts_read(query->call, txn, ids, ret, error);
 }
 
-static bool
-describe(Query *query, Ec2DescribeInstancesResponse *response, GError **error)
+/* Drops what the filters refuse from the batch and from 'shown'. */
+static void
+apply_filters(Query *query, Ec2Instance *shown)
 {
-    g_autoptr(VirgaTxn) txn = virga_db_read(query->call->db, error);
-    bool filtered = query->request->filters.count > 0;
-    Ec2InstanceParts parts;
-    Ec2Instance *shown;
-    size_t listed, kept = 0;
+    size_t kept = 0;
 
-    if (!txn || !read_rows(query, txn, error))
-        return false;
-    listed = query->count;
-    keep_states(query);
-    ec2_instances_sort(query->rows, query->count);
-    skip_former(query);
-    if (!filtered)
-        cut(query, &response->next_token);
-    if (query->count == 0)
-        return true;
-    if (!read_parts(query, txn, !query->ids && query->count > listed / 2, &parts, error))
-        return false;
-    shown = ec2_instances_show(query->call, query->rows, query->count, &parts);
-    for (size_t i = 0; filtered && i < query->count; i++) {
+    if (query->request->filters.count == 0)
+        return;
+    for (size_t i = 0; i < query->count; i++) {
         Subject subject = { &query->rows[i], query->call->account_id };
 
         if (!virga_filter_match(query->filter, &shown[i], field_value, &subject))
@@ -342,12 +344,121 @@ describe(Query *query, Ec2DescribeInstancesResponse *response, GError **error)
         query->rows[kept] = query->rows[i];
         shown[kept++] = shown[i];
     }
-    if (filtered) {
-        query->count = kept;
+    query->count = kept;
+}
+
+/* The batch as the answer shows it, without what the filters refuse. */
+static bool
+show_batch(Query *query, VirgaTxn *txn, bool all, Ec2Instance **ret, GError **error)
+{
+    Ec2InstanceParts parts;
+
+    if (!read_parts(query, txn, all, &parts, error))
+        return false;
+    *ret = ec2_instances_show(query->call, query->rows, query->count, &parts);
+    apply_filters(query, *ret);
+    return true;
+}
+
+/* Of all rows at once. */
+static bool
+describe_listed(Query *query, VirgaTxn *txn, Ec2DescribeInstancesResponse *response, GError **error)
+{
+    bool filtered = query->request->filters.count > 0;
+    size_t listed = query->count;
+    Ec2Instance *shown;
+
+    keep_states(query);
+    ec2_instances_sort(query->rows, query->count);
+    skip_former(query);
+    if (!filtered)
         cut(query, &response->next_token);
-    }
+    if (query->count == 0)
+        return true;
+    if (!show_batch(query, txn, !query->ids && query->count > listed / 2, &shown, error))
+        return false;
+    if (filtered)
+        cut(query, &response->next_token);
     response->reservations = ec2_instances_group(query->call, query->rows, shown, query->count);
     return true;
+}
+
+/* Where the page before ended: "RESERVATION/INDEX", as page_key() made it. */
+static void
+read_cursor(const Query *query, const char **ret_reservation_id, gint64 *ret_index)
+{
+    const char *slash = query->page.after ? strchr(query->page.after, '/') : NULL;
+
+    *ret_reservation_id = "";
+    *ret_index = 0;
+    if (!slash)
+        return;
+    *ret_reservation_id = virga_arena_strndup(query->call->arena, query->page.after,
+                                              (gsize) (slash - query->page.after));
+    *ret_index = g_ascii_strtoll(slash + 1, NULL, 10);
+}
+
+/* Page by page from the database, batch by batch until one of ours is full. */
+static bool
+describe_page(Query *query, VirgaTxn *txn, Ec2DescribeInstancesResponse *response, GError **error)
+{
+    VirgaCall *call = query->call;
+    size_t size = (size_t) query->page.size, kept = 0, examined = 0;
+    gint64 batch =
+        query->request->filters.count ? MAX(query->page.size + 1, BATCH_MIN) : query->page.size + 1;
+    VirgaInstance *rows = virga_arena_new_array(call->arena, VirgaInstance, size);
+    Ec2Instance *shown = ec2_array(call, Ec2Instance, size);
+    const VirgaInstance *last = NULL; /* looked at; NULL: all were */
+    const char *reservation_id;
+    gint64 index;
+
+    read_cursor(query, &reservation_id, &index);
+    do {
+        Ec2Instance *batch_shown;
+        VirgaInstance *read;
+        size_t read_count;
+
+        if (!virga_instance_show_page_send(txn, call->account_id, reservation_id, index, batch,
+                                           error) ||
+            !virga_instance_show_receive(txn, call->arena, &read, &read_count, error))
+            return false;
+        last = (gint64) read_count == batch ? &read[read_count - 1] : NULL;
+        query->count = read_count;
+        query->rows = virga_arena_new_array(call->arena, VirgaInstance, read_count);
+        for (size_t i = 0; i < read_count; i++)
+            query->rows[i] = read[i];
+        keep_states(query);
+        if (query->count && !show_batch(query, txn, false, &batch_shown, error))
+            return false;
+        for (size_t i = 0; i < query->count; i++) {
+            if (kept == size) {
+                last = &rows[size - 1];
+                break;
+            }
+            rows[kept] = query->rows[i];
+            shown[kept++] = batch_shown[i];
+        }
+        examined += read_count;
+        if (last) {
+            reservation_id = last->reservation_id;
+            index = last->launch_index;
+        }
+    } while (last && kept < size && examined < EXAMINED_MAX);
+    if (last)
+        response->next_token = token_after(query, last);
+    response->reservations = ec2_instances_group(call, rows, shown, kept);
+    return true;
+}
+
+static bool
+describe(Query *query, Ec2DescribeInstancesResponse *response, GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_read(query->call->db, error);
+
+    if (!txn || !read_rows(query, txn, error))
+        return false;
+    return query->by_pages ? describe_page(query, txn, response, error)
+                           : describe_listed(query, txn, response, error);
 }
 
 bool

@@ -102,6 +102,12 @@ bool virga_instance_show_send(VirgaTxn *txn, const char *account_id, const char 
 bool virga_instance_show_receive(VirgaTxn *txn, VirgaArena *arena, VirgaInstance **ret,
                                  size_t *ret_count, GError **error);
 
+/* The account's instances in order of reservation and launch index, after those of the page
+ * before, at most 'limit'; the other half is virga_instance_show_receive(). */
+bool virga_instance_show_page_send(VirgaTxn *txn, const char *account_id,
+                                   const char *after_reservation_id, gint64 after_index,
+                                   gint64 limit, GError **error);
+
 /* The tail of the serial console, base64 (NULL: none yet), and its time. */
 bool virga_instance_console(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                             const char *id, char **ret_console, gint64 *ret_at, GError **error);
