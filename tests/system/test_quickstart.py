@@ -5,17 +5,20 @@ import shutil
 
 import pytest
 
+from cloud import Cloud
 from conftest import ROOT, run
 
 
 @pytest.fixture
-def place():
+def place(build_dir):
     """Options for a cloud and an installation of their own, and the environment."""
     base = os.environ["TMPDIR"] + "/quick"
-    options = ["--state", base + "/state", "--prefix", base + "/usr"]
+    cloud = Cloud(build_dir, state=base + "/state")
     os.makedirs(base + "/home", mode=0o755)
-    yield options, dict(os.environ, HOME=base + "/home")
-    run([base + "/usr/bin/virga", "down", "--stop-instances", "--state", base + "/state"], 120, check=False)
+    yield ["--state", cloud.state, "--prefix", base + "/usr"], dict(os.environ, HOME=base + "/home")
+    if cloud.pid("virgad"):
+        cloud.env = cloud.read_env()
+    cloud.close()
     shutil.rmtree(base)
 
 
