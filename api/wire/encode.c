@@ -192,7 +192,22 @@ text_element(GString *out, Name name, const char *text)
 
 /* ---- values ---- */
 
-static void encode_members(GString *out, const VirgaWireShape *shape, const guint8 *structure);
+/* An answer in the making.  Handlers share structures that many items have in common; what such a
+ * one looks like is copied from where it was written last. */
+#define SHARED_MAX 128
+
+typedef struct {
+    const void *structure;
+    const VirgaWireMember *member;
+    gsize start, length;
+} Shared;
+
+typedef struct {
+    GString *out;
+    Shared shared[SHARED_MAX]; /* by address; a newer one drives an older one out */
+} Encoder;
+
+static void encode_members(Encoder *encoder, const VirgaWireShape *shape, const guint8 *structure);
 
 static void
 encode_blob(GString *out, Name name, const VirgaWireBlob *blob)
@@ -227,42 +242,61 @@ encode_scalar(GString *out, Name name, const VirgaWireShape *shape, const void *
 }
 
 static void
-encode_structure(GString *out, Name name, const VirgaWireShape *shape, const void *structure)
+encode_structure(Encoder *encoder, Name name, const VirgaWireShape *shape, const void *structure)
 {
-    open_element(out, name);
-    encode_members(out, shape, structure);
-    close_element(out, name);
+    open_element(encoder->out, name);
+    encode_members(encoder, shape, structure);
+    close_element(encoder->out, name);
+}
+
+/* A structure that a member points to. */
+static void
+encode_inner(Encoder *encoder, const VirgaWireMember *member, const void *structure)
+{
+    GString *out = encoder->out;
+    Shared *shared = &encoder->shared[((guintptr) structure >> 4) % SHARED_MAX];
+    gsize start = out->len;
+
+    if (shared->structure == structure && shared->member == member) {
+        char *at = extend(out, shared->length);
+
+        memcpy(at, out->str + shared->start, shared->length);
+        return;
+    }
+    encode_structure(encoder, (Name){ member->output, member->output_length }, member->shape,
+                     structure);
+    *shared = (Shared){ structure, member, start, out->len - start };
 }
 
 static void
-encode_list(GString *out, Name name, const VirgaWireShape *shape, bool flat,
+encode_list(Encoder *encoder, Name name, const VirgaWireShape *shape, bool flat,
             const VirgaWireList *list)
 {
     const VirgaWireShape *element = shape->element;
     Name element_name = flat ? name : (Name){ shape->element_name, shape->element_name_length };
 
     if (!flat && list->count == 0) {
-        empty_element(out, name);
+        empty_element(encoder->out, name);
         return;
     }
     if (!flat)
-        open_element(out, name);
+        open_element(encoder->out, name);
     for (gsize i = 0; i < list->count; i++) {
         const void *value = (const guint8 *) list->items + i * element->size;
 
         if (element->type == VIRGA_WIRE_STRUCT)
-            encode_structure(out, element_name, element, value);
+            encode_structure(encoder, element_name, element, value);
         else if (element->type == VIRGA_WIRE_LIST)
-            encode_list(out, element_name, element, false, value);
+            encode_list(encoder, element_name, element, false, value);
         else
-            encode_scalar(out, element_name, element, value);
+            encode_scalar(encoder->out, element_name, element, value);
     }
     if (!flat)
-        close_element(out, name);
+        close_element(encoder->out, name);
 }
 
 static void
-encode_members(GString *out, const VirgaWireShape *shape, const guint8 *structure)
+encode_members(Encoder *encoder, const VirgaWireShape *shape, const guint8 *structure)
 {
     for (guint i = 0; i < shape->member_count; i++) {
         const VirgaWireMember *member = &shape->members[i];
@@ -270,14 +304,14 @@ encode_members(GString *out, const VirgaWireShape *shape, const guint8 *structur
         const void *value = structure + member->offset;
 
         if (member->shape->type == VIRGA_WIRE_LIST) {
-            encode_list(out, name, member->shape, member->flat, value);
+            encode_list(encoder, name, member->shape, member->flat, value);
         } else if (member->shape->type == VIRGA_WIRE_STRUCT) {
             const void *inner = *(const void *const *) value;
 
             if (inner)
-                encode_structure(out, name, member->shape, inner);
+                encode_inner(encoder, member, inner);
         } else if (!member->has_offset || *(const bool *) (structure + member->has_offset)) {
-            encode_scalar(out, name, member->shape, value);
+            encode_scalar(encoder->out, name, member->shape, value);
         }
     }
 }
@@ -285,16 +319,16 @@ encode_members(GString *out, const VirgaWireShape *shape, const guint8 *structur
 /* ---- envelopes ---- */
 
 static void
-encode_result(GString *out, const VirgaWireService *service, const VirgaWireAction *action,
+encode_result(Encoder *encoder, const VirgaWireService *service, const VirgaWireAction *action,
               const void *response)
 {
     if (!response) {
         for (const char *const *name = action->empty; name && *name; name++)
-            empty_element(out, name_of(*name));
+            empty_element(encoder->out, name_of(*name));
     } else if (action->output->member_count) {
-        encode_members(out, action->output, response);
+        encode_members(encoder, action->output, response);
     } else if (service->protocol == VIRGA_WIRE_EC2) {
-        g_string_append(out, "<return>true</return>");
+        g_string_append(encoder->out, "<return>true</return>");
     }
 }
 
@@ -320,15 +354,16 @@ virga_wire_encode(const VirgaWireService *service, const VirgaWireAction *action
                   gsize size_hint)
 {
     GString *out = g_string_sized_new(MAX(size_hint, 2048));
+    Encoder encoder = { .out = out };
 
     open_envelope(out, service, action, version);
     if (service->protocol == VIRGA_WIRE_EC2) {
         text_element(out, NAME("requestId"), request_id);
-        encode_result(out, service, action, response);
+        encode_result(&encoder, service, action, response);
     } else {
         if (action->wrapper)
             open_element(out, name_of(action->wrapper));
-        encode_result(out, service, action, response);
+        encode_result(&encoder, service, action, response);
         if (action->wrapper)
             close_element(out, name_of(action->wrapper));
         open_element(out, NAME("ResponseMetadata"));

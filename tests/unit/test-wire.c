@@ -325,6 +325,29 @@ test_envelopes(void)
     g_assert_null(virga_wire_action(&tec2_service, "Explode"));
 }
 
+/* A structure that items share is written for each of them, in whichever member it stands. */
+static void
+test_shared(void)
+{
+    g_autoptr(VirgaArena) arena = virga_arena_new();
+    Tec2DescribeInstancesResponse *once = describe(arena, 1), *twice = describe(arena, 1);
+    const VirgaWireAction *action = virga_wire_action(&tec2_service, "DescribeInstances");
+    g_autoptr(GString) one = NULL, two = NULL;
+    Tec2Instance *pair = virga_arena_new_array(arena, Tec2Instance, 2);
+    gsize head, whole;
+
+    pair[0] = pair[1] = once->reservations.items[0].instances.items[0];
+    twice->reservations.items[0].instances.items = pair;
+    twice->reservations.items[0].instances.count = 2;
+    one = virga_wire_encode(&tec2_service, action, once, NULL, "req", 0);
+    two = virga_wire_encode(&tec2_service, action, twice, NULL, "req", 0);
+    head = (gsize) (strstr(one->str, "<instancesSet>") - one->str) + strlen("<instancesSet>");
+    whole = (gsize) (strstr(one->str, "</instancesSet>") - one->str) - head;
+    g_assert_cmpuint(two->len, ==, one->len + whole);
+    g_assert_cmpmem(two->str, head + whole, one->str, head + whole);
+    g_assert_cmpmem(two->str + head + whole, one->len - head, one->str + head, one->len - head);
+}
+
 static void
 test_large(void)
 {
@@ -395,6 +418,7 @@ main(int argc, char **argv)
     g_test_add_func("/wire/member-lists", test_member_lists);
     g_test_add_func("/wire/encode", test_encode);
     g_test_add_func("/wire/envelopes", test_envelopes);
+    g_test_add_func("/wire/shared", test_shared);
     g_test_add_func("/wire/large", test_large);
     g_test_add_func("/wire/times", test_times);
     g_test_add_func("/wire/reflection", test_reflection);
