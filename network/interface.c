@@ -44,23 +44,23 @@ static const char sql_claim_public[] =
     "UPDATE public_address SET interface_id = $1, account_id = $2 WHERE address ="
     " (SELECT address FROM public_address WHERE interface_id IS NULL AND allocation_id IS NULL"
     "  ORDER BY released, address LIMIT 1 FOR UPDATE SKIP LOCKED)";
-/* One row for each group of an interface; the interface's own columns repeat. */
+/* One row for each group of an interface; the interface's own columns repeat.  In the order of the
+ * index by which interfaces are joined, so that nothing is sorted. */
 #define INTERFACE_SELECT                                                                           \
     "SELECT i.id, i.account_id, i.vpc_id, i.subnet_id, i.zone, i.mac, host(i.address),"            \
     " i.description, host(p.address), p.allocation_id, i.source_dest_check,"                       \
     " i.delete_on_termination, i.attachment_id, i.instance_id, i.device_index,"                    \
     " " VIRGA_SQL_TIME(                                                                            \
-        "i.attached") ", m.group_id, s.name FROM network_interface i"                              \
+        "i.attached") ", m.group_id, s.name, m.position FROM network_interface i"                  \
                       " LEFT JOIN public_address p ON p.interface_id = i.id"                       \
                       " LEFT JOIN network_interface_group m ON m.interface_id = i.id"              \
                       " LEFT JOIN security_group s ON s.id = m.group_id WHERE i.account_id = $1"
-enum { ID = 0, GROUP_ID = 16, GROUP_NAME };
-#define BY_INSTANCE " ORDER BY i.instance_id, i.device_index, i.id, m.position"
-static const char sql_list[] = INTERFACE_SELECT " AND i.instance_id IS NOT NULL" BY_INSTANCE;
-static const char sql_list_of[] = INTERFACE_SELECT " AND i.instance_id = ANY ($2)" BY_INSTANCE;
-static const char sql_find[] = INTERFACE_SELECT " ORDER BY i.id, m.position";
-static const char sql_find_ids[] =
-    INTERFACE_SELECT " AND i.id = ANY ($2) ORDER BY i.id, m.position";
+enum { ID = 0, GROUP_ID = 16, GROUP_NAME, GROUP_POSITION };
+#define BY_ID " ORDER BY i.id"
+static const char sql_list[] = INTERFACE_SELECT " AND i.instance_id IS NOT NULL" BY_ID;
+static const char sql_list_of[] = INTERFACE_SELECT " AND i.instance_id = ANY ($2)" BY_ID;
+static const char sql_find[] = INTERFACE_SELECT BY_ID;
+static const char sql_find_ids[] = INTERFACE_SELECT " AND i.id = ANY ($2)" BY_ID;
 static const char sql_release_public[] =
     "UPDATE public_address SET interface_id = NULL, account_id ="
     " CASE WHEN allocation_id IS NULL THEN NULL ELSE account_id END, released = now()"
@@ -248,17 +248,27 @@ claim_public(VirgaTxn *txn, const char *interface_id, const char *account_id, GE
     return claimed > 0 || fail_pool(error);
 }
 
-/* The groups of the interface in rows [from, to). */
+/* The groups of the interface in rows [from, to), by position. */
 static void
 read_groups(const VirgaRows *rows, int from, int to, VirgaArena *arena, VirgaInterface *interface)
 {
     size_t count = (size_t) (to - from);
+    gint64 *positions = virga_arena_new_array(arena, gint64, count);
 
     interface->group_ids = virga_arena_new_array(arena, char *, count + 1);
     interface->group_names = virga_arena_new_array(arena, char *, count + 1);
     for (int i = from; i < to && !virga_rows_is_null(rows, i, GROUP_ID); i++) {
-        interface->group_ids[i - from] = virga_rows_dup(rows, arena, i, GROUP_ID);
-        interface->group_names[i - from] = virga_rows_dup(rows, arena, i, GROUP_NAME);
+        gint64 position = virga_rows_int(rows, i, GROUP_POSITION);
+        int at = i - from;
+
+        for (; at > 0 && positions[at - 1] > position; at--) { /* there are five at most */
+            positions[at] = positions[at - 1];
+            interface->group_ids[at] = interface->group_ids[at - 1];
+            interface->group_names[at] = interface->group_names[at - 1];
+        }
+        positions[at] = position;
+        interface->group_ids[at] = virga_rows_dup(rows, arena, i, GROUP_ID);
+        interface->group_names[at] = virga_rows_dup(rows, arena, i, GROUP_NAME);
     }
 }
 

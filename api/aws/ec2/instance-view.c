@@ -204,6 +204,15 @@ show_interface(const VirgaCall *call, const VirgaInterface *interface,
     shown->private_ip_addresses = (Ec2InstancePrivateIpAddressList){ address, 1 };
 }
 
+static gint
+compare_interfaces(gconstpointer a, gconstpointer b)
+{
+    gint64 left = ((const Ec2InstanceNetworkInterface *) a)->attachment->device_index;
+    gint64 right = ((const Ec2InstanceNetworkInterface *) b)->attachment->device_index;
+
+    return (left > right) - (left < right);
+}
+
 /* The first interface speaks for the instance. */
 static void
 show_interfaces(const VirgaCall *call, const VirgaInstance *row, const Ec2Index *interfaces,
@@ -211,6 +220,7 @@ show_interfaces(const VirgaCall *call, const VirgaInstance *row, const Ec2Index 
 {
     Ec2InstanceNetworkInterfaceList *list = &shown->network_interfaces;
     const VirgaInterface *interface = NULL;
+    const Ec2InstanceNetworkInterface *first;
 
     list->items = ec2_array(call, Ec2InstanceNetworkInterface, count_rows(interfaces, row->id));
     while ((interface = ec2_index_next(interfaces, row->id, interface)))
@@ -218,12 +228,14 @@ show_interfaces(const VirgaCall *call, const VirgaInstance *row, const Ec2Index 
     shown->private_dns_name = "";
     if (list->count == 0)
         return;
-    interface = ec2_index_next(interfaces, row->id, NULL);
-    shown->private_dns_name = list->items[0].private_dns_name;
-    shown->private_ip_address = interface->address;
-    shown->public_ip_address = interface->public_address;
-    shown->security_groups = list->items[0].groups;
-    shown->source_dest_check = interface->source_dest_check;
+    if (list->count > 1)
+        qsort(list->items, list->count, sizeof *list->items, compare_interfaces);
+    first = &list->items[0];
+    shown->private_dns_name = first->private_dns_name;
+    shown->private_ip_address = first->private_ip_address;
+    shown->public_ip_address = first->association ? first->association->public_ip : NULL;
+    shown->security_groups = first->groups;
+    shown->source_dest_check = first->source_dest_check;
     shown->has_source_dest_check = true;
 }
 

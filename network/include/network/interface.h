@@ -45,7 +45,7 @@ bool virga_interface_create_receive(VirgaTxn *txn, const VirgaInterfaceSpec *spe
 bool virga_interface_create_again(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec,
                                   VirgaInterfaceDraft *draft, GError **error);
 
-/* The interfaces of instances, ordered by instance and device index, in 'arena'.
+/* The interfaces of instances in order of id, in 'arena'.
  * 'instance_ids' NULL: of all the account's instances. */
 bool virga_interface_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                           const char *const *instance_ids, VirgaInterface **ret, size_t *ret_count,
