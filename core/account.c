@@ -16,10 +16,11 @@ static const char sql_ensure[] = "INSERT INTO account (id, name) VALUES ($1, $2)
 static const char sql_key_ensure[] =
     "INSERT INTO access_key (id, account_id, principal, user_id, secret)"
     " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE"
-    " SET principal = $3, user_id = $4, secret = $5, active = true"
+    " SET principal = $3, user_id = $4, secret = $5, active = true, owner_id = NULL"
     " WHERE access_key.account_id = $2";
 static const char sql_key_find[] =
-    "SELECT id, secret, account_id, principal, user_id, active FROM access_key WHERE id = $1";
+    "SELECT id, secret, account_id, principal, user_id, active, owner_id FROM access_key"
+    " WHERE id = $1";
 
 bool
 virga_account_id_is(const char *id)
@@ -92,6 +93,7 @@ virga_account_key_find(VirgaTxn *txn, VirgaArena *arena, const char *key_id, Vir
                               .account_id = virga_rows_dup(rows, arena, 0, 2),
                               .principal = virga_rows_dup(rows, arena, 0, 3),
                               .user_id = virga_rows_dup(rows, arena, 0, 4),
-                              .active = virga_rows_bool(rows, 0, 5) };
+                              .active = virga_rows_bool(rows, 0, 5),
+                              .owner_id = virga_rows_dup(rows, arena, 0, 6) };
     return true;
 }

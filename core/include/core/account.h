@@ -7,6 +7,7 @@
 /* What an access key stands for; texts are the arena's of the look-up. */
 typedef struct {
     char *id, *secret, *account_id, *principal, *user_id;
+    char *owner_id; /* the user whose key it is (core/iam.h); NULL: the account's administrator */
     bool active;
 } VirgaAccessKey;
 
