@@ -5,6 +5,7 @@
 #include "api/key-cache.h"
 #include "api/node-api.h"
 #include "api/operator.h"
+#include "api/rights.h"
 #include "api/services.h"
 
 #include "compute/instance.h"
@@ -15,6 +16,7 @@
 #include "network/interface.h"
 
 #include "ec2.h"
+#include "iam.h"
 #include "sts.h"
 
 #include <glib-unix.h>
@@ -23,11 +25,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SWEEP_S            15
-#define DRAIN_MS           3000
-#define DATABASE_PATIENCE  60 /* seconds until a database that does not answer ends the start */
-#define PAGE_SECRET        "pages"
-#define UPLOAD_PREFIX      "/operator/v1/"
+#define SWEEP_S           15
+#define DRAIN_MS          3000
+#define DATABASE_PATIENCE 60 /* seconds until a database that does not answer ends the start */
+#define PAGE_SECRET       "pages"
+#define SESSION_SECRET    "sessions"
+#define UPLOAD_PREFIX     "/operator/v1/"
 
 static const char sql_secret_add[] =
     "INSERT INTO secret (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING";
@@ -37,6 +40,7 @@ typedef struct {
     VirgaServices services;
     VirgaEdge *edge;
     VirgaKeyCache *keys;
+    VirgaRightsCache *rights;
     VirgaNodeApi *node_api;
     VirgaHttpServer *tcp, *local;
     VirgaDbListener *listener;
@@ -109,29 +113,39 @@ await_database(Virgad *virgad, GError **error)
     }
 }
 
-/* The secret that signs pagination tokens: made by whoever starts first, shared by all. */
-static bool
-load_pager(Virgad *virgad, GError **error)
+/* A secret that the replicas share: made by whoever starts first.  The caller's. */
+static char *
+load_secret(VirgaDb *db, const char *name, GError **error)
 {
-    VirgaServices *services = &virgad->services;
-    g_autoptr(VirgaTxn) txn = virga_db_begin(services->db, error);
+    g_autoptr(VirgaTxn) txn = virga_db_begin(db, error);
     g_autoptr(VirgaRows) rows = NULL;
     g_autofree char *fresh = NULL;
     guint8 bytes[32];
-    const char *secret;
 
     if (!txn)
-        return false;
+        return NULL;
     gnutls_rnd(GNUTLS_RND_KEY, bytes, sizeof bytes);
     fresh = g_base64_encode(bytes, sizeof bytes);
-    if (!virga_txn_run(txn, error, NULL, sql_secret_add, "ss", PAGE_SECRET, fresh))
+    if (!virga_txn_run(txn, error, NULL, sql_secret_add, "ss", name, fresh))
+        return NULL;
+    rows = virga_txn_query(txn, error, sql_secret, "s", name);
+    if (!rows || !virga_txn_commit(txn, error))
+        return NULL;
+    return g_strdup(virga_rows_text(rows, 0, 0));
+}
+
+/* What signs pagination tokens, and what seals sessions. */
+static bool
+load_secrets(VirgaServices *services, GError **error)
+{
+    g_autofree char *pages = load_secret(services->db, PAGE_SECRET, error);
+    g_autofree char *sessions = pages ? load_secret(services->db, SESSION_SECRET, error) : NULL;
+
+    if (!sessions)
         return false;
-    rows = virga_txn_query(txn, error, sql_secret, "s", PAGE_SECRET);
-    if (!rows)
-        return false;
-    secret = virga_rows_text(rows, 0, 0);
-    services->pager = virga_pager_new(secret, strlen(secret));
-    return virga_txn_commit(txn, error);
+    services->pager = virga_pager_new(pages, strlen(pages));
+    services->sealer = virga_sealer_new(sessions, strlen(sessions));
+    return true;
 }
 
 /* ---- hints and the regular look ---- */
@@ -141,8 +155,10 @@ on_notification(const char *channel, const char *payload, gpointer data)
 {
     Virgad *virgad = data;
 
-    if (!channel || g_str_equal(channel, "virga_key"))
+    if (!channel || g_str_equal(channel, "virga_key")) {
         virga_key_cache_flush(virgad->keys);
+        virga_rights_cache_flush(virgad->rights);
+    }
     if (g_strcmp0(channel, "virga_key") == 0)
         return;
     /* A VPC's hosts are known to the database alone: all that wait look. */
@@ -161,6 +177,9 @@ sweep_main(gpointer data)
         g_mutex_unlock(&virgad->lock);
         if (!virga_instance_sweep(virgad->services.db, &error))
             virga_notice("database", NULL, "could not sweep: %s", error->message);
+        g_clear_error(&error);
+        if (!virga_key_cache_write(virgad->keys, &error))
+            virga_notice("database", NULL, "could not note the use of keys: %s", error->message);
         g_mutex_lock(&virgad->lock);
         if (!virgad->stopping)
             g_cond_wait_until(&virgad->stop, &virgad->lock,
@@ -242,18 +261,22 @@ start(Virgad *virgad, GError **error)
         .region = services->region,
         .any_region = virga_config_bool(services->config, "cloud", "any-region"),
         .lookup = virga_key_cache_find,
+        .used = virga_key_cache_used,
         .services = services,
     };
 
     services->db =
         virga_db_new(dsn, (unsigned) virga_config_int(services->config, "database", "connections"));
-    if (!await_database(virgad, error) || !load_pager(virgad, error))
+    if (!await_database(virgad, error) || !load_secrets(services, error))
         return false;
-    virgad->keys = virga_key_cache_new(services->db);
+    virgad->keys = virga_key_cache_new(services->db, services->sealer);
+    virgad->rights = virga_rights_cache_new(services->db);
     options.lookup_data = virgad->keys;
+    options.rights = virgad->rights;
     options.db = services->db;
     virgad->edge = virga_edge_new(&options);
     virga_edge_add(virgad->edge, &ec2_service);
+    virga_edge_add(virgad->edge, &iam_service);
     virga_edge_add(virgad->edge, &sts_service);
     virgad->node_api = virga_node_api_new(services);
     virgad->listener = virga_db_listen(dsn, channels, on_notification, virgad);
@@ -279,6 +302,8 @@ stop(Virgad *virgad)
         virga_http_server_stop(virgad->local, DRAIN_MS);
     g_clear_pointer(&virgad->edge, virga_edge_free);
     g_clear_pointer(&virgad->keys, virga_key_cache_free);
+    g_clear_pointer(&virgad->rights, virga_rights_cache_free);
+    g_clear_pointer(&virgad->services.sealer, virga_sealer_free);
     g_clear_pointer(&virgad->services.pager, virga_pager_free);
     g_clear_pointer(&virgad->services.db, virga_db_free);
 }

@@ -19,6 +19,11 @@ static const char sql_vpc_touch[] =
     "WITH touched AS (UPDATE vpc SET generation = generation + 1 WHERE id = $1 RETURNING id)"
     " SELECT pg_notify('virga_vpc', id) FROM touched";
 
+static const char sql_vpc_of[] =
+    "SELECT vpc_id FROM subnet WHERE id = $2 AND account_id = $1"
+    " UNION ALL SELECT vpc_id FROM security_group WHERE id = $2 AND account_id = $1"
+    " UNION ALL SELECT vpc_id FROM network_interface WHERE id = $2 AND account_id = $1";
+
 /* Free: the block less its members and the five addresses that AWS reserves. */
 #define SUBNET_SELECT                                                                              \
     "SELECT s.id, s.account_id, s.vpc_id, s.zone, s.cidr::text, s.map_public, s.is_default,"       \
@@ -39,6 +44,19 @@ static const char sql_subnet_candidates[] =
 static const char sql_subnet_insert[] =
     "INSERT INTO subnet (id, account_id, vpc_id, zone, cidr, map_public, is_default)"
     " VALUES ($1, $2, $3, $4, $5::cidr, $6, $7)";
+
+bool
+virga_vpc_of(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *resource_id,
+             char **ret_vpc_id, GError **error)
+{
+    g_autoptr(VirgaRows) rows =
+        virga_txn_query(txn, error, sql_vpc_of, "ss", account_id, resource_id);
+
+    if (!rows)
+        return false;
+    *ret_vpc_id = virga_rows_count(rows) ? virga_rows_dup(rows, arena, 0, 0) : NULL;
+    return true;
+}
 
 bool
 virga_vpc_touch(VirgaTxn *txn, const char *vpc_id, GError **error)

@@ -114,6 +114,14 @@ signing_key(VirgaSigv4Verifier *verifier, const char *secret, const VirgaSigv4 *
     g_mutex_unlock(&verifier->mutex);
 }
 
+/* Services without a region are signed for this one, wherever they are. */
+static bool
+is_global(const VirgaSigv4 *parts)
+{
+    return g_str_equal(parts->region, "us-east-1") &&
+           (g_str_equal(parts->service, "iam") || g_str_equal(parts->service, "sts"));
+}
+
 static bool
 check_time(const VirgaSigv4 *parts, gint64 now_s, GError **error)
 {
@@ -137,7 +145,8 @@ find_identity(VirgaSigv4Verifier *verifier, VirgaArena *arena, const VirgaSigv4 
 {
     g_autoptr(GError) local = NULL;
 
-    if (!verifier->lookup(parts->access_key_id, arena, ret_identity, verifier->user_data, &local)) {
+    if (!verifier->lookup(parts->access_key_id, parts->session_token, arena, ret_identity,
+                          verifier->user_data, &local)) {
         if (!virga_error_is(local, NULL, VIRGA_ERROR_NOT_FOUND)) {
             g_propagate_error(error, g_steal_pointer(&local));
             return false;
@@ -195,7 +204,7 @@ virga_sigv4_verify(VirgaSigv4Verifier *verifier, VirgaArena *arena, const VirgaH
     g_autoptr(GString) canonical = NULL;
     VirgaIdentity identity = { 0 };
 
-    if (verifier->region && !g_str_equal(verifier->region, parts->region))
+    if (verifier->region && !g_str_equal(verifier->region, parts->region) && !is_global(parts))
         return sigv4_mismatch(error, "Credential should be scoped to a valid region.");
     if (!check_time(parts, now_s, error) ||
         !find_identity(verifier, arena, parts, &identity, error))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Signature, parameters, handler, XML: the way of a call through the AWS dialect. */
 #include "api/edge.h"
+#include "api/authorize.h"
 #include "api/call.h"
 #include "api/errors.h"
 #include "core/id.h"
@@ -28,6 +29,7 @@ typedef struct {
     const VirgaWireService *service; /* NULL: not known yet */
     const VirgaWireAction *action;
     VirgaWireParameters parameters;
+    VirgaCaller *caller; /* freed with the passage */
     VirgaCall call;
 } Passage;
 
@@ -90,16 +92,22 @@ respond(unsigned status, GString *xml, const char *request_id)
     return response;
 }
 
-/* EC2 has its own words for what signatures get wrong. */
+/* EC2 has its own words for what signatures get wrong, query services for wrong parameters. */
 static VirgaApiError
 in_words_of(VirgaWireProtocol protocol, VirgaApiError error)
 {
     static const char *const failures[] = { "InvalidClientTokenId", "SignatureDoesNotMatch", NULL };
+    static const char *const malformed[] = { "MissingParameter", "InvalidParameterValue",
+                                             "InvalidNextToken", NULL };
 
     if (protocol == VIRGA_WIRE_EC2 && g_strv_contains(failures, error.code))
         return (VirgaApiError){ "AuthFailure", 401,
                                 "AWS was not able to validate the provided access credentials",
                                 false };
+    if (protocol == VIRGA_WIRE_EC2 && g_str_equal(error.code, "ExpiredToken"))
+        return (VirgaApiError){ "RequestExpired", 400, "Request has expired.", false };
+    if (protocol == VIRGA_WIRE_QUERY && g_strv_contains(malformed, error.code))
+        return (VirgaApiError){ "ValidationError", 400, error.message, false };
     if (protocol == VIRGA_WIRE_QUERY && g_str_equal(error.code, "RequestExpired"))
         return (VirgaApiError){ "SignatureDoesNotMatch", 403, error.message, false };
     return error;
@@ -141,6 +149,15 @@ authenticate(Passage *passage, GError **error)
     if (!virga_sigv4_verify(edge->verifier, passage->arena, passage->request, &passage->signature,
                             now_s(edge), &identity, error))
         return false;
+    passage->caller =
+        virga_caller_new(passage->arena, edge->options.rights, &identity, passage->request, error);
+    if (!passage->caller)
+        return false;
+    if (edge->options.used && identity.entity_id && !identity.session)
+        edge->options.used(passage->signature.access_key_id, passage->signature.region,
+                           passage->service->name, edge->options.lookup_data);
+    passage->call.caller = passage->caller;
+    passage->call.service = passage->service;
     passage->call.account_id = identity.account_id;
     passage->call.principal_arn = identity.principal_arn;
     passage->call.user_id = identity.user_id;
@@ -197,6 +214,7 @@ find_action(Passage *passage, GError **error)
                               "The action %.200s is not valid for this web service.", name);
     passage->call.version = version;
     passage->call.action = passage->action->name;
+    passage->call.wire = passage->action;
     return true;
 }
 
@@ -209,6 +227,14 @@ wants_dry_run(const VirgaWireShape *input, const void *request)
            *(const bool *) ((const guint8 *) request + member->offset);
 }
 
+/* "ec2:DescribeVpnGateways" */
+static const char *
+describe(const Passage *passage)
+{
+    return virga_arena_printf(passage->arena, "%s:%s", passage->service->name,
+                              passage->action->name);
+}
+
 /* Calls the handler; *ret_response stays NULL for the empty set of an unhandled Describe. */
 static bool
 call_handler(Passage *passage, const void **ret_response, GError **error)
@@ -217,9 +243,10 @@ call_handler(Passage *passage, const void **ret_response, GError **error)
     void *request, *response;
 
     if (!action->handler) {
-        return action->empty ||
-               virga_api_fail(error, "UnsupportedOperation", 400,
-                              "The action %s is not supported by this cloud", action->name);
+        if (!action->empty)
+            return virga_api_fail(error, "UnsupportedOperation", 400,
+                                  "The action %s is not supported by this cloud", action->name);
+        return virga_call_authorize(&passage->call, describe(passage), "*", NULL, error);
     }
     request = virga_wire_decode(passage->arena, passage->service->protocol, action->input,
                                 &passage->parameters, error);
@@ -227,6 +254,8 @@ call_handler(Passage *passage, const void **ret_response, GError **error)
         return false;
     response = virga_arena_alloc(passage->arena, 1, action->output->size);
     passage->call.dry_run = wants_dry_run(action->input, request);
+    if (!virga_call_authorize_request(&passage->call, request, error))
+        return false;
     if (!action->handler(&passage->call, request, response, error))
         return false;
     *ret_response = response;
@@ -270,6 +299,7 @@ virga_edge_answer(VirgaEdge *edge, const VirgaHttpRequest *request)
 
     virga_log_set_request(request_id);
     response = pass(&passage);
+    virga_caller_free(passage.caller);
     virga_log_set_request(NULL);
     return response;
 }

@@ -60,6 +60,7 @@ class Generator:
         self.shapes = model['shapes']
         self.protocol = model['metadata']['protocol']
         self.order, self.state = [], {}
+        self.spell_out_maps()
         if self.protocol not in PROTOCOLS:
             fail(f'no codec for protocol {self.protocol}')
         for name in handled:
@@ -69,6 +70,17 @@ class Generator:
                 shape = self.action_shape(name, part)
                 if shape:
                     self.reach(shape)
+
+    def spell_out_maps(self):
+        """On the wire a map is a list of entries, each with a key and a value; so it is in C."""
+        for name, shape in list(self.shapes.items()):
+            if shape['type'] != 'map':
+                continue
+            entry = name + 'Entry'
+            self.shapes[entry] = {'type': 'structure', 'members': {
+                part: dict({'locationName': part}, **shape[part]) for part in ('key', 'value')}}
+            self.shapes[name] = {'type': 'list', 'flattened': shape.get('flattened', False),
+                                 'member': {'shape': entry, 'locationName': 'entry'}}
 
     # ---- names ----
 

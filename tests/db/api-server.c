@@ -3,15 +3,19 @@
  *
  *     api-server DSN STATE-DIRECTORY
  *
- * Prints its port.  Two accounts with fixed keys; one host that is made by POST /control/host
+ * Prints its port.  Two accounts whose administrators have fixed keys; what virgad does now and then
+ * for keys is done by POST /control/keys; one host that is made by POST /control/host
  * (body: "ID VCPUS MEMORY-MIB") and does what it is told by POST /control/settle.  Ends with its
  * standard input. */
 #include "api/edge.h"
+#include "api/key-cache.h"
+#include "api/rights.h"
 #include "api/services.h"
 #include "compute/host.h"
 #include "compute/instance.h"
 #include "core/error.h"
 #include "ec2.h"
+#include "iam.h"
 #include "network/interface.h"
 #include "network/vpc.h"
 #include "sts.h"
@@ -32,29 +36,17 @@ static const Account accounts[] = {
 
 static const char sql_account[] =
     "INSERT INTO account (id, name) VALUES ($1, $1) ON CONFLICT DO NOTHING";
+static const char sql_key[] =
+    "INSERT INTO access_key (id, account_id, principal, user_id, secret)"
+    " VALUES ($1, $2, 'arn:aws:iam::' || $2 || ':root', $2, $3) ON CONFLICT DO NOTHING";
 static const char sql_guests[] =
     "SELECT i.id, i.host_id, i.generation, i.wish, i.reboots,"
     " (SELECT array_agg(a.volume_id) FROM volume_attachment a WHERE a.instance_id = i.id)"
     " FROM instance i WHERE i.host_id IS NOT NULL ORDER BY i.id";
 
 static VirgaServices services;
-
-static bool
-lookup(const char *id, VirgaArena *arena, VirgaIdentity *ret_identity, gpointer user_data,
-       GError **error)
-{
-    for (size_t i = 0; i < G_N_ELEMENTS(accounts); i++)
-        if (g_str_equal(id, accounts[i].key_id)) {
-            *ret_identity =
-                (VirgaIdentity){ .secret = SECRET,
-                                 .account_id = accounts[i].account_id,
-                                 .principal_arn = virga_arena_printf(arena, "arn:aws:iam::%s:root",
-                                                                     accounts[i].account_id),
-                                 .user_id = accounts[i].account_id };
-            return true;
-        }
-    return virga_fail(error, "access key", VIRGA_ERROR_NOT_FOUND, "no key \"%s\"", id);
-}
+static VirgaKeyCache *keys;
+static VirgaRightsCache *rights;
 
 static bool
 set_up(const char *pool, GError **error)
@@ -69,7 +61,9 @@ set_up(const char *pool, GError **error)
     for (size_t i = 0; i < G_N_ELEMENTS(accounts); i++)
         if (!virga_txn_run(txn, error, NULL, sql_account, "s", accounts[i].account_id) ||
             !virga_vpc_create_default(txn, accounts[i].account_id,
-                                      (const char *const *) services.zones, error))
+                                      (const char *const *) services.zones, error) ||
+            !virga_txn_run(txn, error, NULL, sql_key, "sss", accounts[i].key_id,
+                           accounts[i].account_id, SECRET))
             return false;
     return virga_txn_commit(txn, error);
 }
@@ -142,6 +136,8 @@ handle(VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
         return virga_edge_handle(exchange, request, ret_response, edge);
     if (g_str_equal(request->path, "/control/host"))
         done = report_host((const char *) request->body, &error);
+    else if (g_str_equal(request->path, "/control/keys"))
+        done = virga_key_cache_write(keys, &error);
     else
         done = settle(&error);
     *ret_response = virga_http_response_new(
@@ -150,15 +146,25 @@ handle(VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
     return VIRGA_HTTP_NOW;
 }
 
+static void
+on_change(const char *channel, const char *payload, gpointer data)
+{
+    virga_key_cache_flush(keys);
+    virga_rights_cache_flush(rights);
+}
+
 int
 main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
     char *zones[] = { (char *) "us-east-1a", (char *) "us-east-1b", NULL };
     VirgaEdgeOptions edge_options = { .region = "us-east-1",
-                                      .lookup = lookup,
+                                      .lookup = virga_key_cache_find,
+                                      .used = virga_key_cache_used,
                                       .services = &services };
     VirgaHttpOptions http_options = { .handler = handle };
+    const char *const channels[] = { "virga_key", NULL };
+    VirgaDbListener *listener;
     g_autoptr(VirgaEdge) edge = NULL;
     VirgaHttpServer *server;
     char byte;
@@ -168,13 +174,20 @@ main(int argc, char **argv)
     services = (VirgaServices){ .config = virga_config_load("/nonexistent", argv[2], &error),
                                 .db = virga_db_new(argv[1], 10),
                                 .pager = virga_pager_new("test", 4),
+                                .sealer = virga_sealer_new("test", 4),
                                 .region = (char *) "us-east-1",
                                 .zones = zones };
     if (!services.config || !set_up("198.18.0.0/20", &error))
         g_error("%s", error->message);
+    keys = virga_key_cache_new(services.db, services.sealer);
+    rights = virga_rights_cache_new(services.db);
+    listener = virga_db_listen(argv[1], channels, on_change, NULL);
     edge_options.db = services.db;
+    edge_options.lookup_data = keys;
+    edge_options.rights = rights;
     edge = virga_edge_new(&edge_options);
     virga_edge_add(edge, &ec2_service);
+    virga_edge_add(edge, &iam_service);
     virga_edge_add(edge, &sts_service);
     http_options.user_data = edge;
     fd = virga_http_listen_tcp("127.0.0.1:0", &error);
@@ -186,7 +199,11 @@ main(int argc, char **argv)
     while (read(STDIN_FILENO, &byte, 1) > 0)
         continue;
     virga_http_server_stop(server, 1000);
+    virga_db_listener_free(listener);
+    virga_key_cache_free(keys);
+    virga_rights_cache_free(rights);
     virga_pager_free(services.pager);
+    virga_sealer_free(services.sealer);
     virga_db_free(services.db);
     virga_config_unref(services.config);
     return 0;

@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import subprocess
 import tempfile
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -34,11 +35,17 @@ class Cloud:
         self.url = "http://127.0.0.1:%d" % self.port
         self.ec2, self.other = (self.client("ec2", key) for key in KEYS)
 
-    def client(self, service, key=KEYS[0]):
+    def client(self, service, key=KEYS[0], secret="secret", token=None):
         return boto3.client(service, endpoint_url=self.url, region_name="us-east-1",
-                            aws_access_key_id=key, aws_secret_access_key="secret",
+                            aws_access_key_id=key, aws_secret_access_key=secret,
+                            aws_session_token=token,
                             config=botocore.config.Config(retries={"max_attempts": 0},
                                                           max_pool_connections=32))
+
+    def client_of(self, service, credentials):
+        """A client with what CreateAccessKey or AssumeRole gave."""
+        return self.client(service, credentials["AccessKeyId"], credentials["SecretAccessKey"],
+                           credentials.get("SessionToken"))
 
     def signed(self, parameters, key=KEYS[0]):
         """A signed request with these parameters, as body and headers."""
@@ -111,6 +118,16 @@ def cloud(session_cloud):
 
 
 @pytest.fixture
+def iam(cloud):
+    """IAM of the first account; both accounts have nothing in it."""
+    cloud.sql("""
+        DELETE FROM access_key WHERE owner_id IS NOT NULL; DELETE FROM iam_attachment;
+        DELETE FROM iam_inline_policy; DELETE FROM iam_member; DELETE FROM iam_profile_role;
+        DELETE FROM iam_alias; DELETE FROM iam_entity""")
+    return cloud.client("iam")
+
+
+@pytest.fixture
 def image(cloud):
     """A registered image of the first account."""
     return cloud.ec2.register_image(
@@ -126,6 +143,14 @@ def launch(cloud, image):
         return cloud.ec2.run_instances(ImageId=image, InstanceType="t3.micro", MinCount=count,
                                        MaxCount=count, **options)["Instances"]
     return go
+
+
+def wait_for(condition, what, deadline_s=10):
+    """Replicas hear of changes a moment later."""
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
 
 
 @contextlib.contextmanager

@@ -7,8 +7,8 @@
 int LLVMFuzzerTestOneInput(const guint8 *data, size_t size);
 
 static bool
-lookup(const char *id, VirgaArena *arena, VirgaIdentity *ret_identity, gpointer user_data,
-       GError **error)
+lookup(const char *id, const char *token, VirgaArena *arena, VirgaIdentity *ret_identity,
+       gpointer user_data, GError **error)
 {
     *ret_identity = (VirgaIdentity){ .secret = "secret", .account_id = "000000000001" };
     return true;

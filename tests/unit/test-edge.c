@@ -16,8 +16,8 @@
 #define SECRET "secret"
 
 static bool
-lookup(const char *id, VirgaArena *arena, VirgaIdentity *ret_identity, gpointer user_data,
-       GError **error)
+lookup(const char *id, const char *token, VirgaArena *arena, VirgaIdentity *ret_identity,
+       gpointer user_data, GError **error)
 {
     if (!g_str_equal(id, KEY_ID))
         return virga_fail(error, "access key", VIRGA_ERROR_NOT_FOUND, "no key \"%s\"", id);
@@ -135,7 +135,7 @@ test_identity(void)
            "<ResponseMetadata><RequestId>");
     expect((Ask){ "sts", "Action=GetCallerIdentity&Version=2011-06-15", .spoil = true }, 403,
            "<Code>SignatureDoesNotMatch</Code>");
-    expect((Ask){ "sts", "Action=AssumeRole" }, 400, "<Code>UnsupportedOperation</Code>");
+    expect((Ask){ "sts", "Action=AssumeRoleWithSAML" }, 400, "<Code>UnsupportedOperation</Code>");
 }
 
 static void

@@ -9,8 +9,8 @@
 #define NOW_S G_GINT64_CONSTANT(1767323045) /* 2026-01-02T03:04:05Z */
 
 static bool
-lookup(const char *id, VirgaArena *arena, VirgaIdentity *ret_identity, gpointer user_data,
-       GError **error)
+lookup(const char *id, const char *token, VirgaArena *arena, VirgaIdentity *ret_identity,
+       gpointer user_data, GError **error)
 {
     bool temporary = g_str_equal(id, "ASIAVIRGATEST0000001");
 

@@ -2,6 +2,7 @@
 /* One call of an API action: what a handler knows besides the request's own members. */
 #pragma once
 
+#include "api/wire.h"
 #include "core/arena.h"
 
 #include <glib.h>
@@ -9,22 +10,27 @@
 
 typedef struct VirgaDb VirgaDb;
 
+struct VirgaCaller;
+
 /* Everything is a loan that lives as long as the call. */
-typedef struct VirgaCall {
+struct VirgaCall {
     VirgaArena *arena; /* of request and response; gone once the answer is encoded */
     const char *request_id;
     const char *account_id; /* 12 digits */
     const char *principal_arn;
     const char *user_id;
     const char *access_key_id;
-    const char *source_ip; /* "unix" for local callers */
+    const char *source_ip;            /* "unix" for local callers */
+    const struct VirgaCaller *caller; /* with rights (api/authorize.h) */
+    const VirgaWireService *service;
+    const VirgaWireAction *wire; /* the action's tables */
     const char *action;
     const char *version; /* of the API, as the caller sent it; NULL if it did not */
     const char *region;
     bool dry_run;
     VirgaDb *db;
     gpointer services; /* what virgad hands to its handlers */
-} VirgaCall;
+};
 
 /* For handlers of actions with a DryRun member: called after every check and before the first
  * change.  Fails with DryRunOperation if the caller asked for no more than the checks. */

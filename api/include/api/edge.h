@@ -18,6 +18,8 @@ typedef struct {
     bool any_region;       /* scopes may name any region */
     VirgaKeyLookup lookup; /* required */
     gpointer lookup_data;
+    VirgaKeyUsed used;               /* may be NULL; with lookup_data */
+    struct VirgaRightsCache *rights; /* NULL: none but administrators are let in */
     VirgaDb *db;
     gpointer services;         /* VirgaCall.services */
     gint64 (*now_s)(gpointer); /* NULL: the real clock */

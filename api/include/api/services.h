@@ -3,6 +3,7 @@
 #pragma once
 
 #include "api/page.h"
+#include "api/session.h"
 #include "core/config.h"
 #include "core/db.h"
 
@@ -10,6 +11,7 @@ typedef struct {
     VirgaConfig *config;
     VirgaDb *db;
     VirgaPager *pager;
+    VirgaSealer *sealer; /* of temporary credentials */
     char *region;
     char **zones; /* whole names, "us-east-1a", NULL-terminated */
     char *store;  /* directory of snapshots' files */

@@ -14,6 +14,8 @@
 #define VIRGA_SIGV4_HEADERS_MAX     100
 #define VIRGA_SIGV4_SIGNATURE_CHARS 64
 
+typedef struct VirgaSession VirgaSession;
+
 /* Whom an access key stands for.  Texts are the arena's of the look-up. */
 typedef struct {
     const char *secret;
@@ -21,11 +23,19 @@ typedef struct {
     const char *account_id;
     const char *principal_arn;
     const char *user_id;
+    const char *entity_id; /* the user or role whose policies count; NULL: the administrator */
+    const VirgaSession *session; /* of temporary keys (api/session.h), else NULL */
 } VirgaIdentity;
 
-/* Finds an access key; on any thread, may block.  Fails with ("access key", NOT_FOUND). */
-typedef bool (*VirgaKeyLookup)(const char *access_key_id, VirgaArena *arena,
-                               VirgaIdentity *ret_identity, gpointer user_data, GError **error);
+/* Finds an access key; on any thread, may block.  'session_token' is what came with it, or NULL.
+ * Fails with ("access key", NOT_FOUND), or as the client is to be told. */
+typedef bool (*VirgaKeyLookup)(const char *access_key_id, const char *session_token,
+                               VirgaArena *arena, VirgaIdentity *ret_identity, gpointer user_data,
+                               GError **error);
+
+/* Hears that a user's key was used, for its last use. */
+typedef void (*VirgaKeyUsed)(const char *access_key_id, const char *region, const char *service,
+                             gpointer user_data);
 
 /* What a request says of its signature; texts are the arena's. */
 typedef struct {

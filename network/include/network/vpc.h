@@ -28,6 +28,10 @@ bool virga_vpc_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
 /* The id of the account's default VPC in 'arena'; fails with NOT_FOUND of noun "vpc". */
 char *virga_vpc_default(VirgaTxn *txn, VirgaArena *arena, const char *account_id, GError **error);
 
+/* The VPC in which the account's subnet, group or interface is; NULL if it is none of these. */
+bool virga_vpc_of(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *resource_id,
+                  char **ret_vpc_id, GError **error);
+
 /* Counts the VPC's plan up and wakes the hosts that have a part of it.  Every change of a port,
  * a group's members or a rule says so in its own transaction. */
 bool virga_vpc_touch(VirgaTxn *txn, const char *vpc_id, GError **error);
