@@ -64,5 +64,5 @@ typedef struct {
 /* A VirgaPolicyKey; 'context' is the Context. */
 const char *const *context_key(const char *name, gpointer context);
 
-/* A text member of a request, by its model's name; NULL: the action has none, or it is not given. */
+/* A text member of a request, by its model's name; NULL: there is none, or it is not given. */
 const char *request_text(const VirgaCall *call, const void *request, const char *name);

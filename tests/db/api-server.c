@@ -3,8 +3,8 @@
  *
  *     api-server DSN STATE-DIRECTORY
  *
- * Prints its port.  Two accounts whose administrators have fixed keys; what virgad does now and then
- * for keys is done by POST /control/keys; one host that is made by POST /control/host
+ * Prints its port.  Two accounts whose administrators have fixed keys; the use of keys is written by
+ * POST /control/keys; one host that is made by POST /control/host
  * (body: "ID VCPUS MEMORY-MIB") and does what it is told by POST /control/settle.  Ends with its
  * standard input. */
 #include "api/edge.h"

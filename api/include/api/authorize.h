@@ -6,7 +6,7 @@
  * beside its own action, such as handing over a role.
  *
  * The administrator of an account is asked nothing.  For others all of these must allow it, and
- * none deny it: the policies of the user or role, its permissions boundary, its session policies. */
+ * none deny it: the policies of the user or role, its permissions boundary, the session's. */
 #pragma once
 
 #include "api/call.h"

@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may do what: policies at the edge, for every kind of caller and resource."""
+import json
+
+import botocore.exceptions
+import pytest
+
+from conftest import KEYS, IMAGE_SNAPSHOT, fails, wait_for
+
+ACCOUNT = "000000000001"
+IAM = "arn:aws:iam::%s:" % ACCOUNT
+EC2 = "arn:aws:ec2:us-east-1:%s:" % ACCOUNT
+DENIED = ("UnauthorizedOperation", "AccessDenied")
+
+
+def statement(effect, actions, resources="*", **conditions):
+    result = {"Effect": effect, "Action": actions, "Resource": resources}
+    if conditions:
+        result["Condition"] = conditions
+    return result
+
+
+def policy(*statements):
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def allow(actions, resources="*", condition=None):
+    return statement("Allow", actions, resources, **(condition or {}))
+
+
+def deny(actions, resources="*", condition=None):
+    return statement("Deny", actions, resources, **(condition or {}))
+
+
+class User:
+    """A user with clients; may(...) and may_not(...) tell which calls are let through."""
+
+    def __init__(self, cloud, iam, name="alice", **options):
+        self.iam, self.name = iam, name
+        iam.create_user(UserName=name, **options)
+        self.key = iam.create_access_key(UserName=name)["AccessKey"]
+        self.ec2, self.own_iam, self.sts = (cloud.client_of(service, self.key)
+                                            for service in ("ec2", "iam", "sts"))
+
+    def gets(self, *statements):
+        self.iam.put_user_policy(UserName=self.name, PolicyName="p",
+                                 PolicyDocument=policy(*statements))
+
+
+def code_of(call):
+    try:
+        call()
+    except botocore.exceptions.ClientError as error:
+        return error.response["Error"]["Code"]
+    return None
+
+
+def may(call):
+    wait_for(lambda: code_of(call) not in DENIED, "it is not allowed")
+
+
+def may_not(call):
+    wait_for(lambda: code_of(call) in DENIED, "it is not refused")
+
+
+@pytest.fixture
+def alice(cloud, iam):
+    return User(cloud, iam)
+
+
+def test_nothing_is_allowed_by_default(alice):
+    with fails("UnauthorizedOperation", "You are not authorized to perform this operation. User: "
+               + IAM + "user/alice is not authorized to perform: ec2:DescribeInstances on resource:"
+               " * because no identity-based policy allows the ec2:DescribeInstances action"):
+        alice.ec2.describe_instances()
+    with fails("UnauthorizedOperation"):
+        alice.ec2.describe_vpn_gateways()
+    with fails("AccessDenied", "User: " + IAM + "user/alice is not authorized to perform: "
+               "iam:ListUsers on resource: " + IAM + "user/ because no identity-based policy"):
+        alice.own_iam.list_users()
+    assert alice.sts.get_caller_identity()["Arn"] == IAM + "user/alice"
+
+
+def test_status_of_refusals(alice):
+    for client, call in ((alice.ec2, "describe_instances"), (alice.own_iam, "list_users")):
+        with pytest.raises(botocore.exceptions.ClientError) as caught:
+            getattr(client, call)()
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+
+def test_policies_of_every_kind(cloud, iam, alice):
+    """Inline and managed, of the user and of its groups; what is taken away is gone."""
+    call = alice.ec2.describe_instances
+    document = policy(allow("ec2:Describe*"))
+    may_not(call)
+    iam.put_user_policy(UserName="alice", PolicyName="p", PolicyDocument=document)
+    may(call)
+    iam.delete_user_policy(UserName="alice", PolicyName="p")
+    may_not(call)
+    arn = iam.create_policy(PolicyName="p", PolicyDocument=document)["Policy"]["Arn"]
+    iam.attach_user_policy(UserName="alice", PolicyArn=arn)
+    may(call)
+    iam.create_policy_version(PolicyArn=arn, PolicyDocument=policy(allow("s3:*")),
+                              SetAsDefault=True)
+    may_not(call)
+    iam.set_default_policy_version(PolicyArn=arn, VersionId="v1")
+    may(call)
+    iam.detach_user_policy(UserName="alice", PolicyArn=arn)
+    may_not(call)
+    iam.create_group(GroupName="g")
+    iam.attach_group_policy(GroupName="g", PolicyArn=arn)
+    iam.add_user_to_group(GroupName="g", UserName="alice")
+    may(call)
+    iam.put_group_policy(GroupName="g", PolicyName="n", PolicyDocument=policy(deny("ec2:*")))
+    may_not(call)
+    with fails("UnauthorizedOperation", "with an explicit deny in an identity-based policy"):
+        call()
+    iam.delete_group_policy(GroupName="g", PolicyName="n")
+    may(call)
+    iam.remove_user_from_group(GroupName="g", UserName="alice")
+    may_not(call)
+    iam.attach_user_policy(UserName="alice",
+                           PolicyArn="arn:aws:iam::aws:policy/AmazonEC2ReadOnlyAccess")
+    may(call)
+    may_not(lambda: alice.ec2.create_key_pair(KeyName="k"))
+
+
+def test_boundary(iam, alice):
+    arn = iam.create_policy(PolicyName="b", PolicyDocument=policy(allow("ec2:Describe*")))[
+        "Policy"]["Arn"]
+    alice.gets(allow("*"))
+    may(alice.own_iam.list_users)
+    iam.put_user_permissions_boundary(UserName="alice", PermissionsBoundary=arn)
+    may_not(alice.own_iam.list_users)
+    with fails("AccessDenied", "because no permissions boundary allows the iam:ListUsers action"):
+        alice.own_iam.list_users()
+    may(alice.ec2.describe_instances)
+    iam.delete_user_permissions_boundary(UserName="alice")
+    may(alice.own_iam.list_users)
+
+
+def test_instances_by_id_and_tag(cloud, launch, alice):
+    one, two = (launch()[0]["InstanceId"] for _ in range(2))
+    alice.gets(allow("ec2:StopInstances", EC2 + "instance/" + one),
+               allow("ec2:TerminateInstances", EC2 + "instance/*",
+                     {"StringEquals": {"ec2:ResourceTag/owner": "${aws:username}"}}))
+    may(lambda: alice.ec2.stop_instances(InstanceIds=[one]))
+    may_not(lambda: alice.ec2.stop_instances(InstanceIds=[two]))
+    with fails("UnauthorizedOperation", EC2 + "instance/" + two):
+        alice.ec2.stop_instances(InstanceIds=[one, two])
+    with fails("UnauthorizedOperation"):
+        alice.ec2.terminate_instances(InstanceIds=[one])
+    cloud.ec2.create_tags(Resources=[one], Tags=[{"Key": "owner", "Value": "bob"}])
+    with fails("UnauthorizedOperation"):
+        alice.ec2.terminate_instances(InstanceIds=[one])
+    cloud.ec2.create_tags(Resources=[one], Tags=[{"Key": "owner", "Value": "alice"}])
+    may(lambda: alice.ec2.terminate_instances(InstanceIds=[one]))
+    cloud.ec2.terminate_instances(InstanceIds=[two])
+    cloud.settle()
+
+
+def test_dry_run(launch, image, alice):
+    def run():
+        return alice.ec2.run_instances(ImageId=image, InstanceType="t3.micro", MinCount=1,
+                                       MaxCount=1, DryRun=True)
+    with fails("UnauthorizedOperation"):
+        run()
+    alice.gets(allow("ec2:RunInstances"))
+    may(run)
+    with fails("DryRunOperation"):
+        run()
+
+
+def run_instances(alice, image, **options):
+    return lambda: alice.ec2.run_instances(**dict({
+        "ImageId": image, "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1,
+        "DryRun": True}, **options))
+
+
+def test_launch_needs_all_of_it(cloud, image, alice):
+    everything = ["instance", "volume", "network-interface", "subnet", "security-group", "key-pair"]
+    arns = [EC2 + kind + "/*" for kind in everything] + ["arn:aws:ec2:us-east-1::image/*"]
+    cloud.ec2.create_key_pair(KeyName="k", KeyType="ed25519")
+    for missing in [None] + arns:
+        alice.gets(allow("ec2:RunInstances", [arn for arn in arns if arn != missing]))
+        (may_not if missing else may)(run_instances(alice, image, KeyName="k"))
+    alice.gets(allow("ec2:RunInstances", [arn for arn in arns if "key-pair" not in arn]))
+    may(run_instances(alice, image))
+
+
+def test_launch_conditions(cloud, image, alice):
+    subnet = cloud.ec2.describe_subnets()["Subnets"][0]
+    other = next(s["SubnetId"] for s in cloud.ec2.describe_subnets()["Subnets"]
+                 if s["SubnetId"] != subnet["SubnetId"])
+    vpc = EC2 + "vpc/" + subnet["VpcId"]
+    alice.gets(allow("ec2:RunInstances"),
+               deny("ec2:RunInstances", EC2 + "instance/*",
+                    {"StringNotEquals": {"ec2:InstanceType": ["t3.micro", "t3.nano"]}}),
+               deny("ec2:RunInstances", EC2 + "subnet/" + other))
+    may(run_instances(alice, image))
+    may_not(run_instances(alice, image, InstanceType="t3.small"))
+    may(run_instances(alice, image, SubnetId=subnet["SubnetId"]))
+    may_not(run_instances(alice, image, SubnetId=other))
+    may_not(run_instances(alice, image, NetworkInterfaces=[{"DeviceIndex": 0, "SubnetId": other}]))
+    alice.gets(allow("ec2:RunInstances"), deny("ec2:RunInstances", EC2 + "subnet/*",
+                                               {"ArnNotEquals": {"ec2:Vpc": vpc + "x"}}))
+    may_not(run_instances(alice, image, SubnetId=subnet["SubnetId"]))
+    alice.gets(allow("ec2:RunInstances"), deny("ec2:RunInstances", EC2 + "subnet/*",
+                                               {"ArnNotEquals": {"ec2:Vpc": vpc}}))
+    may(run_instances(alice, image, SubnetId=subnet["SubnetId"]))
+
+
+def test_tag_on_create(image, alice):
+    tagged = run_instances(alice, image, TagSpecifications=[
+        {"ResourceType": "instance", "Tags": [{"Key": "team", "Value": "red"}]}])
+    alice.gets(allow("ec2:RunInstances"))
+    may(run_instances(alice, image))
+    with fails("UnauthorizedOperation", "ec2:CreateTags on resource: " + EC2 + "instance/*"):
+        tagged()
+    alice.gets(allow("ec2:RunInstances"),
+               allow("ec2:CreateTags", EC2 + "*/*",
+                     {"StringEquals": {"ec2:CreateAction": "RunInstances"}}))
+    may(tagged)
+    alice.gets(allow("ec2:*"), deny("ec2:RunInstances", EC2 + "instance/*",
+                                    {"StringNotEquals": {"aws:RequestTag/team": "red"}}))
+    may(tagged)
+    may_not(run_instances(alice, image))
+    alice.gets(allow("ec2:*"), deny("ec2:RunInstances", EC2 + "instance/*",
+                                    {"ForAnyValue:StringEquals": {"aws:TagKeys": ["team"]}}))
+    may_not(tagged)
+    may(run_instances(alice, image))
+
+
+def test_groups_and_keys_by_name(cloud, alice):
+    """What is named otherwise than by its ARN is denied all the same."""
+    group = cloud.ec2.create_security_group(GroupName="g", Description="d")["GroupId"]
+    key = cloud.ec2.create_key_pair(KeyName="k", KeyType="ed25519")["KeyPairId"]
+    alice.gets(allow("ec2:*"), deny("ec2:*", [EC2 + "security-group/" + group,
+                                              EC2 + "key-pair/k"]))
+    may(alice.ec2.describe_key_pairs)
+    for refused in (lambda: alice.ec2.delete_security_group(GroupName="g"),
+                    lambda: alice.ec2.delete_security_group(GroupId=group),
+                    lambda: alice.ec2.authorize_security_group_ingress(
+                        GroupName="g", IpProtocol="tcp", FromPort=1, ToPort=1, CidrIp="0.0.0.0/0"),
+                    lambda: alice.ec2.create_tags(Resources=[group], Tags=[{"Key": "a",
+                                                                            "Value": ""}]),
+                    lambda: alice.ec2.delete_key_pair(KeyName="k"),
+                    lambda: alice.ec2.delete_key_pair(KeyPairId=key)):
+        assert code_of(refused) == "UnauthorizedOperation"
+
+
+@pytest.mark.parametrize("condition,holds", [
+    ({"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}, True),
+    ({"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}, False),
+    ({"NotIpAddress": {"aws:SourceIp": "127.0.0.0/8"}}, False),
+    ({"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}, True),
+    ({"DateLessThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}, False),
+    ({"NumericGreaterThan": {"aws:EpochTime": "1000"}}, True),
+    ({"Bool": {"aws:SecureTransport": "true"}}, False),
+    ({"StringLike": {"aws:UserAgent": "Boto3/*"}}, True),
+    ({"StringEquals": {"aws:RequestedRegion": "us-east-1"}}, True),
+    ({"StringEquals": {"aws:RequestedRegion": "eu-west-1"}}, False),
+    ({"StringEquals": {"ec2:Region": "us-east-1"}}, True),
+    ({"ArnEquals": {"aws:PrincipalArn": IAM + "user/alice"}}, True),
+    ({"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/*"}}, False),
+    ({"StringEquals": {"aws:PrincipalAccount": ACCOUNT}}, True),
+    ({"StringEquals": {"aws:PrincipalType": "User"}}, True),
+    ({"StringEquals": {"aws:username": "alice"}}, True),
+    ({"StringLike": {"aws:userid": "AIDA*"}}, True),
+    ({"StringEquals": {"aws:PrincipalTag/team": "red"}}, True),
+    ({"StringEquals": {"aws:PrincipalTag/team": "blue"}}, False),
+    ({"Null": {"aws:MultiFactorAuthPresent": "true"}}, True),
+    ({"Null": {"aws:TokenIssueTime": "false"}}, False),
+])
+def test_condition_keys(cloud, iam, condition, holds):
+    alice = User(cloud, iam, Tags=[{"Key": "team", "Value": "red"}])
+    alice.gets(allow("ec2:DescribeInstances", "*", condition))
+    (may if holds else may_not)(alice.ec2.describe_instances)
+
+
+def test_iam_resources(cloud, iam, alice):
+    iam.create_user(UserName="bob", Path="/team/", Tags=[{"Key": "kind", "Value": "robot"}])
+    alice.gets(allow("iam:*", IAM + "user/team/*"), allow("iam:*AccessKey*", IAM + "user/${aws:username}"),
+               allow("iam:CreatePolicy", IAM + "policy/team/*"))
+    may(lambda: alice.own_iam.get_user(UserName="bob"))
+    may(lambda: alice.own_iam.list_users(PathPrefix="/team/"))
+    may(lambda: alice.own_iam.create_user(UserName="carol", Path="/team/"))
+    may(alice.own_iam.list_access_keys)
+    may(lambda: alice.own_iam.create_policy(PolicyName="p", Path="/team/",
+                                            PolicyDocument=policy(allow("*"))))
+    for refused in (alice.own_iam.get_user, alice.own_iam.list_users,
+                    lambda: alice.own_iam.create_user(UserName="dave"),
+                    lambda: alice.own_iam.list_access_keys(UserName="nobody"),
+                    lambda: alice.own_iam.create_policy(PolicyName="p",
+                                                        PolicyDocument=policy(allow("*"))),
+                    lambda: alice.own_iam.create_group(GroupName="g", Path="/team/")):
+        assert code_of(refused) == "AccessDenied"
+    alice.gets(allow("iam:DeleteUser", "*", {"StringEquals": {"iam:ResourceTag/kind": "robot"}}),
+               allow("iam:AttachUserPolicy", "*", {"ArnEquals": {
+                   "iam:PolicyARN": "arn:aws:iam::aws:policy/ReadOnlyAccess"}}),
+               allow("iam:CreateUser", "*", {"StringEquals": {"aws:RequestTag/kind": "robot"}}))
+    may(lambda: alice.own_iam.attach_user_policy(
+        UserName="carol", PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess"))
+    may_not(lambda: alice.own_iam.attach_user_policy(
+        UserName="alice", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess"))
+    may_not(lambda: alice.own_iam.delete_user(UserName="carol"))
+    may(lambda: alice.own_iam.delete_user(UserName="bob"))
+    may_not(lambda: alice.own_iam.create_user(UserName="eve"))
+    may(lambda: alice.own_iam.create_user(UserName="eve", Tags=[{"Key": "kind",
+                                                                 "Value": "robot"}]))
+
+
+TRUST = policy({"Effect": "Allow", "Action": "sts:AssumeRole",
+                "Principal": {"Service": "ec2.amazonaws.com"}})
+
+
+def test_pass_role(iam, alice):
+    for name in ("web", "admin"):
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
+    iam.create_instance_profile(InstanceProfileName="p")
+    alice.gets(allow("iam:AddRoleToInstanceProfile"),
+               allow("iam:PassRole", IAM + "role/web",
+                     {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}))
+
+    def add(name):
+        return lambda: alice.own_iam.add_role_to_instance_profile(InstanceProfileName="p",
+                                                                  RoleName=name)
+    may(add("web"))
+    iam.remove_role_from_instance_profile(InstanceProfileName="p", RoleName="web")
+    with fails("AccessDenied", "iam:PassRole on resource: " + IAM + "role/admin"):
+        add("admin")()
+
+
+def test_accounts_are_apart(cloud, launch, alice):
+    """Rights over all of EC2 are rights over one's own account."""
+    mine = launch()[0]["InstanceId"]
+    other_iam = cloud.client("iam", KEYS[1])
+    bob = User(cloud, other_iam, "bob")
+    bob.gets(allow("*"))
+    may(bob.ec2.describe_instances)
+    assert bob.ec2.describe_instances()["Reservations"] == []
+    with fails("InvalidInstanceID.NotFound"):
+        bob.ec2.terminate_instances(InstanceIds=[mine])
+    with fails("NoSuchEntity"):
+        bob.own_iam.delete_user(UserName="alice")
+    cloud.ec2.terminate_instances(InstanceIds=[mine])
+    cloud.settle()
+
+
+def test_registering_an_image(cloud, alice):
+    def register():
+        return alice.ec2.register_image(
+            Name="one", RootDeviceName="/dev/xvda", Architecture="x86_64", BlockDeviceMappings=[
+                {"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": IMAGE_SNAPSHOT}}], DryRun=True)
+    image, snapshot = ("arn:aws:ec2:us-east-1::%s/*" % kind for kind in ("image", "snapshot"))
+    alice.gets(allow("ec2:RegisterImage", image))
+    may_not(register)
+    alice.gets(allow("ec2:RegisterImage", [image, snapshot]))
+    may(register)
