@@ -5,6 +5,7 @@
  * a worker looks at the database; a mark that comes during the look makes it look again, so that
  * no change falls between. */
 #include "api/node-api.h"
+#include "api/node-credentials.h"
 
 #include "compute/host-wish.h"
 #include "compute/host.h"
@@ -461,6 +462,27 @@ handle_facts(VirgaNodeApi *api, const VirgaHttpRequest *request)
     return answer_error(error);
 }
 
+/* ---- credentials ---- */
+
+static VirgaHttpResponse *
+handle_credentials(VirgaNodeApi *api, const VirgaHttpRequest *request)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JsonNode) root = parse_object(request, &error);
+    const char *host_id, *instance_id;
+    g_autofree char *json = NULL;
+
+    if (!root)
+        return answer_error(error);
+    host_id = text_member(json_node_get_object(root), "host_id");
+    instance_id = text_member(json_node_get_object(root), "instance_id");
+    if (!is_host_id(host_id) || !instance_id || !virga_id_is(instance_id, "i"))
+        virga_fail(&error, "request", VIRGA_ERROR_INVALID, "host_id or instance_id is malformed");
+    else
+        json = virga_node_credentials(api->services, host_id, instance_id, &error);
+    return json ? answer(200, json) : answer_error(error);
+}
+
 /* ---- snapshots ---- */
 
 static VirgaHttpResponse *
@@ -500,6 +522,8 @@ virga_node_api_handle(VirgaNodeApi *api, VirgaHttpExchange *exchange,
         return handle_desired(api, exchange, request, ret_response);
     else if (g_str_equal(path, "facts") && g_str_equal(request->method, "POST"))
         *ret_response = handle_facts(api, request);
+    else if (g_str_equal(path, "credentials") && g_str_equal(request->method, "POST"))
+        *ret_response = handle_credentials(api, request);
     else if (g_str_has_prefix(path, "snapshots/") && g_str_equal(request->method, "GET"))
         *ret_response = handle_snapshot(api, path + strlen("snapshots/"));
     else

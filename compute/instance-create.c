@@ -4,6 +4,7 @@
 
 #include "compute/host.h"
 #include "compute/image.h"
+#include "compute/instance-profile.h"
 #include "compute/instance-type.h"
 #include "core/id.h"
 #include "core/limits.h"
@@ -485,6 +486,9 @@ send_one(Launch *launch, Launched *one, gint64 index, GError **error)
     const char *host_id = one->host->id;
 
     return insert_instance(launch, one->id, index, host_id, error) &&
+           (!launch->spec->profile_id ||
+            virga_instance_profile_set(launch->txn, one->id, launch->spec->profile_id,
+                                       launch->spec->profile_arn, error)) &&
            add_disks(launch, one->id, host_id, error) && send_interface(launch, one, error) &&
            virga_tag_set_first(launch->txn, launch->spec->account_id, one->id, launch->spec->tags,
                                launch->spec->tag_count, error) &&

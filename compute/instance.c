@@ -100,7 +100,9 @@ read_shown(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInstance *ins
                        &instance->http_tags,
                        &instance->reason_code,
                        &instance->reason_message,
-                       &instance->transition_reason };
+                       &instance->transition_reason,
+                       &instance->profile_id,
+                       &instance->profile_arn };
     int column = 0;
 
     for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)

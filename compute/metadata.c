@@ -162,6 +162,30 @@ identity_document(const VirgaMetadata *metadata)
     return json_to_string(root, TRUE);
 }
 
+/* As long as the host has heard nothing of the profile there is nothing to tell of it. */
+static void
+add_profile(GPtrArray *leaves, const VirgaMetadata *metadata)
+{
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    g_autoptr(JsonNode) root = NULL;
+    g_autofree char *info = NULL;
+
+    if (!metadata->profile_id || !metadata->profile_code)
+        return;
+    json_builder_begin_object(builder);
+    add_text_member(builder, "Code", metadata->profile_code);
+    add_text_member(builder, "LastUpdated", metadata->credentials_updated);
+    add_text_member(builder, "InstanceProfileArn", metadata->profile_arn);
+    add_text_member(builder, "InstanceProfileId", metadata->profile_id);
+    json_builder_end_object(builder);
+    root = json_builder_get_root(builder);
+    info = json_to_string(root, TRUE);
+    add(leaves, "meta-data/iam/", "info", info);
+    if (metadata->role_name)
+        add(leaves, "meta-data/iam/security-credentials/", metadata->role_name,
+            metadata->credentials);
+}
+
 static void
 add_user_data(GPtrArray *leaves, const char *base64)
 {
@@ -220,6 +244,7 @@ leaves_of(const VirgaMetadata *metadata)
     for (guint i = 0; i < metadata->interfaces->len; i++)
         add_interface(leaves, metadata->interfaces->pdata[i]);
     add_tags(leaves, metadata);
+    add_profile(leaves, metadata);
     add(leaves, "dynamic/", "instance-identity/document", identity);
     add_user_data(leaves, metadata->user_data);
     g_ptr_array_sort(leaves, compare_leaves);

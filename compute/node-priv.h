@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of virga-node share.  node.c owns the tables, node-guest.c works on guests,
- * node-vpc.c on VPCs, node-console.c reads consoles, node-sync.c talks with virgad, node-store.c
- * keeps the wish on disk, node-garbage.c removes what nothing claims. */
+ * node-vpc.c on VPCs, node-console.c reads consoles, node-sync.c talks with virgad,
+ * node-credentials.c gets what instance profiles give guests, node-store.c keeps the wish on disk,
+ * node-garbage.c removes what nothing claims. */
 #pragma once
 
 #include "compute/guest.h"
@@ -90,11 +91,13 @@ struct VirgaNode {
     gint64 heartbeat_at, stored_at, resync_at;
 
     GThreadPool *guest_pool, *vpc_pool;
-    bool told_all;        /* virgad has told the whole wish in this process's life */
-    GHashTable *garbage;  /* the look thread's: name -> when it was first seen unclaimed */
-    GMutex console_lock;  /* before the node's lock */
-    GHashTable *consoles; /* node-console.c's: by id of the guest */
+    bool told_all;           /* virgad has told the whole wish in this process's life */
+    GHashTable *garbage;     /* the look thread's: name -> when it was first seen unclaimed */
+    GMutex console_lock;     /* before the node's lock */
+    GHashTable *consoles;    /* node-console.c's: by id of the guest */
+    GHashTable *credentials; /* instance id -> what node-credentials.c got for it */
     GThread *sync_thread, *report_thread, *tick_thread, *look_thread, *console_thread;
+    GThread *credentials_thread;
 };
 
 /* node.c; the lock is held by the caller where the name says so */
@@ -133,6 +136,13 @@ gpointer node_report_main(gpointer node);
 /* Takes the "vpcs" and "guests" of an answer, or of what was kept on disk; the ids of guests are
  * added to 'seen' (may be NULL). */
 void node_take_lists_locked(VirgaNode *node, JsonObject *root, GHashTable *seen);
+
+/* node-credentials.c: the body of its thread, and its table */
+gpointer node_credentials_main(gpointer node);
+GHashTable *node_credentials_new(void);
+
+/* Adds to a guest's document what its instance profile gives. */
+void node_credentials_show_locked(VirgaNode *node, VirgaMetadata *metadata);
 
 /* node-store.c */
 void node_store_load(VirgaNode *node);

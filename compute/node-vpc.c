@@ -12,6 +12,7 @@ static VirgaMetadata *
 find_metadata(void *data, const char *vpc_id, const char *address)
 {
     VirgaNode *node = data;
+    VirgaMetadata *metadata;
     g_autofree char *text = NULL;
     GHashTableIter iter;
     gpointer value;
@@ -29,7 +30,13 @@ find_metadata(void *data, const char *vpc_id, const char *address)
         }
     }
     g_mutex_unlock(&node->lock);
-    return text ? virga_metadata_from_text(text, NULL) : NULL;
+    metadata = text ? virga_metadata_from_text(text, NULL) : NULL;
+    if (metadata && metadata->profile_id) {
+        g_mutex_lock(&node->lock);
+        node_credentials_show_locked(node, metadata);
+        g_mutex_unlock(&node->lock);
+    }
+    return metadata;
 }
 
 /* The server lives as long as the namespace that it listens in. */

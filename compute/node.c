@@ -103,6 +103,7 @@ virga_node_new(const VirgaNodeSettings *settings)
     g_cond_init(&node->changed);
     node->guests = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, guest_free);
     node->vpcs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, vpc_free);
+    node->credentials = node_credentials_new();
     node->garbage = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     node->consoles = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_mutex_init(&node->console_lock);
@@ -349,6 +350,7 @@ virga_node_start(VirgaNode *node)
     node->console_thread = g_thread_new("console", node_console_main, node);
     node->report_thread = g_thread_new("report", node_report_main, node);
     node->sync_thread = g_thread_new("sync", node_sync_main, node);
+    node->credentials_thread = g_thread_new("credentials", node_credentials_main, node);
 }
 
 void
@@ -367,6 +369,7 @@ virga_node_free(VirgaNode *node)
         g_thread_join(node->tick_thread);
         g_thread_join(node->look_thread);
         g_thread_join(node->console_thread);
+        g_thread_join(node->credentials_thread);
     }
     g_thread_pool_free(node->guest_pool, FALSE, TRUE);
     g_thread_pool_free(node->vpc_pool, FALSE, TRUE);
@@ -375,6 +378,7 @@ virga_node_free(VirgaNode *node)
     g_hash_table_unref(node->garbage);
     g_hash_table_unref(node->consoles);
     g_mutex_clear(&node->console_lock);
+    g_hash_table_unref(node->credentials);
     g_hash_table_unref(node->guests);
     g_hash_table_unref(node->vpcs);
     g_mutex_clear(&node->lock);

@@ -6,6 +6,7 @@
  * makes something has a line in "makers".  Describe actions are about everything, as with AWS. */
 #include "authorize-priv.h"
 
+#include "compute/instance-profile.h"
 #include "compute/key-pair.h"
 #include "core/id.h"
 #include "ec2.h"
@@ -59,6 +60,7 @@ typedef struct {
     const VirgaCall *call;
     GArray *targets;
     GPtrArray *group_names, *key_ids; /* to be looked up */
+    const char *profile_association;  /* likewise, or NULL */
 } Walk;
 
 static const char *
@@ -95,6 +97,8 @@ take_text(Walk *walk, const char *member, bool top, const char *value)
         g_ptr_array_add(walk->key_ids, (gpointer) value);
     else if (type)
         add(walk, type, value, value, false);
+    else if (g_str_equal(member, "AssociationId") && g_str_has_prefix(value, "iip-assoc-"))
+        walk->profile_association = value;
     else if (g_str_equal(member, "KeyName"))
         add(walk, "key-pair", value, NULL,
             g_str_has_prefix(action, "Create") || g_str_has_prefix(action, "Import"));
@@ -171,6 +175,27 @@ look_up(Walk *walk, GError **error)
     return true;
 }
 
+/* The association of an instance profile is a change of its instance. */
+static bool
+look_up_association(Walk *walk, GError **error)
+{
+    const VirgaCall *call = walk->call;
+    VirgaProfileAssociation *rows;
+    g_autoptr(VirgaTxn) txn = NULL;
+    size_t count;
+
+    if (!walk->profile_association)
+        return true;
+    txn = virga_db_read(call->db, error);
+    if (!txn ||
+        !virga_instance_profile_list(txn, call->arena, call->account_id, &rows, &count, error))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (g_str_equal(rows[i].id, walk->profile_association))
+            add(walk, "instance", rows[i].instance_id, rows[i].instance_id, false);
+    return true;
+}
+
 static void
 add_made(Walk *walk)
 {
@@ -189,13 +214,13 @@ static bool
 find_targets(const VirgaCall *call, const void *request, GArray *targets, GError **error)
 {
     g_autoptr(GPtrArray) group_names = g_ptr_array_new(), key_ids = g_ptr_array_new();
-    Walk walk = { call, targets, group_names, key_ids };
+    Walk walk = { call, targets, group_names, key_ids, NULL };
     const char *action = call->wire->name;
 
     if (g_str_has_prefix(action, "Describe") && !g_str_has_suffix(action, "Attribute"))
         return true;
     walk_structure(&walk, call->wire->input, request, true);
-    if (!look_up(&walk, error))
+    if (!look_up(&walk, error) || !look_up_association(&walk, error))
         return false;
     add_made(&walk);
     return true;

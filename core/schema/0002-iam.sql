@@ -102,3 +102,13 @@ CREATE TRIGGER iam_policy_version_changed AFTER UPDATE OR DELETE ON iam_policy_v
     FOR EACH STATEMENT EXECUTE FUNCTION notify_key();
 CREATE TRIGGER iam_attachment_changed AFTER INSERT OR DELETE ON iam_attachment
     FOR EACH STATEMENT EXECUTE FUNCTION notify_key();
+
+-- What an instance profile hands to an instance.  A profile may be deleted while instances have it:
+-- they are told that it is gone.
+ALTER TABLE instance ADD COLUMN profile_id text;
+ALTER TABLE instance ADD COLUMN profile_arn text;
+ALTER TABLE instance ADD COLUMN profile_association_id text;
+ALTER TABLE instance ADD COLUMN profile_since timestamptz;
+ALTER TABLE instance ADD CHECK ((profile_id IS NULL) = (profile_association_id IS NULL));
+CREATE UNIQUE INDEX instance_profile_association ON instance (profile_association_id)
+    WHERE profile_association_id IS NOT NULL;

@@ -3,12 +3,14 @@
  *
  *     api-server DSN STATE-DIRECTORY
  *
- * Prints its port.  Two accounts whose administrators have fixed keys; the use of keys is written by
- * POST /control/keys; one host that is made by POST /control/host
+ * Prints its port.  Two accounts whose administrators have fixed keys.  POST /control/keys writes
+ * their last use, POST /control/credentials tells what a host gets for an instance (body: "HOST
+ * INSTANCE").  One host that is made by POST /control/host
  * (body: "ID VCPUS MEMORY-MIB") and does what it is told by POST /control/settle.  Ends with its
  * standard input. */
 #include "api/edge.h"
 #include "api/key-cache.h"
+#include "api/node-credentials.h"
 #include "api/rights.h"
 #include "api/services.h"
 #include "compute/host.h"
@@ -125,11 +127,22 @@ settle(GError **error)
     return rows != NULL;
 }
 
+static bool
+ask_credentials(const char *text, char **ret, GError **error)
+{
+    g_auto(GStrv) words = g_strsplit(text, " ", -1);
+
+    g_assert(g_strv_length(words) == 2);
+    *ret = virga_node_credentials(&services, words[0], words[1], error);
+    return *ret != NULL;
+}
+
 static VirgaHttpOutcome
 handle(VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
        VirgaHttpResponse **ret_response, gpointer edge)
 {
     g_autoptr(GError) error = NULL;
+    g_autofree char *said = NULL;
     bool done;
 
     if (!g_str_has_prefix(request->path, "/control/"))
@@ -138,11 +151,15 @@ handle(VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
         done = report_host((const char *) request->body, &error);
     else if (g_str_equal(request->path, "/control/keys"))
         done = virga_key_cache_write(keys, &error);
+    else if (g_str_equal(request->path, "/control/credentials"))
+        done = ask_credentials((const char *) request->body, &said, &error);
     else
         done = settle(&error);
     *ret_response = virga_http_response_new(
         done ? 200 : 500, "text/plain",
-        g_bytes_new(done ? "" : error->message, done ? 0 : strlen(error->message)));
+        g_bytes_new(done ? said : error->message, !done  ? strlen(error->message)
+                                                  : said ? strlen(said)
+                                                         : 0));
     return VIRGA_HTTP_NOW;
 }
 

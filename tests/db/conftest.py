@@ -70,6 +70,7 @@ class Cloud:
                                          method="POST")
         with urllib.request.urlopen(request, timeout=60) as response:
             assert response.status == 200
+            return response.read().decode()
 
     def settle(self):
         self.control("settle")

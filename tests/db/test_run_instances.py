@@ -103,7 +103,6 @@ def options(**changes):
     ({"Placement": {"GroupName": "g"}}, "UnsupportedOperation", "Placement.GroupName"),
     ({"PrivateIpAddress": "10.0.0.1"}, "InvalidParameterValue", "10.0.0.1"),
     ({"LaunchTemplate": {"LaunchTemplateName": "t"}}, "UnsupportedOperation", "LaunchTemplate"),
-    ({"IamInstanceProfile": {"Name": "p"}}, "UnsupportedOperation", "IamInstanceProfile"),
     ({"InstanceMarketOptions": {"MarketType": "spot"}}, "UnsupportedOperation", "InstanceMarket"),
     ({"CpuOptions": {"CoreCount": 1}}, "UnsupportedOperation", "CpuOptions"),
     ({"HibernationOptions": {"Configured": True}}, "UnsupportedOperation", "Hibernation"),

@@ -131,6 +131,40 @@ def test_metadata(cloud, pair):
     assert found == wanted
 
 
+def test_role(cloud, pair):
+    """What the guest finds at its metadata service lets it do what its role may."""
+    iam = cloud.client("iam")
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole",
+                 "Principal": {"Service": "ec2.amazonaws.com"}}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    iam.create_role(RoleName="guest", AssumeRolePolicyDocument=json.dumps(document))
+    iam.attach_role_policy(RoleName="guest",
+                           PolicyArn="arn:aws:iam::aws:policy/AmazonEC2ReadOnlyAccess")
+    arn = iam.create_instance_profile(InstanceProfileName="guest")["InstanceProfile"]["Arn"]
+    iam.add_role_to_instance_profile(InstanceProfileName="guest", RoleName="guest")
+    assert imds(cloud, pair.first, "GET", "meta-data/iam/info")[0] == 404
+    association = cloud.ec2.associate_iam_instance_profile(
+        InstanceId=pair.first, IamInstanceProfile={"Name": "guest"})[
+            "IamInstanceProfileAssociation"]["AssociationId"]
+    folder = "meta-data/iam/security-credentials/"
+    wait_for(lambda: imds(cloud, pair.first, "GET", folder) == (200, "guest"), 30,
+             "the role in the metadata")
+    info = json.loads(imds(cloud, pair.first, "GET", "meta-data/iam/info")[1])
+    assert (info["Code"], info["InstanceProfileArn"]) == ("Success", arn)
+    found = json.loads(imds(cloud, pair.first, "GET", folder + "guest")[1])
+    with_role = {"aws_access_key_id": found["AccessKeyId"],
+                 "aws_secret_access_key": found["SecretAccessKey"],
+                 "aws_session_token": found["Token"]}
+    caller = cloud.client("sts", **with_role).get_caller_identity()["Arn"]
+    assert caller.endswith(":assumed-role/guest/" + pair.first)
+    ec2 = cloud.client("ec2", **with_role)
+    assert ec2.describe_instances()["Reservations"]
+    with pytest.raises(ClientError, match="UnauthorizedOperation"):
+        ec2.terminate_instances(InstanceIds=[pair.first])
+    cloud.ec2.disassociate_iam_instance_profile(AssociationId=association)
+    wait_for(lambda: imds(cloud, pair.first, "GET", folder)[0] == 404, 30, "the role is gone")
+
+
 def test_tag_set_later_is_seen(cloud, pair):
     cloud.ec2.create_tags(Resources=[pair.first], Tags=[{"Key": "later", "Value": "1"}])
     wait_for(lambda: imds(cloud, pair.first, "GET", "meta-data/tags/instance/later") == (200, "1"), 10,

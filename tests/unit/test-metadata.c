@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -278,6 +279,41 @@ test_server(void)
     g_assert_nonnull(strstr(head, "Content-Length: 8\r\n"));
 }
 
+static void
+test_profile(void)
+{
+    g_autoptr(VirgaMetadata) metadata = example();
+    VirgaMetadataRequest info = { .method = "GET", .path = "/latest/meta-data/iam/info" };
+    VirgaMetadataRequest list = { .method = "GET",
+                                  .path = "/latest/meta-data/iam/security-credentials/" };
+    VirgaMetadataRequest role = { .method = "GET",
+                                  .path = "/latest/meta-data/iam/security-credentials/web" };
+    g_autofree char *text = NULL, *name = NULL, *document = NULL, *wire = NULL;
+    g_autoptr(VirgaMetadata) copy = NULL;
+
+    g_assert_cmpuint(ask(metadata, info, NULL), ==, 404);
+    metadata->profile_id = g_strdup("AIPAAAAAAAAAAAAAAAAAA");
+    metadata->profile_arn = g_strdup("arn:aws:iam::123456789012:instance-profile/web");
+    g_assert_cmpuint(ask(metadata, info, NULL), ==, 404); /* nothing is known of it yet */
+    metadata->profile_code = g_strdup("InstanceProfileNotFound");
+    g_assert_cmpuint(ask(metadata, list, NULL), ==, 404);
+    g_free(metadata->profile_code);
+    metadata->profile_code = g_strdup("Success");
+    metadata->credentials_updated = g_strdup("2026-01-02T03:04:05Z");
+    metadata->role_name = g_strdup("web");
+    metadata->credentials = g_strdup("{\"Code\":\"Success\"}");
+    g_assert_cmpuint(ask(metadata, info, &text), ==, 200);
+    g_assert_nonnull(strstr(text, "\"InstanceProfileArn\" : \"arn:aws:iam::123456789012:"));
+    g_assert_nonnull(strstr(text, "\"LastUpdated\" : \"2026-01-02T03:04:05Z\""));
+    g_assert_cmpuint(ask(metadata, list, &name), ==, 200);
+    g_assert_cmpstr(name, ==, "web");
+    g_assert_cmpuint(ask(metadata, role, &document), ==, 200);
+    g_assert_cmpstr(document, ==, metadata->credentials);
+    wire = virga_metadata_to_text(metadata);
+    copy = virga_metadata_from_text(wire, NULL);
+    g_assert_cmpstr(copy->profile_arn, ==, metadata->profile_arn);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -289,5 +325,6 @@ main(int argc, char **argv)
     g_test_add_func("/metadata/token-refusals", test_token_refusals);
     g_test_add_func("/metadata/round-trip", test_round_trip);
     g_test_add_func("/metadata/server", test_server);
+    g_test_add_func("/metadata/profile", test_profile);
     return g_test_run();
 }

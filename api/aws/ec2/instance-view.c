@@ -281,6 +281,16 @@ show_state(const VirgaCall *call, const VirgaInstance *row, Ec2Instance *shown)
 }
 
 static void
+show_profile(const VirgaCall *call, const VirgaInstance *row, Ec2Instance *shown)
+{
+    if (!row->profile_id)
+        return;
+    shown->iam_instance_profile = ec2_new(call, Ec2IamInstanceProfile);
+    shown->iam_instance_profile->arn = row->profile_arn;
+    shown->iam_instance_profile->id = row->profile_id;
+}
+
+static void
 show_hardware(const VirgaCall *call, const VirgaInstance *row, Ec2Instance *shown)
 {
     Ec2CpuOptions *cpu = ec2_new(call, Ec2CpuOptions);
@@ -329,6 +339,7 @@ show_instance(const VirgaCall *call, const VirgaInstance *row, const Ec2Instance
     shown->operator= & constants->operator;
     shown->tags = ec2_tags_of(&parts->tags, row->id);
     show_state(call, row, shown);
+    show_profile(call, row, shown);
     show_hardware(call, row, shown);
     show_interfaces(call, row, &parts->interfaces, shown);
     show_disks(call, row, &parts->attachments, shown);

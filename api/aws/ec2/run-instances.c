@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RunInstances: its many parameters become a VirgaInstanceSpec, or are refused. */
 #include "block-devices.h"
+#include "instance-profiles.h"
 #include "instance-view.h"
 
 #include "core/limits.h"
@@ -85,7 +86,6 @@ check_supported(const Request *request, GError **error)
         bool given;
         const char *name;
     } others[] = { { request->launch_template, "LaunchTemplate" },
-                   { request->iam_instance_profile, "IamInstanceProfile" },
                    { request->instance_market_options, "InstanceMarketOptions" },
                    { request->cpu_options, "CpuOptions" },
                    { request->kernel_id && *request->kernel_id, "KernelId" },
@@ -403,6 +403,22 @@ read_plain(const Request *request, VirgaInstanceSpec *spec, GError **error)
 }
 
 static bool
+read_profile(const VirgaCall *call, const Request *request, VirgaInstanceSpec *spec, GError **error)
+{
+    g_autoptr(VirgaTxn) txn = NULL;
+    VirgaIamEntity *profile;
+
+    if (!request->iam_instance_profile)
+        return true;
+    txn = virga_db_read(call->db, error);
+    if (!txn || !ec2_instance_profile(call, txn, request->iam_instance_profile, &profile, error))
+        return false;
+    spec->profile_id = profile->id;
+    spec->profile_arn = profile->arn;
+    return true;
+}
+
+static bool
 read_request(const VirgaCall *call, const Request *request, VirgaInstanceSpec *spec, GError **error)
 {
     VirgaDiskSpec *disks;
@@ -415,7 +431,9 @@ read_request(const VirgaCall *call, const Request *request, VirgaInstanceSpec *s
         !read_zone(call, request, spec, error) || !read_tags(call, request, spec, error) ||
         !read_user_data(call, request, spec, error) ||
         !read_metadata_options(request, spec, error) || !read_network(call, request, spec, error) ||
-        !ec2_block_devices(call, &request->block_device_mappings, &disks, &spec->disk_count, error))
+        !ec2_block_devices(call, &request->block_device_mappings, &disks, &spec->disk_count,
+                           error) ||
+        !read_profile(call, request, spec, error))
         return false;
     spec->disks = disks;
     return true;

@@ -6,6 +6,8 @@
  *                                   is something new, half a minute at most
  *     POST /node/v1/facts           {"host_id", "guests": […], "host": {…} now and then}
  *                                   {"forget": [ids]}
+ *     POST /node/v1/credentials     {"host_id", "instance_id"}
+ *                                   what the instance's profile gives (api/node-credentials.h)
  *     GET  /node/v1/snapshots/ID    the bytes
  *
  * Members that a version does not know are ignored by both sides. */

@@ -28,6 +28,7 @@ typedef struct {
     char *root_device_name, *zone, *vpc_id, *subnet_id, *key_name;
     char *http_tokens, *http_endpoint, *http_tags;
     char *reason_code, *reason_message, *transition_reason;
+    char *profile_id, *profile_arn; /* its instance profile, or NULL */
     gint64 launch_index, vcpus, http_hops;
     bool ebs_optimized, monitoring;
     VirgaInstanceState state;
@@ -66,6 +67,7 @@ typedef struct {
     bool disable_termination, disable_stop, ebs_optimized, monitoring;
     int interface_delete_on_termination; /* -1: true */
     const char *interface_description;
+    const char *profile_id, *profile_arn; /* NULL: no instance profile */
     const VirgaDiskSpec *disks;
     size_t disk_count;
     const VirgaTag *tags, *volume_tags, *interface_tags;

@@ -46,11 +46,17 @@ typedef struct {
     char *partition;       /* NULL: "aws" */
     char *services_domain; /* NULL: "amazonaws.com" */
     gint64 launch_index;
-    char *key_name, *public_key; /* both or none */
-    char *user_data;             /* base64, or NULL */
-    GPtrArray *interfaces;       /* VirgaMetadataInterface; the primary one first */
-    GPtrArray *disks;            /* VirgaMetadataDisk */
-    GPtrArray *tags;             /* VirgaMetadataTag; served only with 'instance_tags' */
+    char *key_name, *public_key;    /* both or none */
+    char *user_data;                /* base64, or NULL */
+    char *profile_id, *profile_arn; /* of the instance profile; both or none */
+    /* The host adds these, with what it got for the profile last: */
+    char *profile_code;        /* "Success", or what is wrong with it; NULL: nothing yet */
+    char *credentials_updated; /* "2026-01-02T03:04:05Z" */
+    char *role_name;
+    char *credentials;     /* JSON as it is served, or NULL */
+    GPtrArray *interfaces; /* VirgaMetadataInterface; the primary one first */
+    GPtrArray *disks;      /* VirgaMetadataDisk */
+    GPtrArray *tags;       /* VirgaMetadataTag; served only with 'instance_tags' */
     bool instance_tags;
     bool disabled;        /* HttpEndpoint=disabled */
     bool tokens_required; /* HttpTokens=required */
