@@ -194,23 +194,42 @@ virga_call_ask(const VirgaCall *call, const VirgaPolicy *policy, const char *act
     return false;
 }
 
+/* What the request makes of the type; else anything of it. */
+static Target
+made_target(const VirgaCall *call, const GArray *targets, const char *type)
+{
+    for (guint i = 0; i < targets->len; i++) {
+        const Target *target = &g_array_index(targets, Target, i);
+
+        if (target->created && g_strcmp0(target->type, type) == 0)
+            return *target;
+    }
+    return (Target){ .arn = virga_arena_printf(call->arena, "arn:aws:ec2:%s:%s:%s/*", call->region,
+                                               call->account_id, type),
+                     .type = type,
+                     .created = true };
+}
+
 /* Tags that are set while something is made need a right of their own in EC2. */
 static bool
 check_tag_on_create(const VirgaCall *call, Context context, const GArray *targets, GError **error)
 {
     const VirgaCallKey keys[] = { { "ec2:CreateAction", call->wire->name }, { NULL, NULL } };
+    const char *last = NULL; /* the tags of one type stand together */
 
     context.action = "ec2:CreateTags";
     context.keys = keys;
-    for (guint i = 0; i < targets->len; i++) {
-        const Target *target = &g_array_index(targets, Target, i);
+    for (guint i = 0; i < context.tags->len; i++) {
+        const char *type = g_array_index(context.tags, RequestTag, i).type;
         Context own = context;
-        bool tagged = false;
+        Target target;
 
-        own.target = target;
-        for (guint j = 0; j < context.tags->len && !tagged; j++)
-            tagged = g_strcmp0(g_array_index(context.tags, RequestTag, j).type, target->type) == 0;
-        if (target->created && tagged && !check_target(&own, error))
+        if (!type || g_strcmp0(type, last) == 0)
+            continue;
+        last = type;
+        target = made_target(call, targets, type);
+        own.target = &target;
+        if (!check_target(&own, error))
             return false;
     }
     return true;

@@ -231,6 +231,25 @@ def test_tag_on_create(image, alice):
     may(run_instances(alice, image))
 
 
+def test_tags_of_a_rule(cloud, alice):
+    group = cloud.ec2.create_security_group(GroupName="g", Description="d")["GroupId"]
+
+    def authorize(port):
+        return lambda: alice.ec2.authorize_security_group_ingress(
+            GroupId=group, IpPermissions=[{"IpProtocol": "tcp", "FromPort": port, "ToPort": port,
+                                           "IpRanges": [{"CidrIp": "192.0.2.0/24"}]}],
+            TagSpecifications=[{"ResourceType": "security-group-rule",
+                                "Tags": [{"Key": "a", "Value": "b"}]}])
+    alice.gets(allow("ec2:AuthorizeSecurityGroupIngress", EC2 + "security-group/" + group))
+    may_not(authorize(1))
+    with fails("UnauthorizedOperation", "ec2:CreateTags on resource: " + EC2
+               + "security-group-rule/*"):
+        authorize(1)()
+    alice.gets(allow("ec2:AuthorizeSecurityGroupIngress", EC2 + "security-group/" + group),
+               allow("ec2:CreateTags", EC2 + "security-group-rule/*"))
+    may(authorize(2))
+
+
 def test_groups_and_keys_by_name(cloud, alice):
     """What is named otherwise than by its ARN is denied all the same."""
     group = cloud.ec2.create_security_group(GroupName="g", Description="d")["GroupId"]

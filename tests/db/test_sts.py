@@ -117,6 +117,20 @@ def test_session_policies(cloud, iam, alice):
     assert assume(alice.sts, Policy=policy(allow("*")))["PackedPolicySize"] >= 1
 
 
+def test_largest_session(cloud, iam, alice):
+    """A token with all that a session can have fits into a request."""
+    make_role(iam, trust({"AWS": IAM + "user/alice"}, ["sts:AssumeRole", "sts:TagSession"]))
+    arns = [iam.create_policy(PolicyName="p" * 100 + str(i), PolicyDocument=policy(allow("*")))[
+        "Policy"]["Arn"] for i in range(10)]
+    long = policy(allow(["ec2:*"] + ["s3:%0100d" % i for i in range(16)]))
+    largest = assume(alice.sts, Policy=long, PolicyArns=[{"arn": arn} for arn in arns], Tags=[
+        {"Key": "k%d" % i, "Value": "v" * 20} for i in range(20)])["Credentials"]
+    assert len(largest["SessionToken"]) > 4096
+    cloud.client_of("ec2", largest).describe_instances()
+    with fails("PackedPolicyTooLarge"):
+        assume(alice.sts, Tags=[{"Key": "k%d" % i, "Value": "v" * 200} for i in range(50)])
+
+
 def test_session_tags(cloud, iam, alice):
     tags = [{"Key": "team", "Value": "red"}]
     make_role(iam, trust({"AWS": IAM + "user/alice"}),
