@@ -547,6 +547,7 @@ endpoints_write(const Cli *cli, GError **error)
 {
     static const char *const services[][2] = {
         { "ec2/2016-11-15", "" },
+        { "iam/2010-05-08", "" },
         { "sts/2011-06-15",
           "\"UseGlobalEndpoint\":{\"builtIn\":\"AWS::STS::UseGlobalEndpoint\",\"required\":true,"
           "\"default\":false,\"type\":\"Boolean\"}," },

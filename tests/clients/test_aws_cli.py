@@ -286,6 +286,22 @@ def test_pages(aws, image):
     aws.ec2("terminate-instances", "--instance-ids", *sorted(made))
 
 
+def test_instance_profiles(aws, image):
+    aws("iam", "create-instance-profile", "--instance-profile-name", "tour")
+    one = launch(aws, image)[0]["InstanceId"]
+    made = aws.query("IamInstanceProfileAssociation.AssociationId",
+                     "associate-iam-instance-profile", "--instance-id", one,
+                     "--iam-instance-profile", "Name=tour")
+    made = aws.query("IamInstanceProfileAssociation.AssociationId",
+                     "replace-iam-instance-profile-association", "--association-id", made,
+                     "--iam-instance-profile", "Name=tour")
+    assert aws.query("IamInstanceProfileAssociations[].AssociationId",
+                     "describe-iam-instance-profile-associations") == [made]
+    aws.ec2("disassociate-iam-instance-profile", "--association-id", made)
+    aws.ec2("terminate-instances", "--instance-ids", one)
+    aws("iam", "delete-instance-profile", "--instance-profile-name", "tour")
+
+
 def test_dry_run(aws, image):
     assert "would have succeeded" in aws.fails("DryRunOperation", "run-instances", "--image-id",
                                                image, "--instance-type", "t3.nano", "--dry-run")

@@ -190,6 +190,7 @@ resource "aws_instance" "one" {
   subnet_id              = data.aws_subnets.default.ids[0]
   vpc_security_group_ids = [aws_security_group.web.id, aws_security_group.ssh.id]
   user_data              = "#!/bin/sh\\necho hello\\n"
+  iam_instance_profile   = aws_iam_instance_profile.web.name
 
   metadata_options {
     http_tokens                 = "required"
@@ -201,6 +202,109 @@ resource "aws_instance" "one" {
     tags        = { disk = "root" }
   }
   tags = { Name = "one" }
+}
+
+data "aws_iam_policy_document" "trust" {
+  statement {
+    actions = ["sts:AssumeRole"]
+    principals {
+      type        = "Service"
+      identifiers = ["ec2.amazonaws.com"]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "look" {
+  statement {
+    sid       = "Look"
+    actions   = ["ec2:Describe*", "iam:Get*"]
+    resources = ["*"]
+    condition {
+      test     = "StringLike"
+      variable = "aws:username"
+      values   = ["a*", "b & c"]
+    }
+  }
+}
+
+resource "aws_iam_policy" "look" {
+  name        = "terraform-look"
+  path        = "/team/"
+  description = "To look at"
+  policy      = data.aws_iam_policy_document.look.json
+  tags        = { made-by = "terraform" }
+}
+
+resource "aws_iam_role" "web" {
+  name                 = "terraform-web"
+  description          = "Of web servers"
+  assume_role_policy   = data.aws_iam_policy_document.trust.json
+  max_session_duration = 7200
+  permissions_boundary = aws_iam_policy.look.arn
+  tags                 = { made-by = "terraform" }
+}
+
+resource "aws_iam_role_policy" "look" {
+  name   = "look"
+  role   = aws_iam_role.web.id
+  policy = data.aws_iam_policy_document.look.json
+}
+
+resource "aws_iam_role_policy_attachment" "look" {
+  role       = aws_iam_role.web.name
+  policy_arn = aws_iam_policy.look.arn
+}
+
+resource "aws_iam_instance_profile" "web" {
+  name = "terraform-web"
+  role = aws_iam_role.web.name
+  tags = { made-by = "terraform" }
+}
+
+resource "aws_iam_user" "alice" {
+  name          = "terraform-alice"
+  path          = "/team/"
+  force_destroy = true
+  tags          = { made-by = "terraform" }
+}
+
+resource "aws_iam_access_key" "alice" {
+  user = aws_iam_user.alice.name
+}
+
+resource "aws_iam_user_policy" "look" {
+  name   = "look"
+  user   = aws_iam_user.alice.name
+  policy = data.aws_iam_policy_document.look.json
+}
+
+resource "aws_iam_user_policy_attachment" "read" {
+  user       = aws_iam_user.alice.name
+  policy_arn = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+}
+
+resource "aws_iam_group" "dev" {
+  name = "terraform-dev"
+}
+
+resource "aws_iam_group_policy" "look" {
+  name   = "look"
+  group  = aws_iam_group.dev.name
+  policy = data.aws_iam_policy_document.look.json
+}
+
+resource "aws_iam_group_policy_attachment" "look" {
+  group      = aws_iam_group.dev.name
+  policy_arn = aws_iam_policy.look.arn
+}
+
+resource "aws_iam_user_group_membership" "alice" {
+  user   = aws_iam_user.alice.name
+  groups = [aws_iam_group.dev.name]
+}
+
+resource "aws_iam_account_alias" "ours" {
+  account_alias = "terraform-cloud"
 }
 
 output "state" {
@@ -249,3 +353,5 @@ def test_terraform(fake_cloud, terraform):
     left = fake_cloud.ec2.describe_security_groups(
         Filters=[{"Name": "group-name", "Values": ["terraform-*"]}])
     assert left["SecurityGroups"] == []
+    iam = fake_cloud.client("iam")
+    assert iam.list_users()["Users"] == iam.list_policies(Scope="Local")["Policies"] == []

@@ -14,8 +14,10 @@ TEXTS = {
     "timestamp": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z",
     "blob": r"[A-Za-z0-9+/]*={0,2}",
 }
-# Values of the operator, or of clients newer than the model.
-OPEN_ENUMS = {"InstanceType", "RegionName", "AvailabilityZoneName"}
+# Values of the operator, or of clients newer than the model; of boundaries AWS says "Policy", which
+# its documentation tells and its model does not.
+OPEN_ENUMS = {"InstanceType", "RegionName", "AvailabilityZoneName",
+              "PermissionsBoundaryAttachmentType"}
 
 
 def local(element):
@@ -24,6 +26,7 @@ def local(element):
 
 class Model:
     def __init__(self, service):
+        self.service = service
         path = os.path.join(ROOT, "api", "wire", "models", service + ".json")
         with open(path, encoding="ascii") as file:
             self.model = json.load(file)
@@ -33,8 +36,7 @@ class Model:
 
     def handled(self):
         """The actions that Virga says it has."""
-        name = "ec2" if self.is_ec2 else "sts"
-        with open(os.path.join(ROOT, "api", "aws", name, "actions.list")) as file:
+        with open(os.path.join(ROOT, "api", "aws", self.service, "actions.list")) as file:
             return [line.split("#")[0].strip() for line in file if line.split("#")[0].strip()]
 
     def input(self, action):
@@ -90,9 +92,10 @@ class Model:
                 return found + ["no requestId"]
             children = children[1:]
         else:
-            if [local(child) for child in children] != [answer.action + "Result", "ResponseMetadata"]:
+            wrapper = operation.get("output", {}).get("resultWrapper")
+            if [local(child) for child in children] != [wrapper] * bool(wrapper) + ["ResponseMetadata"]:
                 return found + ["wrong wrapper"]
-            children = list(children[0])
+            children = list(children[0]) if wrapper else []
         shape = operation.get("output", {}).get("shape")
         if shape:
             self.structure(shape, children, answer.action, found)
@@ -128,6 +131,13 @@ class Model:
         shape = self.shapes[name]
         if shape["type"] == "structure":
             self.structure(name, list(element), path, found)
+        elif shape["type"] == "map":
+            for child in element:
+                if [local(child)] + [local(part) for part in child] != ["entry", "key", "value"]:
+                    found.append("%s holds what is no entry of a map" % path)
+                    continue
+                self.value(shape["key"]["shape"], child[0], path + ".key", found)
+                self.value(shape["value"]["shape"], child[1], path + ".value", found)
         elif shape["type"] == "list":
             if shape.get("flattened"):
                 self.value(shape["member"]["shape"], element, path, found)

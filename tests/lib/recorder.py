@@ -48,7 +48,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Recorder:
     def __init__(self):
         self.answers = []
-        self.models = {"ec2": Model("ec2"), "sts": Model("sts")}
+        self.models = {name: Model(name) for name in ("ec2", "iam", "sts")}
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.recorder = self
@@ -66,9 +66,10 @@ class Recorder:
         self.answers.append(Answer(scope.group(1) if scope else None, form.get("Action"),
                                    form.get("Version"), status, content.decode()))
 
-    def actions(self, status=200):
-        """The names of the actions that were answered so."""
-        return {answer.action for answer in self.answers if answer.status == status}
+    def actions(self, service="ec2", status=200):
+        """The names of a service's actions that were answered so."""
+        return {answer.action for answer in self.answers
+                if answer.status == status and answer.service == service}
 
     def complaints(self, first=0):
         """What is wrong with the answers from the first-th on."""
