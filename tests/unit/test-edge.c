@@ -2,6 +2,7 @@
 /* Whole calls, from a signed request to XML.  The test signs as a client does, with the library's
  * own canonical form, which test-sigv4.c compares with botocore's. */
 #include "api/edge.h"
+#include "api/errors.h"
 #include "core/error.h"
 #include "ec2.h"
 #include "sts.h"
@@ -21,7 +22,11 @@ lookup(const char *id, const char *token, VirgaArena *arena, VirgaIdentity *ret_
 {
     if (!g_str_equal(id, KEY_ID))
         return virga_fail(error, "access key", VIRGA_ERROR_NOT_FOUND, "no key \"%s\"", id);
+    if (g_strcmp0(token, "old") == 0)
+        return virga_api_fail(error, "ExpiredToken", 403, "The token is expired");
     *ret_identity = (VirgaIdentity){ .secret = SECRET,
+                                     .session_token = token,
+                                     .entity_id = token, /* "gone": a user of whom nothing is */
                                      .account_id = "000000000001",
                                      .principal_arn = "arn:aws:iam::000000000001:root",
                                      .user_id = "000000000001" };
@@ -80,6 +85,7 @@ sign(const VirgaHttpRequest *request, const char *service)
 typedef struct {
     const char *service, *body, *content_type;
     bool spoil;
+    const char *token;
 } Ask;
 
 static char *
@@ -90,12 +96,13 @@ ask(Ask ask, unsigned status)
     VirgaHttpHeader headers[] = { { "Host", "cloud.example.test" },
                                   { "X-Amz-Date", TIME },
                                   { "Content-Type", ask.content_type ? ask.content_type : "" },
-                                  { "Authorization", "" } };
+                                  { "Authorization", "" },
+                                  { "X-Amz-Security-Token", ask.token ? ask.token : "" } };
     VirgaHttpRequest request = { .method = "POST",
                                  .path = "/",
                                  .query = "",
                                  .headers = headers,
-                                 .header_count = 4,
+                                 .header_count = ask.token ? 5 : 4,
                                  .body = (const guint8 *) ask.body,
                                  .body_size = strlen(ask.body),
                                  .peer = "192.0.2.1" };
@@ -168,6 +175,29 @@ test_refusals(void)
     expect((Ask){ "sqs", "Action=ListQueues" }, 401, "AuthFailure");
 }
 
+/* Temporary keys: past their time, and of a user who is gone. */
+static void
+test_tokens(void)
+{
+    expect((Ask){ "sts", "Action=GetCallerIdentity", .token = "old" }, 403,
+           "<Code>ExpiredToken</Code>");
+    expect((Ask){ "ec2", "Action=DescribeRegions", .token = "old" }, 400,
+           "<Code>RequestExpired</Code>");
+    expect((Ask){ "sts", "Action=GetCallerIdentity", .token = "gone" }, 403,
+           "<Code>InvalidClientTokenId</Code>");
+    expect((Ask){ "ec2", "Action=DescribeRegions", .token = "gone" }, 401,
+           "<Code>AuthFailure</Code>");
+}
+
+/* Query services have one word for what is wrong with parameters. */
+static void
+test_validation(void)
+{
+    expect((Ask){ "sts", "Action=AssumeRole&RoleArn=x" }, 400, "<Code>ValidationError</Code>");
+    expect((Ask){ "sts", "Action=GetSessionToken&DurationSeconds=1" }, 400,
+           "<Code>ValidationError</Code>");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -175,5 +205,7 @@ main(int argc, char **argv)
     g_test_add_func("/edge/identity", test_identity);
     g_test_add_func("/edge/regions", test_regions);
     g_test_add_func("/edge/refusals", test_refusals);
+    g_test_add_func("/edge/tokens", test_tokens);
+    g_test_add_func("/edge/validation", test_validation);
     return g_test_run();
 }
