@@ -15,14 +15,6 @@
 #define LOOK_MS    1000
 #define GUESTS_MAX 64 /* asked for in one round */
 
-/* What is known of one guest's profile. */
-typedef struct {
-    char *profile_id; /* of which this is */
-    char *code, *updated, *role_name, *document;
-    gint64 ask_at;    /* monotonic */
-    gint64 expires_s; /* since 1970; 0: there are no credentials */
-} Credentials;
-
 /* virgad's answer. */
 typedef struct {
     char *code, *updated, *role, *document;
@@ -167,29 +159,35 @@ take_locked(VirgaNode *node, const char *instance_id, const char *profile_id, co
     known->ask_at = g_get_monotonic_time() + wait_s * G_USEC_PER_SEC;
 }
 
+void
+node_credentials_renew(VirgaNode *node)
+{
+    g_autoptr(GHashTable) due = find_due(node);
+    GHashTableIter iter;
+    gpointer id, profile_id;
+
+    g_hash_table_iter_init(&iter, due);
+    while (!node_stopping(node) && g_hash_table_iter_next(&iter, &id, &profile_id)) {
+        g_autoptr(GError) error = NULL;
+        Answer *answer = call_virgad(node, id, &error);
+
+        if (!answer)
+            virga_debug("instance", id, "no credentials: %s", error->message);
+        g_mutex_lock(&node->lock);
+        take_locked(node, id, profile_id, answer);
+        g_mutex_unlock(&node->lock);
+        if (answer)
+            virga_record_free(&answer_type, answer);
+    }
+}
+
 gpointer
 node_credentials_main(gpointer data)
 {
     VirgaNode *node = data;
 
     while (!node_stopping(node)) {
-        g_autoptr(GHashTable) due = find_due(node);
-        GHashTableIter iter;
-        gpointer id, profile_id;
-
-        g_hash_table_iter_init(&iter, due);
-        while (!node_stopping(node) && g_hash_table_iter_next(&iter, &id, &profile_id)) {
-            g_autoptr(GError) error = NULL;
-            Answer *answer = call_virgad(node, id, &error);
-
-            if (!answer)
-                virga_debug("instance", id, "no credentials: %s", error->message);
-            g_mutex_lock(&node->lock);
-            take_locked(node, id, profile_id, answer);
-            g_mutex_unlock(&node->lock);
-            if (answer)
-                virga_record_free(&answer_type, answer);
-        }
+        node_credentials_renew(node);
         g_usleep(LOOK_MS * 1000);
     }
     return NULL;

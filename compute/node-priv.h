@@ -71,6 +71,14 @@ typedef struct {
     guint64 metadata_epoch;
 } Vpc;
 
+/* What is known of one guest's profile. */
+typedef struct {
+    char *profile_id; /* of which this is */
+    char *code, *updated, *role_name, *document;
+    gint64 ask_at;    /* monotonic */
+    gint64 expires_s; /* since 1970; 0: there are no credentials */
+} Credentials;
+
 struct VirgaNode {
     VirgaConfig *config;
     char *host_id, *host_name, *directory, *console_directory;
@@ -95,7 +103,7 @@ struct VirgaNode {
     GHashTable *garbage;     /* the look thread's: name -> when it was first seen unclaimed */
     GMutex console_lock;     /* before the node's lock */
     GHashTable *consoles;    /* node-console.c's: by id of the guest */
-    GHashTable *credentials; /* instance id -> what node-credentials.c got for it */
+    GHashTable *credentials; /* id of the guest -> Credentials */
     GThread *sync_thread, *report_thread, *tick_thread, *look_thread, *console_thread;
     GThread *credentials_thread;
 };
@@ -137,8 +145,9 @@ gpointer node_report_main(gpointer node);
  * added to 'seen' (may be NULL). */
 void node_take_lists_locked(VirgaNode *node, JsonObject *root, GHashTable *seen);
 
-/* node-credentials.c: the body of its thread, and its table */
+/* node-credentials.c: the body of its thread, one round of it, and its table */
 gpointer node_credentials_main(gpointer node);
+void node_credentials_renew(VirgaNode *node);
 GHashTable *node_credentials_new(void);
 
 /* Adds to a guest's document what its instance profile gives. */
