@@ -92,6 +92,7 @@ static const Mapping mappings[] = {
     { "identity", VIRGA_ERROR_QUOTA, "LimitExceeded", 409 },
     { "identity", VIRGA_ERROR_DENIED, "AccessDenied", 403 },
     { "identity", VIRGA_ERROR_INVALID, "ValidationError", 400 },
+    { "identity input", VIRGA_ERROR_INVALID, "InvalidInput", 400 },
     { "policy document", VIRGA_ERROR_INVALID, "MalformedPolicyDocument", 400 },
     { NULL, VIRGA_ERROR_INVALID, "InvalidParameterValue", 400 },
     { NULL, VIRGA_ERROR_NOT_FOUND, "InvalidParameterValue", 400 },

@@ -44,7 +44,7 @@ check_tag(const VirgaTag *tag, GError **error)
         return virga_fail(error, "identity", VIRGA_ERROR_INVALID,
                           "Tag values must have at most %d characters", VALUE_CHARS_MAX);
     if (g_ascii_strncasecmp(tag->key, "aws:", strlen("aws:")) == 0)
-        return virga_fail(error, "identity", VIRGA_ERROR_INVALID,
+        return virga_fail(error, "identity input", VIRGA_ERROR_INVALID,
                           "Tag keys that begin with 'aws:' are reserved for system use");
     return true;
 }
@@ -62,7 +62,7 @@ virga_iam_tags_set(VirgaTxn *txn, const VirgaIamEntity *entity, const VirgaTag *
         if (!check_tag(&tags[i], error))
             return false;
         if (!g_hash_table_add(seen, g_utf8_casefold(tags[i].key, -1)))
-            return virga_fail(error, "identity", VIRGA_ERROR_INVALID,
+            return virga_fail(error, "identity input", VIRGA_ERROR_INVALID,
                               "Duplicate tag keys found. Please note that Tag keys are case "
                               "insensitive.");
         if (!virga_txn_run(txn, error, NULL, sql_set, "sss", entity->id, tags[i].key,

@@ -14,16 +14,20 @@ static const struct {
     const char *prefix;
     const char *field; /* of a name that is wrong */
     size_t name_chars_max;
-    const char *called; /* "the CALLED NAME cannot be found" */
+    const char *missing, *exists; /* what stands before the name */
     const char *quota;
     gint64 count_max;
 } traits[KINDS] = {
-    [VIRGA_IAM_USER] = { "AIDA", "userName", 64, "user with name", "UsersPerAccount", 5000 },
-    [VIRGA_IAM_GROUP] = { "AGPA", "groupName", 128, "group with name", "GroupsPerAccount", 300 },
-    [VIRGA_IAM_ROLE] = { "AROA", "roleName", 64, "role with name", "RolesPerAccount", 1000 },
-    [VIRGA_IAM_INSTANCE_PROFILE] = { "AIPA", "instanceProfileName", 128, "instance profile",
-                                     "InstanceProfilesPerAccount", 1000 },
-    [VIRGA_IAM_POLICY] = { "ANPA", "policyName", 128, "policy called", "PoliciesPerAccount", 1500 },
+    [VIRGA_IAM_USER] = { "AIDA", "userName", 64, "The user with name", "User with name",
+                         "UsersPerAccount", 5000 },
+    [VIRGA_IAM_GROUP] = { "AGPA", "groupName", 128, "The group with name", "Group with name",
+                          "GroupsPerAccount", 300 },
+    [VIRGA_IAM_ROLE] = { "AROA", "roleName", 64, "The role with name", "Role with name",
+                         "RolesPerAccount", 1000 },
+    [VIRGA_IAM_INSTANCE_PROFILE] = { "AIPA", "instanceProfileName", 128, "Instance Profile",
+                                     "Instance Profile", "InstanceProfilesPerAccount", 1000 },
+    [VIRGA_IAM_POLICY] = { "ANPA", "policyName", 128, "Policy", "A policy called",
+                           "PoliciesPerAccount", 1500 },
 };
 
 #define ENTITY_SELECT "SELECT " ENTITY_COLUMNS " FROM iam_entity e"
@@ -121,8 +125,9 @@ iam_read_entities(const VirgaRows *rows, VirgaArena *arena, VirgaIamEntity **ret
 static bool
 fail_exists(const VirgaIamEntity *entity, GError **error)
 {
-    return virga_fail(error, "identity", VIRGA_ERROR_EXISTS, "The %s %s already exists.",
-                      traits[entity->kind].called, entity->name);
+    return virga_fail(error, "identity", VIRGA_ERROR_EXISTS, "%s %s already exists.%s",
+                      traits[entity->kind].exists, entity->name,
+                      entity->kind == VIRGA_IAM_POLICY ? " Duplicate names are not allowed." : "");
 }
 
 static bool
@@ -202,7 +207,7 @@ virga_iam_find(VirgaTxn *txn, VirgaArena *arena, const char *account_id, VirgaIa
     if (!iam_read_entities(rows, arena, ret, &count))
         return false;
     return count > 0 || virga_fail(error, "identity", VIRGA_ERROR_NOT_FOUND,
-                                   "The %s %s cannot be found.", traits[kind].called, name);
+                                   "%s %s cannot be found.", traits[kind].missing, name);
 }
 
 bool

@@ -107,7 +107,8 @@ virga_iam_policy_find(VirgaTxn *txn, VirgaArena *arena, const char *account_id, 
         return show_aws_policy(txn, arena, account_id, aws, *ret, error);
     }
     if (!virga_iam_arn_split(arena, arn, VIRGA_IAM_POLICY, &owner, &path, &name))
-        return virga_fail(error, "identity", VIRGA_ERROR_INVALID, "ARN %.200s is not valid.", arn);
+        return virga_fail(error, "identity input", VIRGA_ERROR_INVALID, "ARN %.200s is not valid.",
+                          arn);
     if (!g_str_equal(owner, account_id))
         return fail_missing(arn, error);
     if (!virga_iam_find(txn, arena, account_id, VIRGA_IAM_POLICY, name, lock, ret, &reason)) {

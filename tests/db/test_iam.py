@@ -273,6 +273,8 @@ def test_attachments(iam):
         iam.attach_user_policy(UserName="x", PolicyArn=admin)
     with fails("AccessDenied"):
         iam.delete_policy(PolicyArn=admin)
+    with fails("InvalidInput"):
+        iam.attach_user_policy(UserName="x", PolicyArn="arn:aws:s3:::not-a-policy")
 
 
 def test_boundary(iam):
@@ -311,9 +313,9 @@ def test_tags(iam):
         assert listed(**who)["Tags"] == [{"Key": "a", "Value": ""}, {"Key": "b", "Value": "3"}]
         untag(TagKeys=["a", "zzz"], **who)
         assert listed(**who)["Tags"] == [{"Key": "b", "Value": "3"}]
-        with fails("ValidationError", "reserved"):
+        with fails("InvalidInput", "reserved"):
             tag(Tags=[{"Key": "aws:x", "Value": ""}], **who)
-        with fails("ValidationError", "Duplicate"):
+        with fails("InvalidInput", "Duplicate"):
             tag(Tags=[{"Key": "c", "Value": ""}, {"Key": "C", "Value": ""}], **who)
     with fails("LimitExceeded"):
         iam.tag_user(UserName="x", Tags=[{"Key": str(i), "Value": ""} for i in range(50)])

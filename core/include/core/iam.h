@@ -3,8 +3,9 @@
  * them.
  *
  * Failures have the noun "identity": INVALID for names and the like, NOT_FOUND, EXISTS, IN_USE for
- * a deletion that something stands against, QUOTA; and "policy document", INVALID.  Texts say what
- * AWS says.  Whatever a function gives is the arena's. */
+ * a deletion that something stands against, QUOTA; "identity input", INVALID, for tags that clash
+ * and ARNs that are none; and "policy document", INVALID.  Texts say what AWS says.  Whatever a
+ * function gives is the arena's. */
 #pragma once
 
 #include "core/db.h"
