@@ -178,14 +178,16 @@ virga_call_decide(const VirgaCall *call, const char *action, const char *resourc
 }
 
 bool
-virga_call_ask(const VirgaCall *call, const VirgaPolicy *policy, const char *action,
+virga_call_ask(const VirgaCall *call, const VirgaPolicy *policy, bool stranger, const char *action,
                const char *resource, const VirgaCallKey *keys, VirgaPolicyDecision *ret,
                GError **error)
 {
+    const VirgaPolicyPrincipal nameless = { .account_id = call->account_id, .arn = "" };
     const Target target = { .arn = resource };
     Context context = { .call = call, .action = action, .target = &target, .keys = keys };
-    const VirgaPolicyRequest request = { action, resource, &call->caller->principal, context_key,
-                                         &context };
+    const VirgaPolicyRequest request = { action, resource,
+                                         stranger ? &nameless : &call->caller->principal,
+                                         context_key, &context };
 
     *ret = virga_policy_decide(policy, &request);
     if (!context.failure)

@@ -34,9 +34,10 @@ static const struct {
 
 static const char sql_insert[] =
     "INSERT INTO iam_entity (id, account_id, kind, name, path, description, boundary, trust,"
-    " session_max_s, default_version, versions_made) VALUES ($1, $2, $3, $4, $5, $6, $7, $8,"
+    " session_max_s, default_version, versions_made, trusted) VALUES ($1, $2, $3, $4, $5, $6, $7, "
+    "$8,"
     " CASE WHEN $3 = 'role' THEN $9::bigint END, CASE WHEN $3 = 'policy' THEN 1 END,"
-    " CASE WHEN $3 = 'policy' THEN 1 END)"
+    " CASE WHEN $3 = 'policy' THEN 1 END, $10)"
     " ON CONFLICT (account_id, kind, lower(name)) DO NOTHING RETURNING " VIRGA_SQL_TIME("created");
 static const char sql_quota[] =
     "SELECT count(*) FROM iam_entity WHERE account_id = $1 AND kind = $2";
@@ -52,7 +53,8 @@ static const char sql_list[] =
                   " AND e.name COLLATE \"C\" > $4 ORDER BY e.name COLLATE \"C\" LIMIT $5";
 static const char sql_update[] =
     "UPDATE iam_entity SET name = $2, path = $3, description = $4, boundary = $5, trust = $6,"
-    " session_max_s = CASE WHEN kind = 'role' THEN $7::bigint END, updated = now() WHERE id = $1"
+    " session_max_s = CASE WHEN kind = 'role' THEN $7::bigint END, updated = now(), trusted = $8"
+    " WHERE id = $1"
     " AND NOT EXISTS (SELECT 1 FROM iam_entity o WHERE o.account_id = iam_entity.account_id"
     " AND o.kind = iam_entity.kind AND lower(o.name) = lower($2) AND o.id <> $1)";
 static const char sql_delete[] = "DELETE FROM iam_entity WHERE id = $1";
@@ -90,6 +92,19 @@ kind_of(const char *name)
     return kind;
 }
 
+static char **
+read_texts(const VirgaRows *rows, VirgaArena *arena, int row, int column)
+{
+    g_auto(GStrv) texts =
+        virga_rows_is_null(rows, row, column) ? NULL : virga_rows_array(rows, row, column);
+    guint count = texts ? g_strv_length(texts) : 0;
+    char **copy = texts ? virga_arena_new_array(arena, char *, count + 1) : NULL;
+
+    for (guint i = 0; i < count; i++)
+        copy[i] = virga_arena_strdup(arena, texts[i]);
+    return copy;
+}
+
 bool
 iam_read_entities(const VirgaRows *rows, VirgaArena *arena, VirgaIamEntity **ret, size_t *ret_count)
 {
@@ -107,6 +122,7 @@ iam_read_entities(const VirgaRows *rows, VirgaArena *arena, VirgaIamEntity **ret
                                     .path = virga_rows_dup(rows, arena, i, 4),
                                     .description = virga_rows_dup(rows, arena, i, 5),
                                     .boundary = virga_rows_dup(rows, arena, i, 6),
+                                    .trusted = read_texts(rows, arena, i, 14),
                                     .trust = virga_rows_dup(rows, arena, i, 7),
                                     .session_max_s = virga_rows_int(rows, i, 8),
                                     .default_version = virga_rows_int(rows, i, 9),
@@ -178,10 +194,10 @@ virga_iam_create(VirgaTxn *txn, VirgaArena *arena, VirgaIamEntity *entity, const
     if (entity->kind == VIRGA_IAM_POLICY)
         entity->default_version = 1;
     entity->id = virga_iam_id_new(arena, traits[entity->kind].prefix, ID_CHARACTERS);
-    rows = virga_txn_query(txn, error, sql_insert, "ssssssssi", entity->id, entity->account_id,
+    rows = virga_txn_query(txn, error, sql_insert, "ssssssssia", entity->id, entity->account_id,
                            virga_iam_kind_name(entity->kind), entity->name, entity->path,
                            entity->description, entity->boundary, entity->trust,
-                           entity->session_max_s);
+                           entity->session_max_s, (const char *const *) entity->trusted);
     if (!rows)
         return false;
     if (virga_rows_count(rows) == 0)
@@ -241,9 +257,9 @@ virga_iam_update(VirgaTxn *txn, VirgaArena *arena, VirgaIamEntity *entity, GErro
     gint64 written;
 
     if (!check_name(entity, error) || !virga_iam_check_path(entity->path, false, error) ||
-        !virga_txn_run(txn, error, &written, sql_update, "ssssssi", entity->id, entity->name,
+        !virga_txn_run(txn, error, &written, sql_update, "ssssssia", entity->id, entity->name,
                        entity->path, entity->description, entity->boundary, entity->trust,
-                       entity->session_max_s))
+                       entity->session_max_s, (const char *const *) entity->trusted))
         return false;
     if (written == 0)
         return fail_exists(entity, error);

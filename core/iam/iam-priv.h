@@ -15,7 +15,7 @@
                      " (SELECT count(*) FROM iam_attachment WHERE policy_id = e.id) ELSE 0 END,"   \
                      " CASE WHEN e.kind = 'policy' THEN (SELECT count(*) FROM iam_entity b"        \
                      " WHERE b.account_id = e.account_id AND b.boundary = " POLICY_ARN(            \
-                         "e") ") ELSE 0 END"
+                         "e") ") ELSE 0 END, e.trusted"
 
 /* The entities in 'rows', which may be NULL: then false. */
 bool iam_read_entities(const VirgaRows *rows, VirgaArena *arena, VirgaIamEntity **ret,

@@ -12,6 +12,7 @@ CREATE TABLE iam_entity (
     description     text,     -- of roles and policies
     boundary        text,     -- of users and roles: ARN of the policy that bounds their rights
     trust           text,     -- of roles: who may assume it
+    trusted         text[],   -- of roles: ARN, id, ARN, id of the users and roles that it names
     session_max_s   bigint,   -- of roles
     default_version bigint,   -- of policies
     versions_made   bigint,   -- of policies: numbers are never used twice

@@ -177,6 +177,20 @@ def test_end_with_their_role(cloud, iam, alice):
     assert ended(session)()  # another role of that name is another role
 
 
+def test_trust_is_in_persons(cloud, iam, alice):
+    """Another user of the same name is not trusted, until the policy is written anew."""
+    make_role(iam, trust({"AWS": IAM + "user/alice"}))
+    assume(alice.sts)
+    iam.delete_access_key(UserName="alice", AccessKeyId=alice.key["AccessKeyId"])
+    iam.delete_user(UserName="alice")
+    other = User(cloud, iam)
+    with fails("AccessDenied"):
+        assume(other.sts)
+    iam.update_assume_role_policy(RoleName="worker",
+                                  PolicyDocument=trust({"AWS": IAM + "user/alice"}))
+    assume(other.sts)
+
+
 def test_session_token(cloud, iam, alice):
     alice.gets(allow("ec2:*"))
     credentials = alice.sts.get_session_token(DurationSeconds=900)["Credentials"]

@@ -21,21 +21,21 @@ note_principal(const char *arn, gpointer arns)
     g_ptr_array_add(arns, (gpointer) arn);
 }
 
-/* A user or role that a trust policy names must be there. */
+/* The user or role that a trust policy names; it must be there. */
 static bool
-check_principal(const VirgaCall *call, VirgaTxn *txn, const char *arn, GError **error)
+find_principal(const VirgaCall *call, VirgaTxn *txn, const char *arn, VirgaIamEntity **ret,
+               GError **error)
 {
     static const VirgaIamKind kinds[] = { VIRGA_IAM_USER, VIRGA_IAM_ROLE };
 
     for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
         char *account_id, *path, *name;
         g_autoptr(GError) reason = NULL;
-        VirgaIamEntity *entity;
 
         if (!virga_iam_arn_split(call->arena, arn, kinds[i], &account_id, &path, &name))
             continue;
-        if (virga_iam_find(txn, call->arena, account_id, kinds[i], name, false, &entity, &reason) &&
-            g_str_equal(entity->path, path))
+        if (virga_iam_find(txn, call->arena, account_id, kinds[i], name, false, ret, &reason) &&
+            g_str_equal((*ret)->path, path))
             return true;
         if (reason && !virga_error_is(reason, "identity", VIRGA_ERROR_NOT_FOUND)) {
             g_propagate_error(error, g_steal_pointer(&reason));
@@ -46,22 +46,28 @@ check_principal(const VirgaCall *call, VirgaTxn *txn, const char *arn, GError **
                       "Invalid principal in policy: \"AWS\":\"%.200s\"", arn);
 }
 
+/* Checks the role's trust policy, and notes whom it names: a name may be another's one day. */
 static bool
-check_trust(const VirgaCall *call, VirgaTxn *txn, const char *document, GError **error)
+check_trust(const VirgaCall *call, VirgaTxn *txn, VirgaIamEntity *role, GError **error)
 {
     g_autoptr(GPtrArray) arns = g_ptr_array_new();
+    VirgaIamEntity *principal;
     VirgaPolicy *policy;
 
-    if (virga_policy_length(document) > TRUST_CHARACTERS_MAX)
+    if (virga_policy_length(role->trust) > TRUST_CHARACTERS_MAX)
         return iam_fail(error, "LimitExceeded", 409, "Cannot exceed quota for ACLSizePerRole: %d",
                         TRUST_CHARACTERS_MAX);
-    policy = virga_policy_parse(call->arena, VIRGA_POLICY_TRUST, document, error);
+    policy = virga_policy_parse(call->arena, VIRGA_POLICY_TRUST, role->trust, error);
     if (!policy)
         return false;
     virga_policy_principals(policy, note_principal, arns);
-    for (guint i = 0; i < arns->len; i++)
-        if (!check_principal(call, txn, arns->pdata[i], error))
+    role->trusted = iam_array(call, char *, 2 * arns->len + 1);
+    for (guint i = 0; i < arns->len; i++) {
+        if (!find_principal(call, txn, arns->pdata[i], &principal, error))
             return false;
+        role->trusted[2 * i] = arns->pdata[i];
+        role->trusted[2 * i + 1] = principal->id;
+    }
     return true;
 }
 
@@ -81,7 +87,7 @@ IAM_ACTION(create_role, CreateRole)
                                                  : VIRGA_IAM_SESSION_MIN_S };
     VirgaTag *tags = iam_tags_given(call, &request->tags);
 
-    if (!check_trust(call, txn, role.trust, error) ||
+    if (!check_trust(call, txn, &role, error) ||
         !iam_check_boundary(call, txn, role.boundary, error) ||
         !virga_iam_create(txn, call->arena, &role, tags, request->tags.count, error))
         return false;
@@ -130,11 +136,10 @@ IAM_ACTION(update_assume_role_policy, UpdateAssumeRolePolicy)
 {
     VirgaIamEntity *role;
 
-    if (!iam_lock(call, txn, VIRGA_IAM_ROLE, request->role_name, &role, error) ||
-        !check_trust(call, txn, request->policy_document, error))
+    if (!iam_lock(call, txn, VIRGA_IAM_ROLE, request->role_name, &role, error))
         return false;
     role->trust = (char *) request->policy_document;
-    return virga_iam_update(txn, call->arena, role, error);
+    return check_trust(call, txn, role, error) && virga_iam_update(txn, call->arena, role, error);
 }
 
 IAM_ACTION(delete_role, DeleteRole)

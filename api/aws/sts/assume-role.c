@@ -95,6 +95,18 @@ needs_own_policy(const VirgaCall *call, const VirgaIamEntity *role, VirgaPolicyD
            (caller && caller->boundary) || (session && (session->policy || session->policy_arns));
 }
 
+/* True if the role's policy names the caller's ARN and meant another who had it. */
+static bool
+is_stranger(const VirgaCall *call, const VirgaIamEntity *role)
+{
+    const VirgaIamEntity *caller = virga_call_entity(call);
+
+    for (char **pair = role->trusted; caller && pair && pair[0] && pair[1]; pair += 2)
+        if (g_str_equal(pair[0], caller->arn))
+            return !g_str_equal(pair[1], caller->id);
+    return false;
+}
+
 static bool
 check_action(const VirgaCall *call, const VirgaIamEntity *role, const VirgaPolicy *policy,
              const char *action, const VirgaCallKey *keys, GError **error)
@@ -102,7 +114,8 @@ check_action(const VirgaCall *call, const VirgaIamEntity *role, const VirgaPolic
     VirgaPolicyDecision trust, own;
     g_autoptr(GError) reason = NULL;
 
-    if (!virga_call_ask(call, policy, action, role->arn, keys, &trust, error))
+    if (!virga_call_ask(call, policy, is_stranger(call, role), action, role->arn, keys, &trust,
+                        error))
         return false;
     own = virga_call_decide(call, action, role->arn, keys, &reason);
     if (reason) {

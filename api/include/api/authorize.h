@@ -34,11 +34,12 @@ VirgaPolicyDecision virga_call_decide(const VirgaCall *call, const char *action,
                                       const char *resource, const VirgaCallKey *keys,
                                       GError **error);
 
-/* What 'policy', a resource's or a role's own, says to the caller.  Fails if a condition key could
- * not be looked up. */
-bool virga_call_ask(const VirgaCall *call, const VirgaPolicy *policy, const char *action,
-                    const char *resource, const VirgaCallKey *keys, VirgaPolicyDecision *ret,
-                    GError **error);
+/* What 'policy', a resource's or a role's own, says to the caller.  'stranger': by its own name it
+ * is not meant, as somebody else had the name when the policy was written.  Fails if a condition
+ * key could not be looked up. */
+bool virga_call_ask(const VirgaCall *call, const VirgaPolicy *policy, bool stranger,
+                    const char *action, const char *resource, const VirgaCallKey *keys,
+                    VirgaPolicyDecision *ret, GError **error);
 
 /* The failure with which an action on a resource is refused; returns false.  'why' completes
  * "because no … policy allows the … action": "identity-based"; NULL: nothing is said. */

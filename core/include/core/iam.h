@@ -23,9 +23,10 @@ typedef struct {
     VirgaIamKind kind;
     char *id; /* AIDA…, AGPA…, AROA…, AIPA…, ANPA… */
     char *account_id, *name, *path, *arn;
-    char *description;       /* of roles and policies; or NULL */
-    char *boundary;          /* of users and roles: a policy's ARN, or NULL */
-    char *trust;             /* of roles: the policy document */
+    char *description; /* of roles and policies; or NULL */
+    char *boundary;    /* of users and roles: a policy's ARN, or NULL */
+    char **trusted; /* of roles: ARN, id, ARN, id, …: who its policy names, when it was written */
+    char *trust;    /* of roles: the policy document */
     gint64 session_max_s;    /* of roles */
     gint64 default_version;  /* of policies */
     gint64 attached, bounds; /* of policies: how many have it, how many it bounds */
