@@ -587,17 +587,16 @@ tick(VirgaHttpServer *server, int timeout_ms)
     bool ready;
 
     wait_for_events(server, timeout_ms);
+    if (now_ms() - server->last_check_ms >= DEADLINE_CHECK_MS) {
+        server->last_check_ms = now_ms();
+        expire(server, false);
+    }
     turn(server);
     g_mutex_lock(&server->mutex);
     ready = !g_queue_is_empty(&server->ready);
     g_mutex_unlock(&server->mutex);
     if (ready)
         wake(server);
-    if (now_ms() - server->last_check_ms >= DEADLINE_CHECK_MS) {
-        server->last_check_ms = now_ms();
-        expire(server, false);
-        turn(server);
-    }
 }
 
 static void

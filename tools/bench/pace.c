@@ -62,7 +62,7 @@ main(int argc, char **argv)
     g_autoptr(GSocketConnection) connection = NULL;
     g_autofree char *request = NULL;
     gint64 begin, interval;
-    guint64 port, rate, count;
+    guint64 port = 0, rate = 1, count = 0;
 
     if (argc != 6)
         die("usage: pace HOST PORT TARGET RATE COUNT", NULL);
@@ -77,9 +77,11 @@ main(int argc, char **argv)
     interval = G_USEC_PER_SEC / (gint64) rate;
     begin = g_get_monotonic_time();
     for (gint64 i = 0; i < (gint64) count; i++) {
+        gint64 early = begin + i * interval - g_get_monotonic_time();
         gint64 start;
 
-        g_usleep((gulong) MAX(0, begin + i * interval - g_get_monotonic_time()));
+        if (early > 0)
+            g_usleep((gulong) early);
         start = g_get_monotonic_time();
         ask(g_socket_connection_get_socket(connection), request);
         printf("%" G_GINT64_FORMAT "\n", g_get_monotonic_time() - start);
