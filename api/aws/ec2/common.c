@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common.h"
 
+#include "core/client-token.h"
 #include "core/zone.h"
 
-#define ATTEMPTS_MAX 4
+#define ATTEMPTS_MAX       4
+#define CLIENT_TOKEN_CHARS 64 /* AWS's limit */
 
 /* ---- parameters ---- */
 
@@ -98,6 +100,36 @@ ec2_transaction(VirgaCall *call, Ec2Work work, gpointer data, GError **error)
         g_propagate_error(error, g_steal_pointer(&reason));
         return false;
     }
+}
+
+/* ---- client tokens ---- */
+
+bool
+ec2_token_read(const VirgaCall *call, const VirgaWireShape *shape, const void *request,
+               const char *token, Ec2Token *ret, GError **error)
+{
+    static const char *const except[] = { "ClientToken", "DryRun", NULL };
+
+    *ret = (Ec2Token){ 0 };
+    if (!token || !*token)
+        return true;
+    if (strlen(token) > CLIENT_TOKEN_CHARS || !g_str_is_ascii(token))
+        return virga_api_fail(error, "InvalidParameterValue", 400,
+                              "The client token must have at most %d ASCII characters",
+                              CLIENT_TOKEN_CHARS);
+    ret->token = token;
+    ret->digest = virga_wire_digest(call->arena, shape, request, except);
+    return true;
+}
+
+bool
+ec2_token_take(const VirgaCall *call, VirgaTxn *txn, const Ec2Token *token, const char *resource_id,
+               char **ret_earlier, GError **error)
+{
+    *ret_earlier = NULL;
+    return !token->token ||
+           virga_client_token_take(txn, call->arena, call->account_id, call->action, token->token,
+                                   token->digest, resource_id, ret_earlier, error);
 }
 
 /* ---- an index over rows ---- */

@@ -53,6 +53,21 @@ typedef bool (*Ec2Work)(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **
  * 'work' must set all of its results anew each time. */
 bool ec2_transaction(VirgaCall *call, Ec2Work work, gpointer data, GError **error);
 
+/* ---- client tokens ---- */
+
+typedef struct {
+    const char *token; /* NULL: none */
+    const char *digest;
+} Ec2Token;
+
+/* Checks the token of 'request', a struct of 'shape', and computes the digest of all the rest. */
+bool ec2_token_read(const VirgaCall *call, const VirgaWireShape *shape, const void *request,
+                    const char *token, Ec2Token *ret, GError **error);
+
+/* As virga_client_token_take(); without a token there is no earlier call. */
+bool ec2_token_take(const VirgaCall *call, VirgaTxn *txn, const Ec2Token *token,
+                    const char *resource_id, char **ret_earlier, GError **error);
+
 /* ---- an index over rows ---- */
 
 /* Finds rows by a string in them; several may have the same.  All memory is the arena's. */

@@ -1,0 +1,24 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Launch templates.  What a version holds is the caller's LaunchTemplateData, kept as JSON by the
+-- model's names (virga_wire_to_json()), so that it reads back exactly as it was set.
+
+CREATE TABLE launch_template (
+    id              text PRIMARY KEY,
+    account_id      text NOT NULL REFERENCES account,
+    name            text NOT NULL,
+    default_version bigint NOT NULL DEFAULT 1,
+    versions        bigint NOT NULL DEFAULT 1, -- numbers given out; none is given twice
+    created_by      text NOT NULL,
+    created         timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (account_id, name)
+);
+
+CREATE TABLE launch_template_version (
+    template_id text NOT NULL REFERENCES launch_template ON DELETE CASCADE,
+    version     bigint NOT NULL,
+    description text,
+    data        text NOT NULL,
+    created_by  text NOT NULL,
+    created     timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (template_id, version)
+);
