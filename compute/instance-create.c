@@ -492,6 +492,9 @@ send_one(Launch *launch, Launched *one, gint64 index, GError **error)
            add_disks(launch, one->id, host_id, error) && send_interface(launch, one, error) &&
            virga_tag_set_first(launch->txn, launch->spec->account_id, one->id, launch->spec->tags,
                                launch->spec->tag_count, error) &&
+           virga_tag_set_reserved(launch->txn, launch->spec->account_id, one->id,
+                                  launch->spec->reserved_tags, launch->spec->reserved_tag_count,
+                                  error) &&
            virga_event_add(launch->txn, error, one->id, "launched on host %s", host_id);
 }
 

@@ -253,6 +253,35 @@ def test_life_of_an_instance(fake_cloud, aws, image, tmp_path):
     aws.ec2("wait", "volume-deleted", "--volume-ids", volumes[0]["VolumeId"])
 
 
+def test_launch_templates(aws, image):
+    data = json.dumps({"ImageId": image, "InstanceType": "t3.nano", "TagSpecifications": [
+        {"ResourceType": "instance", "Tags": [{"Key": "from", "Value": "template"}]}]})
+    made = aws.ec2("create-launch-template", "--launch-template-name", "cli",
+                   "--launch-template-data", data)["LaunchTemplate"]["LaunchTemplateId"]
+    aws.ec2("create-launch-template-version", "--launch-template-id", made, "--source-version", "1",
+            "--launch-template-data", json.dumps({"InstanceType": "t3.micro"}))
+    aws.ec2("modify-launch-template", "--launch-template-id", made, "--default-version", "2")
+    assert aws.query("LaunchTemplates[].[DefaultVersionNumber,LatestVersionNumber]",
+                     "describe-launch-templates", "--launch-template-names", "cli") == [[2, 2]]
+    seen = aws.query("LaunchTemplateVersions[].LaunchTemplateData",
+                     "describe-launch-template-versions", "--launch-template-id", made,
+                     "--versions", "1")
+    assert seen == [json.loads(data)]
+    instance = aws.ec2("run-instances", "--launch-template",
+                       "LaunchTemplateId=%s" % made)["Instances"][0]
+    assert instance["InstanceType"] == "t3.micro"
+    assert {"Key": "from", "Value": "template"} in instance["Tags"]
+    assert aws.query("LaunchTemplateData.ImageId", "get-launch-template-data", "--instance-id",
+                     instance["InstanceId"]) == image
+    aws.ec2("terminate-instances", "--instance-ids", instance["InstanceId"])
+    gone = aws.ec2("delete-launch-template-versions", "--launch-template-id", made, "--versions",
+                   "1")
+    assert gone["SuccessfullyDeletedLaunchTemplateVersions"][0]["VersionNumber"] == 1
+    aws.ec2("delete-launch-template", "--launch-template-id", made)
+    aws.fails("InvalidLaunchTemplateId.NotFound", "describe-launch-templates",
+              "--launch-template-ids", made)
+
+
 def test_tags(aws, image):
     aws.ec2("create-tags", "--resources", image, "--tags", "Key=cost,Value=12 & <b>\u00e4",
             "Key=empty,Value=")
@@ -328,7 +357,7 @@ def test_errors(aws, code, arguments):
 
 def test_empty_sets(aws):
     assert aws.ec2("describe-nat-gateways") == {"NatGateways": []}
-    assert aws.ec2("describe-launch-templates") == {"LaunchTemplates": []}
+    assert aws.ec2("describe-fleets") == {"Fleets": []}
 
 
 def test_whole_list_was_called(recorder):

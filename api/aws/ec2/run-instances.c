@@ -3,11 +3,11 @@
 #include "block-devices.h"
 #include "instance-profiles.h"
 #include "instance-view.h"
+#include "launch-templates.h"
 
 #include "core/limits.h"
 
-#define CLIENT_TOKEN_CHARS 64
-#define HOPS_MAX           64
+#define HOPS_MAX 64
 
 typedef Ec2RunInstancesRequest Request;
 
@@ -85,8 +85,7 @@ check_supported(const Request *request, GError **error)
     const struct {
         bool given;
         const char *name;
-    } others[] = { { request->launch_template, "LaunchTemplate" },
-                   { request->instance_market_options, "InstanceMarketOptions" },
+    } others[] = { { request->instance_market_options, "InstanceMarketOptions" },
                    { request->cpu_options, "CpuOptions" },
                    { request->kernel_id && *request->kernel_id, "KernelId" },
                    { request->ramdisk_id && *request->ramdisk_id, "RamdiskId" },
@@ -137,18 +136,13 @@ read_counts(const Request *request, VirgaInstanceSpec *spec, GError **error)
 static bool
 read_token(const VirgaCall *call, const Request *request, VirgaInstanceSpec *spec, GError **error)
 {
-    static const char *const except[] = { "ClientToken", "DryRun", NULL };
-    const char *token = request->client_token;
+    Ec2Token token;
 
-    if (!token || !*token)
-        return true;
-    if (strlen(token) > CLIENT_TOKEN_CHARS || !g_str_is_ascii(token))
-        return virga_api_fail(error, "InvalidParameterValue", 400,
-                              "The client token must have at most %d ASCII characters",
-                              CLIENT_TOKEN_CHARS);
-    spec->client_token = token;
-    spec->request_digest =
-        virga_wire_digest(call->arena, &ec2_run_instances_request_shape, request, except);
+    if (!ec2_token_read(call, &ec2_run_instances_request_shape, request, request->client_token,
+                        &token, error))
+        return false;
+    spec->client_token = token.token;
+    spec->request_digest = token.digest;
     return true;
 }
 
@@ -427,9 +421,8 @@ read_request(const VirgaCall *call, const Request *request, VirgaInstanceSpec *s
     spec->dry_run = call->dry_run;
     spec->request_id = call->request_id;
     if (!check_supported(request, error) || !read_plain(request, spec, error) ||
-        !read_counts(request, spec, error) || !read_token(call, request, spec, error) ||
-        !read_zone(call, request, spec, error) || !read_tags(call, request, spec, error) ||
-        !read_user_data(call, request, spec, error) ||
+        !read_counts(request, spec, error) || !read_zone(call, request, spec, error) ||
+        !read_tags(call, request, spec, error) || !read_user_data(call, request, spec, error) ||
         !read_metadata_options(request, spec, error) || !read_network(call, request, spec, error) ||
         !ec2_block_devices(call, &request->block_device_mappings, &disks, &spec->disk_count,
                            error) ||
@@ -491,19 +484,21 @@ explain(GError *reason, const VirgaInstanceSpec *spec, GError **error)
 }
 
 bool
-ec2_run_instances(VirgaCall *call, const Request *request, Ec2RunInstancesResponse *response,
-                  GError **error)
+ec2_launch(VirgaCall *call, const Request *request, VirgaInstanceSpec *spec,
+           Ec2RunInstancesResponse *response, GError **error)
 {
     Seen seen = { .call = call };
-    VirgaInstanceSpec spec = { .look = look, .look_data = &seen };
     GError *reason = NULL;
     char *reservation_id;
 
-    if (!read_request(call, request, &spec, error))
+    spec->look = look;
+    spec->look_data = &seen;
+    if (!ec2_launch_template_apply(call, &request, spec, error) ||
+        !read_request(call, request, spec, error))
         return false;
-    if (!virga_instance_create(call->db, ec2_services(call)->config, call->arena, &spec,
+    if (!virga_instance_create(call->db, ec2_services(call)->config, call->arena, spec,
                                &reservation_id, &reason))
-        return explain(reason, &spec, error);
+        return explain(reason, spec, error);
     if (!virga_call_dry_run(call, error) ||
         (seen.count == 0 && !look_again(&seen, reservation_id, error)))
         return false;
@@ -514,4 +509,15 @@ ec2_run_instances(VirgaCall *call, const Request *request, Ec2RunInstancesRespon
         (Ec2InstanceList){ ec2_instances_show(call, seen.rows, seen.count, &seen.parts),
                            seen.count };
     return true;
+}
+
+bool
+ec2_run_instances(VirgaCall *call, const Request *request, Ec2RunInstancesResponse *response,
+                  GError **error)
+{
+    VirgaInstanceSpec spec = { 0 };
+
+    /* The token stands for what the caller said, not for what the template says at the time. */
+    return read_token(call, request, &spec, error) &&
+           ec2_launch(call, request, &spec, response, error);
 }

@@ -19,6 +19,7 @@ static const struct {
     { "security-group-rule", "InvalidSecurityGroupRuleId.NotFound", "security group rule ID" },
     { "vpc", "InvalidVpcID.NotFound", "vpc ID" },
     { "subnet", "InvalidSubnetID.NotFound", "subnet ID" },
+    { "launch-template", "InvalidLaunchTemplateId.NotFound", "launch template ID" },
     { "network-interface", "InvalidNetworkInterfaceID.NotFound", "networkInterface ID" },
 };
 

@@ -72,6 +72,8 @@ typedef struct {
     size_t disk_count;
     const VirgaTag *tags, *volume_tags, *interface_tags;
     size_t tag_count, volume_tag_count, interface_tag_count;
+    const VirgaTag *reserved_tags; /* of the cloud's own, for instances */
+    size_t reserved_tag_count;
     bool dry_run; /* check everything, change nothing */
     const char *request_id;
 
