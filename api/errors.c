@@ -23,6 +23,7 @@ static const Mapping mappings[] = {
     { NULL, VIRGA_ERROR_RETRY, "Unavailable", 503 },
     { NULL, VIRGA_ERROR_INTERNAL, "InternalError", 500 },
     { "instance", VIRGA_ERROR_NOT_FOUND, "InvalidInstanceID.NotFound", 400 },
+    { "instance device", VIRGA_ERROR_NOT_FOUND, "InvalidInstanceAttributeValue", 400 },
     { "instance", VIRGA_ERROR_INVALID, "InvalidParameterValue", 400 },
     { "instance", VIRGA_ERROR_STATE, "IncorrectInstanceState", 400 },
     { "instance", VIRGA_ERROR_CAPACITY, "InsufficientInstanceCapacity", 500 },

@@ -31,9 +31,10 @@ static const char sql_insert[] =
     " type, vcpus, memory_mib, architecture, boot_mode, root_device_name, zone, vpc_id, subnet_id,"
     " key_name, public_key, user_data, shutdown_behavior, disable_termination, disable_stop,"
     " ebs_optimized, monitoring, http_tokens, http_endpoint, http_hops, http_tags, wish,"
-    " generation, state, host_id, claimed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+    " generation, state, host_id, claimed, cpu_credits) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, "
+    "$9, $10, $11,"
     " $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, 'run',"
-    " (SELECT generation FROM host WHERE id = $28), 'pending', $28, true)";
+    " (SELECT generation FROM host WHERE id = $28), 'pending', $28, true, $29)";
 
 /* One instance of the call. */
 typedef struct {
@@ -409,7 +410,7 @@ insert_instance(Launch *launch, const char *id, gint64 index, const char *host_i
     const VirgaInstanceSpec *spec = launch->spec;
 
     return virga_txn_post(
-        launch->txn, error, sql_insert, "sssisssiissssssssssbbbbssiss", id, spec->account_id,
+        launch->txn, error, sql_insert, "sssisssiissssssssssbbbbssisss", id, spec->account_id,
         launch->reservation_id, index, spec->client_token ? spec->client_token : "",
         launch->image->id, launch->type->name, launch->type->vcpus, launch->type->memory_mib,
         launch->image->architecture, launch->image->boot_mode, launch->image->root_device_name,
@@ -424,7 +425,7 @@ insert_instance(Launch *launch, const char *id, gint64 index, const char *host_i
         spec->http_hops                                       ? spec->http_hops
         : g_strcmp0(launch->image->imds_support, "v2.0") == 0 ? (gint64) 2
                                                               : (gint64) 1,
-        spec->http_tags ? spec->http_tags : "disabled", host_id);
+        spec->http_tags ? spec->http_tags : "disabled", host_id, spec->cpu_credits);
 }
 
 static bool

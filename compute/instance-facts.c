@@ -34,7 +34,7 @@ static const char sql_update[] =
     " reboots_done = greatest(reboots_done, $11), reachable = $12,"
     " state_since = CASE WHEN state = $3 THEN state_since ELSE now() END,"
     " reachable_since = CASE WHEN reachable = $12 THEN reachable_since ELSE now() END,"
-    " console = coalesce($13, console),"
+    " console = coalesce($13, console), metadata_pending = false,"
     " console_at = CASE WHEN $13 IS NULL THEN console_at ELSE now() END"
     " WHERE id = $1";
 static const char sql_console[] =

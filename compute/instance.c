@@ -112,6 +112,7 @@ read_shown(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInstance *ins
     instance->http_hops = virga_rows_int(rows, row, column++);
     instance->ebs_optimized = virga_rows_bool(rows, row, column++);
     instance->monitoring = virga_rows_bool(rows, row, column++);
+    instance->metadata_pending = virga_rows_bool(rows, row, column++);
     instance->state = state_of_name(virga_rows_text(rows, row, column++));
     instance->launched = virga_rows_time(rows, row, column++);
     return column;

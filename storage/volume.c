@@ -44,6 +44,9 @@ static const char sql_delete[] =
     "WITH gone AS (DELETE FROM volume v USING volume_attachment a WHERE a.volume_id = v.id"
     " AND a.instance_id = $1 AND a.delete_on_termination RETURNING v.id)"
     " DELETE FROM tag USING gone WHERE resource_id = gone.id";
+static const char sql_set_delete[] =
+    "UPDATE volume_attachment SET delete_on_termination = $4 WHERE instance_id = $1"
+    " AND device = $2 AND ($3::text IS NULL OR volume_id = $3)";
 static const char sql_detach[] = "DELETE FROM volume_attachment WHERE instance_id = $1";
 
 #define SNAPSHOT_SELECT                                                                            \
@@ -149,6 +152,20 @@ bool
 virga_volume_set_lost(VirgaTxn *txn, const char *id, GError **error)
 {
     return virga_txn_run(txn, error, NULL, sql_lost, "s", id);
+}
+
+bool
+virga_volume_set_delete(VirgaTxn *txn, const char *instance_id, const char *device,
+                        const char *volume_id, bool delete_on_termination, bool *ret_found,
+                        GError **error)
+{
+    gint64 updated;
+
+    if (!virga_txn_run(txn, error, &updated, sql_set_delete, "sssb", instance_id, device, volume_id,
+                       delete_on_termination))
+        return false;
+    *ret_found = updated > 0;
+    return true;
 }
 
 bool

@@ -277,7 +277,7 @@ encode_list(Encoder *encoder, Name name, const VirgaWireShape *shape, bool flat,
     Name element_name = flat ? name : (Name){ shape->element_name, shape->element_name_length };
 
     if (!flat && list->count == 0) {
-        if (!encoder->sparse)
+        if (!encoder->sparse || list->items)
             empty_element(encoder->out, name);
         return;
     }

@@ -18,8 +18,8 @@ import sys
 # handler judges it.
 OPEN_ENUMS = {'InstanceType', 'RegionName', 'AvailabilityZoneName', 'VolumeType'}
 
-# Answers that show what a caller once set: an empty list there would be something that was not.
-SPARSE = {'ResponseLaunchTemplateData', 'FleetData'}
+# Answers that show what a caller once set, or has asked for: an empty list would be more than that.
+SPARSE = {'ResponseLaunchTemplateData', 'FleetData', 'InstanceAttribute', 'ImageAttribute'}
 
 RESERVED = set('''auto break case char const continue default do double else enum extern float for
 goto if inline int long register restrict return short signed sizeof static struct switch typedef

@@ -1,4 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
+-- What of EC2's surface came after the first schema.
+
+-- The guest has not been told of its newest metadata options yet.
+ALTER TABLE instance ADD COLUMN metadata_pending boolean NOT NULL DEFAULT false;
+ALTER TABLE instance ADD COLUMN cpu_credits text CHECK (cpu_credits IN ('standard', 'unlimited'));
+
 -- Launch templates.  What a version holds is the caller's LaunchTemplateData, kept as JSON by the
 -- model's names (virga_wire_to_json()), so that it reads back exactly as it was set.
 

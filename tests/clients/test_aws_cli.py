@@ -8,7 +8,7 @@ import stat
 import pytest
 
 from aws_model import Model
-from cloud import ACCOUNT
+from cloud import ACCOUNT, wait_for
 from conftest import run
 
 
@@ -244,6 +244,7 @@ def test_life_of_an_instance(fake_cloud, aws, image, tmp_path):
             "--value", base64.b64encode(b"other").decode())
     assert aws.query("UserData.Value", "describe-instance-attribute", "--instance-id", instance,
                      "--attribute", "userData") == base64.b64encode(b"other").decode()
+    aws.ec2("modify-instance-attribute", "--instance-id", instance, "--instance-type", "t3.micro")
     aws.ec2("start-instances", "--instance-ids", instance)
     fake_cloud.wait_state(instance, "running")
     aws.ec2("wait", "instance-running", "--instance-ids", instance)
@@ -251,6 +252,33 @@ def test_life_of_an_instance(fake_cloud, aws, image, tmp_path):
     fake_cloud.wait_state(instance, "terminated")
     aws.ec2("wait", "instance-terminated", "--instance-ids", instance)
     aws.ec2("wait", "volume-deleted", "--volume-ids", volumes[0]["VolumeId"])
+
+
+def test_instance_options(fake_cloud, aws, image):
+    instance = launch(aws, image)[0]["InstanceId"]
+    options = aws.ec2("modify-instance-metadata-options", "--instance-id", instance,
+                      "--http-tokens", "required")["InstanceMetadataOptions"]
+    assert options["HttpTokens"] == "required"
+    fake_cloud.wait_state(instance, "running")
+    seen = "Reservations[].Instances[].[MetadataOptions.State,Monitoring.State]"
+    wait_for(lambda: aws.query(seen, "describe-instances", "--instance-ids", instance) ==
+             [["applied", "disabled"]], 30, "the metadata options to be applied")
+    aws.ec2("monitor-instances", "--instance-ids", instance)
+    assert aws.query(seen, "describe-instances", "--instance-ids",
+                     instance) == [["applied", "enabled"]]
+    aws.ec2("unmonitor-instances", "--instance-ids", instance)
+    credits = ("InstanceCreditSpecifications[].CpuCredits",
+               "describe-instance-credit-specifications", "--instance-ids", instance)
+    assert aws.query(*credits) == ["unlimited"]
+    aws.ec2("modify-instance-credit-specification", "--instance-credit-specifications",
+            "InstanceId=%s,CpuCredits=standard" % instance)
+    assert aws.query(*credits) == ["standard"]
+    aws.ec2("modify-instance-attribute", "--instance-id", instance, "--no-source-dest-check")
+    aws.ec2("reset-instance-attribute", "--instance-id", instance, "--attribute",
+            "sourceDestCheck")
+    assert aws.query("SourceDestCheck.Value", "describe-instance-attribute", "--instance-id",
+                     instance, "--attribute", "sourceDestCheck") is True
+    aws.ec2("terminate-instances", "--instance-ids", instance)
 
 
 def test_launch_templates(aws, image):

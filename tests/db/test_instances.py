@@ -110,24 +110,6 @@ def test_protection(cloud, launch):
     ec2.terminate_instances(InstanceIds=[one])
 
 
-def test_modify(cloud, launch):
-    ec2, one = cloud.ec2, launch()[0]["InstanceId"]
-    ec2.modify_instance_attribute(InstanceId=one, SourceDestCheck={"Value": False})
-    assert state(cloud, one)["SourceDestCheck"] is False
-    ec2.modify_instance_attribute(InstanceId=one,
-                                  InstanceInitiatedShutdownBehavior={"Value": "terminate"})
-    with fails("InvalidParameterValue"):
-        ec2.modify_instance_attribute(InstanceId=one,
-                                      InstanceInitiatedShutdownBehavior={"Value": "explode"})
-    with fails("UnsupportedOperation", "InstanceType"):
-        ec2.modify_instance_attribute(InstanceId=one, InstanceType={"Value": "t3.small"})
-    with fails("IncorrectInstanceState"):
-        ec2.modify_instance_attribute(InstanceId=one, UserData={"Value": b"x"})
-    with fails("DryRunOperation"):
-        ec2.modify_instance_attribute(InstanceId=one, DisableApiStop={"Value": True}, DryRun=True)
-    assert cloud.sql("SELECT shutdown_behavior, disable_stop FROM instance") == [["terminate", "f"]]
-
-
 def test_filters(cloud, launch):
     a = launch(TagSpecifications=[{"ResourceType": "instance", "Tags": [
         {"Key": "Name", "Value": "web-1"}, {"Key": "team", "Value": "red"}]}])[0]

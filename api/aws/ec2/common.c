@@ -2,9 +2,11 @@
 #include "common.h"
 
 #include "core/client-token.h"
+#include "core/limits.h"
 #include "core/zone.h"
 
 #define ATTEMPTS_MAX       4
+#define HOPS_MAX           64
 #define CLIENT_TOKEN_CHARS 64 /* AWS's limit */
 
 /* ---- parameters ---- */
@@ -74,6 +76,61 @@ ec2_check_found(const VirgaCall *call, const char *const *ids, const void *items
     return lacking == 0 ||
            virga_api_fail(error, code, 400, "The %s%s '%s' do%s not exist", what,
                           lacking > 1 ? "s" : "", missing->str, lacking > 1 ? "" : "es");
+}
+
+bool
+ec2_user_data(const VirgaCall *call, const char *text, const char **ret, GError **error)
+{
+    g_autoptr(GString) packed = NULL;
+    gsize digits, bytes;
+
+    *ret = NULL;
+    if (!text || !*text)
+        return true;
+    packed = g_string_sized_new(strlen(text)); /* encoders wrap lines */
+    for (; *text; text++)
+        if (!g_ascii_isspace(*text))
+            g_string_append_c(packed, *text);
+    digits =
+        strspn(packed->str, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+    if (packed->len % 4 || packed->len - digits > 2 ||
+        strspn(packed->str + digits, "=") + digits != packed->len)
+        return virga_api_fail(error, "InvalidUserData.Malformed", 400,
+                              "Invalid BASE64 encoding of user data.");
+    bytes = packed->len / 4 * 3 - (packed->len - digits);
+    if (bytes > VIRGA_USER_DATA_BYTES_MAX)
+        return virga_api_fail(error, "InvalidParameterValue", 400,
+                              "User data is limited to %d bytes", VIRGA_USER_DATA_BYTES_MAX);
+    *ret = packed->len ? virga_arena_strdup(call->arena, packed->str) : NULL;
+    return true;
+}
+
+bool
+ec2_check_hops(bool given, gint64 hops, GError **error)
+{
+    return !given || (hops >= 1 && hops <= HOPS_MAX) ||
+           virga_api_fail(error, "InvalidParameterValue", 400,
+                          "Value (%" G_GINT64_FORMAT ") for parameter HttpPutResponseHopLimit is "
+                          "invalid. Expecting a value between 1 and %d",
+                          hops, HOPS_MAX);
+}
+
+bool
+ec2_check_metadata_tags(const VirgaTag *tags, size_t count, GError **error)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *key = tags[i].key;
+
+        if (strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-=._,:@") !=
+                strlen(key) ||
+            g_str_equal(key, ".") || g_str_equal(key, "..") || g_str_equal(key, "_index"))
+            return virga_api_fail(error, "InvalidParameterValue", 400,
+                                  "'%.200s' is not a valid tag key. Tag keys must match pattern "
+                                  "([0-9a-zA-Z\\-_+=,.@:]{1,255}), and must not be a reserved name "
+                                  "('.', '..', '_index')",
+                                  key);
+    }
+    return true;
 }
 
 /* ---- transactions ---- */

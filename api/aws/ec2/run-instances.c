@@ -7,8 +7,6 @@
 
 #include "core/limits.h"
 
-#define HOPS_MAX 64
-
 typedef Ec2RunInstancesRequest Request;
 
 static bool
@@ -168,56 +166,7 @@ read_zone(const VirgaCall *call, const Request *request, VirgaInstanceSpec *spec
     return true;
 }
 
-/* ---- user data ---- */
-
-static bool
-read_user_data(const VirgaCall *call, const Request *request, VirgaInstanceSpec *spec,
-               GError **error)
-{
-    const char *text = request->user_data;
-    g_autoptr(GString) packed = NULL;
-    gsize digits, bytes;
-
-    if (!text || !*text)
-        return true;
-    packed = g_string_sized_new(strlen(text)); /* encoders wrap lines */
-    for (; *text; text++)
-        if (!g_ascii_isspace(*text))
-            g_string_append_c(packed, *text);
-    digits =
-        strspn(packed->str, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
-    if (packed->len % 4 || packed->len - digits > 2 ||
-        strspn(packed->str + digits, "=") + digits != packed->len)
-        return virga_api_fail(error, "InvalidUserData.Malformed", 400,
-                              "Invalid BASE64 encoding of user data.");
-    bytes = packed->len / 4 * 3 - (packed->len - digits);
-    if (bytes > VIRGA_USER_DATA_BYTES_MAX)
-        return virga_api_fail(error, "InvalidParameterValue", 400,
-                              "User data is limited to %d bytes", VIRGA_USER_DATA_BYTES_MAX);
-    spec->user_data = packed->len ? virga_arena_strdup(call->arena, packed->str) : NULL;
-    return true;
-}
-
 /* ---- metadata options ---- */
-
-/* Keys that are to be paths of the metadata. */
-static bool
-check_metadata_tags(const VirgaInstanceSpec *spec, GError **error)
-{
-    for (size_t i = 0; i < spec->tag_count; i++) {
-        const char *key = spec->tags[i].key;
-
-        if (strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-=._,:@") !=
-                strlen(key) ||
-            g_str_equal(key, ".") || g_str_equal(key, "..") || g_str_equal(key, "_index"))
-            return virga_api_fail(error, "InvalidParameterValue", 400,
-                                  "'%.200s' is not a valid tag key. Tag keys must match pattern "
-                                  "([0-9a-zA-Z\\-_+=,.@:]{1,255}), and must not be a reserved name "
-                                  "('.', '..', '_index')",
-                                  key);
-    }
-    return true;
-}
 
 static bool
 read_metadata_options(const Request *request, VirgaInstanceSpec *spec, GError **error)
@@ -229,16 +178,10 @@ read_metadata_options(const Request *request, VirgaInstanceSpec *spec, GError **
     spec->http_tokens = options->http_tokens;
     spec->http_endpoint = options->http_endpoint;
     spec->http_tags = options->instance_metadata_tags;
-    if (options->has_http_put_response_hop_limit) {
-        spec->http_hops = options->http_put_response_hop_limit;
-        if (spec->http_hops < 1 || spec->http_hops > HOPS_MAX)
-            return virga_api_fail(error, "InvalidParameterValue", 400,
-                                  "Value (%" G_GINT64_FORMAT ") for parameter "
-                                  "HttpPutResponseHopLimit is invalid. Expecting a value between 1 "
-                                  "and %d",
-                                  spec->http_hops, HOPS_MAX);
-    }
-    return g_strcmp0(spec->http_tags, "enabled") != 0 || check_metadata_tags(spec, error);
+    spec->http_hops = options->http_put_response_hop_limit;
+    return ec2_check_hops(options->has_http_put_response_hop_limit, spec->http_hops, error) &&
+           (g_strcmp0(spec->http_tags, "enabled") != 0 ||
+            ec2_check_metadata_tags(spec->tags, spec->tag_count, error));
 }
 
 /* ---- network ---- */
@@ -393,6 +336,16 @@ read_plain(const Request *request, VirgaInstanceSpec *spec, GError **error)
     spec->disable_stop = request->disable_api_stop;
     spec->ebs_optimized = request->ebs_optimized;
     spec->monitoring = request->monitoring && request->monitoring->enabled;
+    if (!request->credit_specification)
+        return true;
+    spec->cpu_credits = request->credit_specification->cpu_credits;
+    if (spec->cpu_credits && !virga_instance_type_credits(spec->type))
+        return virga_api_fail(error, "InvalidParameterCombination", 400,
+                              "CPU credits are not supported for the instance type %.100s",
+                              spec->type);
+    if (spec->cpu_credits && !g_str_equal(spec->cpu_credits, "standard") &&
+        !g_str_equal(spec->cpu_credits, "unlimited"))
+        return invalid(error, "cpuCredits", spec->cpu_credits);
     return true;
 }
 
@@ -422,7 +375,8 @@ read_request(const VirgaCall *call, const Request *request, VirgaInstanceSpec *s
     spec->request_id = call->request_id;
     if (!check_supported(request, error) || !read_plain(request, spec, error) ||
         !read_counts(request, spec, error) || !read_zone(call, request, spec, error) ||
-        !read_tags(call, request, spec, error) || !read_user_data(call, request, spec, error) ||
+        !read_tags(call, request, spec, error) ||
+        !ec2_user_data(call, request->user_data, &spec->user_data, error) ||
         !read_metadata_options(request, spec, error) || !read_network(call, request, spec, error) ||
         !ec2_block_devices(call, &request->block_device_mappings, &disks, &spec->disk_count,
                            error) ||

@@ -74,7 +74,9 @@ struct VirgaWireShape {
     const VirgaWireMember *members;
     const guint16 *by_input;
     guint32 member_count;
-    bool sparse; /* its answers leave empty lists out: they show what somebody has set */
+    /* Its answers leave empty lists out, but for those with items that are not NULL: they show what
+     * somebody has set or asked for. */
+    bool sparse;
 
     /* list */
     const VirgaWireShape *element;

@@ -47,6 +47,12 @@ bool virga_attachment_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaAttach
 bool virga_volume_set_made(VirgaTxn *txn, const char *id, GError **error);
 bool virga_volume_set_lost(VirgaTxn *txn, const char *id, GError **error);
 
+/* Says whether what is plugged into an instance at 'device' goes with it; 'volume_id' (NULL: any)
+ * must be what is there. */
+bool virga_volume_set_delete(VirgaTxn *txn, const char *instance_id, const char *device,
+                             const char *volume_id, bool delete_on_termination, bool *ret_found,
+                             GError **error);
+
 /* Drops what an instance that is gone had: volumes that go with it; the others are detached. */
 bool virga_volume_release(VirgaTxn *txn, const char *instance_id, GError **error);
 
