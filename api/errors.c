@@ -31,6 +31,8 @@ static const Mapping mappings[] = {
     { "vcpu", VIRGA_ERROR_QUOTA, "VcpuLimitExceeded", 400 },
     { "image", VIRGA_ERROR_NOT_FOUND, "InvalidAMIID.NotFound", 400 },
     { "image", VIRGA_ERROR_EXISTS, "InvalidAMIName.Duplicate", 400 },
+    { "image", VIRGA_ERROR_DENIED, "AuthFailure", 403 },
+    { "image permission", VIRGA_ERROR_NOT_FOUND, "InvalidAMIAttributeItemValue", 400 },
     { "image", VIRGA_ERROR_STATE, "InvalidAMIID.Unavailable", 400 },
     { "snapshot", VIRGA_ERROR_NOT_FOUND, "InvalidSnapshot.NotFound", 400 },
     { "snapshot", VIRGA_ERROR_IN_USE, "InvalidSnapshot.InUse", 400 },

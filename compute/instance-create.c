@@ -548,6 +548,9 @@ receive_image(Launch *launch, GError **error)
     if (count == 0)
         return virga_fail(error, "image", VIRGA_ERROR_NOT_FOUND,
                           "The image id '[%s]' does not exist", launch->spec->image_id);
+    if (!g_str_equal(images->state, "available"))
+        return virga_fail(error, "image", VIRGA_ERROR_STATE, "The image ID '%s' is not available",
+                          images->id);
     launch->image = images;
     return true;
 }
@@ -608,7 +611,8 @@ launch_all(Launch *launch, GError **error)
     for (size_t i = 0; i < launch->count; i++)
         if (!send_one(launch, &launch->launched[i], (gint64) i, error))
             return false;
-    return virga_vpc_touch(launch->txn, launch->subnet->vpc_id, error) &&
+    return virga_image_launched(launch->txn, launch->image, error) &&
+           virga_vpc_touch(launch->txn, launch->subnet->vpc_id, error) &&
            receive_claims(launch, error) && receive_interfaces(launch, error);
 }
 

@@ -28,3 +28,19 @@ CREATE TABLE launch_template_version (
     created     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (template_id, version)
 );
+
+-- Images: whom they are shared with, and what their owners have said of them.
+ALTER TABLE image ADD COLUMN of_cloud boolean NOT NULL DEFAULT false; -- brought by the operator
+ALTER TABLE image ADD COLUMN deprecated timestamptz;                  -- from when on
+ALTER TABLE image ADD COLUMN protection text NOT NULL DEFAULT 'disabled' CHECK
+    (protection IN ('disabled', 'enabled-with-cooldown', 'enabled-without-cooldown'));
+ALTER TABLE image ADD COLUMN protected_until timestamptz;             -- a cooldown's end
+ALTER TABLE image ADD COLUMN last_launched timestamptz;               -- to the hour
+UPDATE image SET of_cloud = is_public;
+
+CREATE TABLE image_permission (
+    image_id   text NOT NULL REFERENCES image ON DELETE CASCADE,
+    account_id text NOT NULL REFERENCES account,
+    PRIMARY KEY (image_id, account_id)
+);
+CREATE INDEX image_permission_account ON image_permission (account_id);

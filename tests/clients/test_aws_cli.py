@@ -4,8 +4,13 @@ import base64
 import json
 import os
 import stat
+import urllib.parse
+import urllib.request
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from aws_model import Model
 from cloud import ACCOUNT, wait_for
@@ -39,6 +44,20 @@ class Aws:
         assert done.returncode == 254, (done.returncode, done.stdout, done.stderr)
         assert "An error occurred (%s) when calling the " % code in done.stderr, done.stderr
         return done.stderr
+
+    def newer(self, action, **parameters):
+        """The XML of an action that Debian's aws does not know yet."""
+        env = self.env
+        request = AWSRequest("POST", env["AWS_ENDPOINT_URL"] + "/",
+                             {"Content-Type": "application/x-www-form-urlencoded"},
+                             urllib.parse.urlencode(dict(parameters, Action=action,
+                                                         Version="2016-11-15")))
+        SigV4Auth(Credentials(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"]), "ec2",
+                  env["AWS_DEFAULT_REGION"]).add_auth(request)
+        proxy = urllib.request.ProxyHandler({"http": env["http_proxy"]})
+        sent = urllib.request.Request(request.url, request.body, dict(request.headers))
+        with urllib.request.build_opener(proxy).open(sent, timeout=60) as answer:
+            return answer.read().decode()
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +134,19 @@ def test_images(aws, image, snapshot):
     seen = aws.ec2("describe-images", "--image-ids", made)["Images"][0]
     assert (seen["Name"], seen["Description"], seen["Architecture"], seen["OwnerId"],
             seen["EnaSupport"]) == ("cli", "By aws", "x86_64", ACCOUNT, True)
+    aws.ec2("modify-image-attribute", "--image-id", made, "--launch-permission",
+            "Add=[{Group=all}]")
+    assert aws.query("LaunchPermissions", "describe-image-attribute", "--image-id", made,
+                     "--attribute", "launchPermission") == [{"Group": "all"}]
+    aws.ec2("reset-image-attribute", "--image-id", made, "--attribute", "launchPermission")
+    aws.ec2("enable-image-deprecation", "--image-id", made, "--deprecate-at",
+            "2035-01-01T00:00:00Z")
+    assert aws.query("Images[].DeprecationTime", "describe-images", "--image-ids",
+                     made) == ["2035-01-01T00:00:00.000Z"]
+    aws.ec2("disable-image-deprecation", "--image-id", made)
+    for action in ("DisableImage", "EnableImage", "EnableImageDeregistrationProtection",
+                   "DisableImageDeregistrationProtection"): # newer than this aws
+        aws.newer(action, ImageId=made)
     aws.fails("InvalidAMIName.Duplicate", "register-image", "--name", "cli", "--root-device-name",
               "/dev/xvda", "--block-device-mappings",
               "DeviceName=/dev/xvda,Ebs={SnapshotId=%s}" % snapshot)
@@ -230,6 +262,7 @@ def test_life_of_an_instance(fake_cloud, aws, image, tmp_path):
     aws.ec2("wait", "volume-in-use", "--volume-ids", volumes[0]["VolumeId"])
 
     aws.ec2("reboot-instances", "--instance-ids", instance)
+    assert aws.ec2("get-password-data", "--instance-id", instance)["PasswordData"] == ""
     assert aws.ec2("get-console-output", "--instance-id", instance, "--latest")["Timestamp"]
     aws.ec2("modify-instance-attribute", "--instance-id", instance, "--disable-api-termination")
     assert aws.query("DisableApiTermination.Value", "describe-instance-attribute", "--instance-id",

@@ -233,6 +233,16 @@ def test_status(cloud, launch):
     assert status["InstanceStatus"]["Status"] == "insufficient-data"
 
 
+def test_password(cloud, launch):
+    one = launch()[0]["InstanceId"]
+    answer = cloud.ec2.get_password_data(InstanceId=one)
+    assert answer["InstanceId"] == one and answer["PasswordData"] == "" and answer["Timestamp"]
+    with fails("InvalidInstanceID.NotFound"):
+        cloud.other.get_password_data(InstanceId=one)
+    with fails("InvalidInstanceID.Malformed"):
+        cloud.ec2.get_password_data(InstanceId="x")
+
+
 def test_console(cloud, launch):
     one = launch()[0]["InstanceId"]
     assert "Output" not in cloud.ec2.get_console_output(InstanceId=one)
