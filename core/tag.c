@@ -39,6 +39,7 @@ static const char sql_owns[] =
     " OR EXISTS (SELECT 1 FROM network_interface WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM vpc WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM subnet WHERE id = $1 AND account_id = $2)"
+    " OR EXISTS (SELECT 1 FROM placement_group WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM launch_template WHERE id = $1 AND account_id = $2)";
 static const char sql_event[] = "INSERT INTO event (subject, message) VALUES ($1, $2)";
 

@@ -44,3 +44,20 @@ CREATE TABLE image_permission (
     PRIMARY KEY (image_id, account_id)
 );
 CREATE INDEX image_permission_account ON image_permission (account_id);
+
+-- Placement groups.  Whoever launches into one holds its row, so that members are counted right.
+CREATE TABLE placement_group (
+    id           text PRIMARY KEY,
+    account_id   text NOT NULL REFERENCES account,
+    name         text NOT NULL,
+    strategy     text NOT NULL CHECK (strategy IN ('cluster', 'spread', 'partition')),
+    partitions   bigint NOT NULL DEFAULT 0,
+    spread_level text,
+    created      timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (account_id, name)
+);
+ALTER TABLE instance ADD COLUMN placement_group_id text;
+ALTER TABLE instance ADD COLUMN placement_group text; -- its name, for a group that is gone too
+ALTER TABLE instance ADD COLUMN partition bigint NOT NULL DEFAULT 0;
+CREATE INDEX instance_placement_group ON instance (placement_group_id)
+    WHERE placement_group_id IS NOT NULL;

@@ -314,6 +314,20 @@ def test_instance_options(fake_cloud, aws, image):
     aws.ec2("terminate-instances", "--instance-ids", instance)
 
 
+def test_placement_groups(aws, image):
+    aws.ec2("create-placement-group", "--group-name", "cli", "--strategy", "spread")
+    made = launch(aws, image, "--placement", "GroupName=cli")[0]
+    assert made["Placement"]["GroupName"] == "cli"
+    aws.fails("InsufficientInstanceCapacity", "run-instances", "--image-id", image,
+              "--instance-type", "t3.nano", "--placement", "GroupName=cli")
+    assert aws.query("PlacementGroups[].Strategy", "describe-placement-groups", "--group-names",
+                     "cli") == ["spread"]
+    aws.fails("InvalidPlacementGroup.InUse", "delete-placement-group", "--group-name", "cli")
+    aws.ec2("terminate-instances", "--instance-ids", made["InstanceId"])
+    aws.ec2("wait", "instance-terminated", "--instance-ids", made["InstanceId"])
+    aws.ec2("delete-placement-group", "--group-name", "cli")
+
+
 def test_launch_templates(aws, image):
     data = json.dumps({"ImageId": image, "InstanceType": "t3.nano", "TagSpecifications": [
         {"ResourceType": "instance", "Tags": [{"Key": "from", "Value": "template"}]}]})

@@ -248,7 +248,10 @@ show_placement(const VirgaCall *call, const VirgaInstance *row)
 
     placement->availability_zone = row->zone;
     placement->availability_zone_id = ec2_zone_id(call, row->zone);
-    placement->group_name = "";
+    placement->group_name = row->placement_group ? row->placement_group : "";
+    placement->group_id = row->placement_group_id;
+    placement->partition_number = row->partition;
+    placement->has_partition_number = row->partition > 0;
     placement->tenancy = "default";
     return placement;
 }

@@ -279,6 +279,7 @@ data_of(const VirgaCall *call, const VirgaInstance *row, const Ec2Instance *show
     data->monitoring->has_enabled = true;
     data->placement->availability_zone = row->zone;
     data->placement->tenancy = "default";
+    data->placement->group_name = row->placement_group;
     return data;
 }
 

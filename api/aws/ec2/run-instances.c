@@ -37,11 +37,8 @@ unsupported_placement(const Ec2Placement *placement)
     if (!placement)
         return NULL;
     return differs(placement->tenancy, "default")                  ? "Placement.Tenancy"
-           : placement->group_name && *placement->group_name       ? "Placement.GroupName"
-           : placement->group_id && *placement->group_id           ? "Placement.GroupId"
            : placement->host_id && *placement->host_id             ? "Placement.HostId"
            : placement->affinity && *placement->affinity           ? "Placement.Affinity"
-           : placement->has_partition_number                       ? "Placement.PartitionNumber"
            : placement->spread_domain && *placement->spread_domain ? "Placement.SpreadDomain"
            : placement->host_resource_group_arn ? "Placement.HostResourceGroupArn"
                                                 : NULL;
@@ -142,6 +139,32 @@ read_token(const VirgaCall *call, const Request *request, VirgaInstanceSpec *spe
     spec->client_token = token.token;
     spec->request_digest = token.digest;
     return true;
+}
+
+static bool
+read_group(const Request *request, VirgaInstanceSpec *spec, GError **error)
+{
+    const Ec2Placement *placement = request->placement;
+
+    if (!placement)
+        return true;
+    if (placement->group_id && *placement->group_id)
+        spec->placement_group_id = placement->group_id;
+    if (placement->group_name && *placement->group_name)
+        spec->placement_group = placement->group_name;
+    spec->partition = placement->partition_number;
+    if (spec->placement_group_id && spec->placement_group)
+        return combination(error, "The parameter GroupId cannot be used with the parameter "
+                                  "GroupName");
+    if (placement->has_partition_number &&
+        (spec->partition < 1 || (!spec->placement_group_id && !spec->placement_group)))
+        return virga_api_fail(error, "InvalidParameterValue", 400,
+                              "Value (%" G_GINT64_FORMAT ") for parameter PartitionNumber is "
+                              "invalid without a placement group that has it",
+                              spec->partition);
+    return !spec->placement_group_id ||
+           virga_api_check_id(spec->placement_group_id, "pg", "InvalidPlacementGroupId.Malformed",
+                              error);
 }
 
 static bool
@@ -375,7 +398,7 @@ read_request(const VirgaCall *call, const Request *request, VirgaInstanceSpec *s
     spec->request_id = call->request_id;
     if (!check_supported(request, error) || !read_plain(request, spec, error) ||
         !read_counts(request, spec, error) || !read_zone(call, request, spec, error) ||
-        !read_tags(call, request, spec, error) ||
+        !read_group(request, spec, error) || !read_tags(call, request, spec, error) ||
         !ec2_user_data(call, request->user_data, &spec->user_data, error) ||
         !read_metadata_options(request, spec, error) || !read_network(call, request, spec, error) ||
         !ec2_block_devices(call, &request->block_device_mappings, &disks, &spec->disk_count,

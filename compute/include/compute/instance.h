@@ -28,9 +28,10 @@ typedef struct {
     char *id, *reservation_id, *client_token, *image_id, *type, *architecture, *boot_mode;
     char *root_device_name, *zone, *vpc_id, *subnet_id, *key_name;
     char *http_tokens, *http_endpoint, *http_tags;
+    char *placement_group_id, *placement_group; /* NULL: none */
     char *reason_code, *reason_message, *transition_reason;
     char *profile_id, *profile_arn; /* its instance profile, or NULL */
-    gint64 launch_index, vcpus, http_hops;
+    gint64 launch_index, vcpus, http_hops, partition;
     bool ebs_optimized, monitoring;
     bool metadata_pending; /* its host has not confirmed the newest metadata options */
     VirgaInstanceState state;
@@ -62,6 +63,8 @@ typedef struct {
     const char *const *group_ids, *const *group_names;   /* NULL: the group "default" */
     int public_address;                                  /* -1: as the subnet says */
     const char *user_data;                               /* base64 or NULL */
+    const char *placement_group_id, *placement_group;    /* one of them, or NULL */
+    gint64 partition;                                    /* 0: any */
     const char *client_token, *request_digest;           /* both or none */
     const char *shutdown_behavior;                       /* NULL: "stop" */
     const char *http_tokens, *http_endpoint, *http_tags; /* NULL: optional, enabled, disabled */
@@ -89,9 +92,9 @@ typedef struct {
 /* Launches between count_min and count_max instances, all rows and claims or none.
  * 'ret_reservation_id' is in 'arena', NULL after a dry run.  A repeated client token gives the
  * first call's reservation.  Fails with the nouns of what is missing (image, snapshot, key pair,
- * subnet, security group), "instance type" INVALID, "instance" INVALID or CAPACITY (the message
- * and "virga why REQUEST-ID" say what each host lacks), "address" and "subnet" CAPACITY,
- * "client token" CONFLICT. */
+ * subnet, security group, placement group), "image" STATE, "instance type" INVALID, "instance"
+ * INVALID or CAPACITY (the message and "virga why REQUEST-ID" say what each host lacks), "address"
+ * and "subnet" CAPACITY, "client token" CONFLICT. */
 bool virga_instance_create(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena,
                            const VirgaInstanceSpec *spec, char **ret_reservation_id,
                            GError **error);
