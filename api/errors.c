@@ -41,6 +41,7 @@ static const Mapping mappings[] = {
     { "volume", VIRGA_ERROR_NOT_FOUND, "InvalidVolume.NotFound", 400 },
     { "volume", VIRGA_ERROR_IN_USE, "VolumeInUse", 400 },
     { "volume", VIRGA_ERROR_QUOTA, "VolumeLimitExceeded", 400 },
+    { "volume size", VIRGA_ERROR_QUOTA, "VolumeLimitExceeded", 400 },
     { "volume", VIRGA_ERROR_CAPACITY, "InsufficientVolumeCapacity", 500 },
     { "volume", VIRGA_ERROR_STATE, "IncorrectState", 400 },
     { "volume attachment", VIRGA_ERROR_NOT_FOUND, "InvalidAttachment.NotFound", 400 },

@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "core/id.h"
+#include "core/quota.h"
 #include "core/tag.h"
 #include "storage/volume.h"
 
@@ -210,7 +211,7 @@ virga_image_register(VirgaTxn *txn, VirgaArena *arena, const VirgaImage *image, 
         if (!insert_device(txn, arena, image, id, &image->devices[i], error))
             return false;
     *ret_id = virga_arena_strdup(arena, id);
-    return true;
+    return virga_quota_claim(txn, image->account_id, VIRGA_QUOTA_IMAGES, 1, error);
 }
 
 VirgaImage *
@@ -240,7 +241,8 @@ virga_image_deregister(VirgaTxn *txn, const char *account_id, const char *id, GE
                           "The image '%s' is protected from deregistration%s", id,
                           image->cooling ? " until its cooldown period has passed" : "");
     return virga_txn_run(txn, error, NULL, sql_delete, "ss", id, account_id) &&
-           virga_tag_forget(txn, id, error);
+           virga_tag_forget(txn, id, error) &&
+           virga_quota_claim(txn, account_id, VIRGA_QUOTA_IMAGES, -1, error);
 }
 
 bool

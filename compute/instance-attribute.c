@@ -4,6 +4,7 @@
 #include "instance-priv.h"
 
 #include "compute/host.h"
+#include "core/quota.h"
 #include "network/interface.h"
 #include "storage/volume.h"
 
@@ -150,6 +151,10 @@ resize(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceType *ty
             return false;
         fits = virga_rows_count(rows) > 0;
     }
+    if (fits && instance->claimed &&
+        !virga_quota_claim(txn, instance->account_id, VIRGA_QUOTA_VCPUS,
+                           type->vcpus - instance->vcpus, error))
+        return false;
     if (!fits)
         return virga_fail(error, "instance", VIRGA_ERROR_CAPACITY,
                           "There is not enough capacity for the type %s on the host that holds the "

@@ -9,6 +9,7 @@
 #include "compute/placement-group.h"
 #include "core/id.h"
 #include "core/limits.h"
+#include "core/quota.h"
 #include "network/interface.h"
 #include "network/security-group.h"
 #include "network/vpc.h"
@@ -540,6 +541,13 @@ receive_interfaces(Launch *launch, GError **error)
         if (!virga_interface_create_receive(launch->txn, &launch->launched[i].interface,
                                             &launch->launched[i].draft, error))
             return false;
+    return true;
+}
+
+/* Those whose guessed address was taken. */
+static bool
+settle_interfaces(Launch *launch, GError **error)
+{
     for (size_t i = 0; i < launch->count; i++) {
         Launched *one = &launch->launched[i];
 
@@ -636,18 +644,39 @@ receive_all(Launch *launch, GError **error)
            receive_groups(launch, error) && find_disks(launch, error);
 }
 
-/* All rows and claims of all instances go out together. */
+static VirgaQuotaAmounts
+quota_of(const Launch *launch)
+{
+    gint64 count = (gint64) launch->count;
+    VirgaQuotaAmounts amounts = { 0 };
+
+    amounts.of[VIRGA_QUOTA_INSTANCES] = count;
+    amounts.of[VIRGA_QUOTA_VCPUS] = count * launch->type->vcpus;
+    amounts.of[VIRGA_QUOTA_VOLUMES] = count * (gint64) launch->disk_count;
+    for (size_t i = 0; i < launch->disk_count; i++)
+        amounts.of[VIRGA_QUOTA_VOLUME_GIB] += count * launch->disks[i].size_gib;
+    return amounts;
+}
+
+/* All rows and claims of all instances go out together; last the rows that all launches of the
+ * account and of the VPC wait for. */
 static bool
 launch_all(Launch *launch, GError **error)
 {
+    VirgaQuotaAmounts amounts;
+
     if (!join_group(launch, error) || !place_all(launch, error) || !send_claims(launch, error))
         return false;
     for (size_t i = 0; i < launch->count; i++)
         if (!send_one(launch, &launch->launched[i], (gint64) i, error))
             return false;
+    amounts = quota_of(launch);
     return virga_image_launched(launch->txn, launch->image, error) &&
+           virga_quota_change_send(launch->txn, launch->spec->account_id, &amounts, error) &&
            virga_vpc_touch(launch->txn, launch->subnet->vpc_id, error) &&
-           receive_claims(launch, error) && receive_interfaces(launch, error);
+           receive_claims(launch, error) && receive_interfaces(launch, error) &&
+           virga_quota_change_receive(launch->txn, &amounts, error) &&
+           settle_interfaces(launch, error);
 }
 
 static bool

@@ -2,6 +2,7 @@
 #include "compute/launch-template.h"
 
 #include "core/error.h"
+#include "core/quota.h"
 #include "core/tag.h"
 
 #define TEMPLATE_SELECT                                                                            \
@@ -122,7 +123,8 @@ virga_launch_template_create(VirgaTxn *txn, const VirgaLaunchTemplate *made,
         return virga_fail(error, "launch template", VIRGA_ERROR_EXISTS,
                           "Launch template name already in use.");
     return virga_txn_run(txn, error, NULL, sql_insert_version, "sisss", made->id, (gint64) 1,
-                         description, data, made->created_by);
+                         description, data, made->created_by) &&
+           virga_quota_claim(txn, made->account_id, VIRGA_QUOTA_LAUNCH_TEMPLATES, 1, error);
 }
 
 bool
@@ -171,7 +173,8 @@ bool
 virga_launch_template_delete(VirgaTxn *txn, const VirgaLaunchTemplate *gone, GError **error)
 {
     return virga_txn_run(txn, error, NULL, sql_delete, "s", gone->id) &&
-           virga_tag_forget(txn, gone->id, error);
+           virga_tag_forget(txn, gone->id, error) &&
+           virga_quota_claim(txn, gone->account_id, VIRGA_QUOTA_LAUNCH_TEMPLATES, -1, error);
 }
 
 static void

@@ -3,12 +3,14 @@
 
 #include "core/error.h"
 #include "core/id.h"
+#include "core/quota.h"
 #include "network/address.h"
 #include "network/vpc.h"
 
 #include <string.h>
 
-static const char sql_vpc_exists[] = "SELECT 1 FROM vpc WHERE id = $1 AND account_id = $2";
+static const char sql_vpc_exists[] =
+    "SELECT 1 FROM vpc WHERE id = $1 AND account_id = $2 FOR NO KEY UPDATE"; /* counts its groups */
 static const char sql_count[] = "SELECT count(*) FROM security_group WHERE vpc_id = $1";
 static const char sql_insert[] =
     "INSERT INTO security_group (id, account_id, vpc_id, name, description)"
@@ -109,6 +111,7 @@ virga_security_group_create(VirgaTxn *txn, VirgaArena *arena, const char *accoun
         virga_txn_query(txn, error, sql_vpc_exists, "ss", vpc_id, account_id);
     g_autoptr(VirgaRows) groups = NULL;
     g_autoptr(GError) reason = NULL;
+    gint64 limit;
 
     if (!vpc)
         return false;
@@ -118,7 +121,9 @@ virga_security_group_create(VirgaTxn *txn, VirgaArena *arena, const char *accoun
     groups = virga_txn_query(txn, error, sql_count, "s", vpc_id);
     if (!groups)
         return false;
-    if (virga_rows_int(groups, 0, 0) >= VIRGA_GROUPS_PER_VPC_MAX)
+    if (!virga_quota_limit(txn, account_id, VIRGA_QUOTA_GROUPS_PER_VPC, &limit, error))
+        return false;
+    if (virga_rows_int(groups, 0, 0) >= limit)
         return virga_fail(error, "security group", VIRGA_ERROR_QUOTA,
                           "The maximum number of security groups for VPC '%s' has been reached",
                           vpc_id);
@@ -344,14 +349,16 @@ virga_security_group_rule_normalise(VirgaSecurityGroupRule *rule, VirgaArena *ar
 }
 
 static bool
-check_room(VirgaTxn *txn, const char *group_id, bool is_egress, GError **error)
+check_room(VirgaTxn *txn, const char *account_id, const char *group_id, bool is_egress,
+           GError **error)
 {
     g_autoptr(VirgaRows) rows =
         virga_txn_query(txn, error, sql_rule_count, "sb", group_id, is_egress);
+    gint64 limit;
 
-    if (!rows)
+    if (!rows || !virga_quota_limit(txn, account_id, VIRGA_QUOTA_RULES_PER_GROUP, &limit, error))
         return false;
-    if (virga_rows_int(rows, 0, 0) > VIRGA_RULES_PER_GROUP_MAX)
+    if (virga_rows_int(rows, 0, 0) > limit)
         return virga_fail(error, "security group rule", VIRGA_ERROR_QUOTA,
                           "The maximum number of rules per security group has been reached");
     return true;
@@ -395,7 +402,7 @@ virga_security_group_authorize(VirgaTxn *txn, VirgaArena *arena, const char *acc
                               rule->cidr ? rule->cidr : rule->peer_group_id, rule->protocol,
                               rule->from_port, rule->to_port);
     }
-    return (count == 0 || check_room(txn, group_id, rules[0].is_egress, error)) &&
+    return (count == 0 || check_room(txn, account_id, group_id, rules[0].is_egress, error)) &&
            virga_vpc_touch(txn, vpc_id, error);
 }
 

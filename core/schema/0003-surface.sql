@@ -61,3 +61,31 @@ ALTER TABLE instance ADD COLUMN placement_group text; -- its name, for a group t
 ALTER TABLE instance ADD COLUMN partition bigint NOT NULL DEFAULT 0;
 CREATE INDEX instance_placement_group ON instance (placement_group_id)
     WHERE placement_group_id IS NOT NULL;
+
+-- What accounts have (core/quota.h), and the configured limits; '*' is every account without its own.
+CREATE TABLE quota (
+    account_id text NOT NULL,
+    resource   text NOT NULL,
+    used       bigint NOT NULL CHECK (used >= 0),
+    PRIMARY KEY (account_id, resource)
+);
+CREATE TABLE quota_limit (
+    account_id text NOT NULL,
+    resource   text NOT NULL,
+    maximum    bigint NOT NULL,
+    PRIMARY KEY (account_id, resource)
+);
+-- What the counts must be.
+CREATE VIEW quota_actual AS
+    SELECT account_id, 'instances' AS resource, count(*) AS used FROM instance
+        WHERE host_id IS NOT NULL GROUP BY account_id
+    UNION ALL SELECT account_id, 'vcpus', sum(vcpus)::bigint FROM instance WHERE claimed
+        GROUP BY account_id
+    UNION ALL SELECT account_id, 'volumes', count(*) FROM volume GROUP BY account_id
+    UNION ALL SELECT account_id, 'volume-gib', sum(size_gib)::bigint FROM volume GROUP BY account_id
+    UNION ALL SELECT account_id, 'snapshots', count(*) FROM snapshot GROUP BY account_id
+    UNION ALL SELECT account_id, 'images', count(*) FROM image GROUP BY account_id
+    UNION ALL SELECT account_id, 'key-pairs', count(*) FROM key_pair GROUP BY account_id
+    UNION ALL SELECT account_id, 'launch-templates', count(*) FROM launch_template
+        GROUP BY account_id;
+INSERT INTO quota (account_id, resource, used) SELECT account_id, resource, used FROM quota_actual;

@@ -16,6 +16,7 @@
 #include "compute/host.h"
 #include "compute/instance.h"
 #include "core/error.h"
+#include "core/quota.h"
 #include "ec2.h"
 #include "iam.h"
 #include "network/interface.h"
@@ -58,7 +59,8 @@ set_up(const char *pool, GError **error)
     if (!virga_db_migrate(services.db, error))
         return false;
     txn = virga_db_begin(services.db, error);
-    if (!txn || !virga_public_pool_set(txn, pool, error))
+    if (!txn || !virga_public_pool_set(txn, pool, error) ||
+        !virga_quota_configure(txn, services.config, error))
         return false;
     for (size_t i = 0; i < G_N_ELEMENTS(accounts); i++)
         if (!virga_txn_run(txn, error, NULL, sql_account, "s", accounts[i].account_id) ||

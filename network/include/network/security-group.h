@@ -19,8 +19,6 @@ typedef struct {
 } VirgaSecurityGroupRule;
 
 /* Most groups in a VPC, rules in a group and groups on an interface: AWS's defaults. */
-#define VIRGA_GROUPS_PER_VPC_MAX       2500
-#define VIRGA_RULES_PER_GROUP_MAX      60
 #define VIRGA_GROUPS_PER_INTERFACE_MAX 5
 
 /* The group "default" of a new VPC: members may talk to each other, and out to everywhere. */
