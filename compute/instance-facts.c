@@ -13,6 +13,7 @@
  * Every state survives a crash: each is a row, and the host repeats its facts. */
 #include "instance-priv.h"
 
+#include "compute/fleet.h"
 #include "compute/host.h"
 #include "core/limits.h"
 #include "core/log.h"
@@ -323,5 +324,6 @@ virga_instance_sweep(VirgaDb *db, GError **error)
            virga_txn_run(txn, error, NULL, sql_forget_terminated, "i",
                          (gint64) VIRGA_TERMINATED_KEPT_S) &&
            virga_txn_run(txn, error, NULL, sql_forget_events, "") &&
-           virga_quota_book_write(txn, quotas, error) && virga_txn_commit(txn, error);
+           virga_fleet_sweep(txn, error) && virga_quota_book_write(txn, quotas, error) &&
+           virga_txn_commit(txn, error);
 }

@@ -20,7 +20,7 @@ static const char sql_find[] =
 static const char sql_set[] =
     "INSERT INTO tag (resource_id, key, value, account_id, resource_type)"
     " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (resource_id, key) DO UPDATE SET value = $3";
-static const char sql_count[] = 
+static const char sql_count[] =
     "SELECT count(*) FROM tag WHERE resource_id = $1 AND key NOT LIKE 'aws:%'";
 static const char sql_unset[] =
     "DELETE FROM tag WHERE resource_id = $1 AND account_id = $2 AND key = $3"
@@ -39,6 +39,7 @@ static const char sql_owns[] =
     " OR EXISTS (SELECT 1 FROM network_interface WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM vpc WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM subnet WHERE id = $1 AND account_id = $2)"
+    " OR EXISTS (SELECT 1 FROM fleet WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM placement_group WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM launch_template WHERE id = $1 AND account_id = $2)";
 static const char sql_event[] = "INSERT INTO event (subject, message) VALUES ($1, $2)";

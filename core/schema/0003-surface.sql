@@ -62,6 +62,18 @@ ALTER TABLE instance ADD COLUMN partition bigint NOT NULL DEFAULT 0;
 CREATE INDEX instance_placement_group ON instance (placement_group_id)
     WHERE placement_group_id IS NOT NULL;
 
+-- Fleets of the type "instant": what was asked for and what came of it, as JSON by the model's names.
+-- Without a result its caller did not live to see one: a repetition carries on.
+CREATE TABLE fleet (
+    id         text PRIMARY KEY,
+    account_id text NOT NULL REFERENCES account,
+    request    text NOT NULL,
+    result     text,
+    deleted    timestamptz,
+    created    timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX fleet_account ON fleet (account_id);
+
 -- What accounts have (core/quota.h), and the configured limits; '*' is every account without its own.
 CREATE TABLE quota (
     account_id text NOT NULL,

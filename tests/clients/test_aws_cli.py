@@ -349,6 +349,17 @@ def test_launch_templates(aws, image):
     assert aws.query("LaunchTemplateData.ImageId", "get-launch-template-data", "--instance-id",
                      instance["InstanceId"]) == image
     aws.ec2("terminate-instances", "--instance-ids", instance["InstanceId"])
+    fleet = aws.ec2("create-fleet", "--type", "instant", "--target-capacity-specification",
+                    "TotalTargetCapacity=2,DefaultTargetCapacityType=on-demand",
+                    "--launch-template-configs",
+                    "LaunchTemplateSpecification={LaunchTemplateId=%s,Version=2},"
+                    "Overrides=[{InstanceType=t3.nano}]" % made)
+    assert len(fleet["Instances"][0]["InstanceIds"]) == 2
+    assert aws.query("Fleets[].FleetState", "describe-fleets", "--fleet-ids",
+                     fleet["FleetId"]) == ["active"]
+    assert len(aws.ec2("describe-fleet-instances", "--fleet-id",
+                       fleet["FleetId"])["ActiveInstances"]) == 2
+    aws.ec2("delete-fleets", "--fleet-ids", fleet["FleetId"], "--terminate-instances")
     gone = aws.ec2("delete-launch-template-versions", "--launch-template-id", made, "--versions",
                    "1")
     assert gone["SuccessfullyDeletedLaunchTemplateVersions"][0]["VersionNumber"] == 1

@@ -20,6 +20,7 @@ static const struct {
     { "vpc", "InvalidVpcID.NotFound", "vpc ID" },
     { "subnet", "InvalidSubnetID.NotFound", "subnet ID" },
     { "launch-template", "InvalidLaunchTemplateId.NotFound", "launch template ID" },
+    { "fleet", "InvalidFleetId.NotFound", "fleet ID" },
     { "placement-group", "InvalidPlacementGroup.Unknown", "placement group" },
     { "network-interface", "InvalidNetworkInterfaceID.NotFound", "networkInterface ID" },
 };
