@@ -53,6 +53,9 @@ static const char sql_rule_delete[] =
     RULE_DELETE("group_id = $1 AND is_egress = $2 AND protocol = $3 AND from_port = $4"
                 " AND to_port = $5 AND cidr IS NOT DISTINCT FROM $6::cidr"
                 " AND peer_group_id IS NOT DISTINCT FROM $7");
+static const char sql_rule_update[] =
+    "UPDATE security_group_rule SET protocol = $3, from_port = $4, to_port = $5, cidr = $6::cidr,"
+    " peer_group_id = $7, description = $8 WHERE id = $1 AND group_id = $2";
 
 static bool
 insert_rule(VirgaTxn *txn, const VirgaSecurityGroupRule *rule, gint64 *ret_inserted, GError **error)
@@ -438,5 +441,41 @@ virga_security_group_revoke(VirgaTxn *txn, const char *account_id, const char *g
                                       : "The specified rule does not exist in security group '%s'",
                               rule.id ? rule.id : group_id);
     }
+    return virga_vpc_touch(txn, vpc_id, error);
+}
+
+static bool
+replace_rule(VirgaTxn *txn, const char *group_id, const VirgaSecurityGroupRule *rule,
+             GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    gint64 updated;
+
+    if (!virga_txn_run(txn, &reason, &updated, sql_rule_update, "sssiisss", rule->id, group_id,
+                       rule->protocol, rule->from_port, rule->to_port, rule->cidr,
+                       rule->peer_group_id, rule->description)) {
+        if (virga_error_is(reason, "database", VIRGA_ERROR_EXISTS))
+            return virga_fail(error, "security group rule", VIRGA_ERROR_EXISTS,
+                              "the specified rule of '%s' already exists in the group", rule->id);
+        g_propagate_error(error, g_steal_pointer(&reason));
+        return false;
+    }
+    return updated > 0 || virga_fail(error, "security group rule id", VIRGA_ERROR_NOT_FOUND,
+                                     "The security group rule ID '%s' does not exist", rule->id);
+}
+
+bool
+virga_security_group_replace(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                             const char *group_id, VirgaSecurityGroupRule *rules, size_t count,
+                             GError **error)
+{
+    const char *vpc_id = lock_group(txn, arena, account_id, group_id, error);
+
+    if (!vpc_id)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!virga_security_group_rule_normalise(&rules[i], arena, error) ||
+            !replace_rule(txn, group_id, &rules[i], error))
+            return false;
     return virga_vpc_touch(txn, vpc_id, error);
 }

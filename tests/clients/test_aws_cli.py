@@ -214,6 +214,19 @@ def test_security_groups(aws):
                     "Name=group-id,Values=" + group)["SecurityGroupRules"]
     assert allowed[0] in rules and len(rules) == 6
     assert {rule.get("Description") for rule in rules} == {None, "in"}
+    for direction in ("ingress", "egress"):
+        named = next(r["SecurityGroupRuleId"] for r in rules
+                     if r["IsEgress"] == (direction == "egress"))
+        aws.ec2("update-security-group-rule-descriptions-" + direction, "--group-id", group,
+                "--security-group-rule-descriptions",
+                "SecurityGroupRuleId=%s,Description=told" % named)
+    aws.ec2("modify-security-group-rules", "--group-id", group, "--security-group-rules",
+            "SecurityGroupRuleId=%s,SecurityGroupRule={IpProtocol=tcp,FromPort=80,ToPort=80,"
+            "CidrIpv4=0.0.0.0/0,Description=again}" % allowed[0]["SecurityGroupRuleId"])
+    told = aws.query("SecurityGroupRules[].Description", "describe-security-group-rules",
+                     "--filters", "Name=group-id,Values=" + group)
+    assert "again" in told and "told" in told
+    assert group in aws.newer("GetSecurityGroupsForVpc", VpcId=seen["VpcId"])
     aws.fails("InvalidPermission.Duplicate", "authorize-security-group-ingress", "--group-id", group,
               "--protocol", "tcp", "--port", "80", "--cidr", "0.0.0.0/0")
     aws.ec2("revoke-security-group-ingress", "--group-id", group, "--security-group-rule-ids",
