@@ -98,7 +98,8 @@ struct VirgaNode {
     char *trouble; /* what the host reports as wrong with it */
     gint64 heartbeat_at, stored_at, resync_at;
 
-    GThreadPool *guest_pool, *vpc_pool;
+    GThreadPool *guest_pool, *vpc_pool, *question_pool;
+    GHashTable *questions;   /* ids of those that are being answered */
     bool told_all;           /* virgad has told the whole wish in this process's life */
     GHashTable *garbage;     /* the look thread's: name -> when it was first seen unclaimed */
     GMutex console_lock;     /* before the node's lock */
@@ -133,6 +134,10 @@ char *node_console_path(VirgaNode *node, const char *id);
 void node_read_console(VirgaNode *node, const char *id, bool last);
 void node_probe_consoles(VirgaNode *node);
 gpointer node_console_main(gpointer node); /* body of a thread */
+
+/* node-question.c */
+void node_questions_start(VirgaNode *node);
+void node_take_questions_locked(VirgaNode *node, JsonArray *questions); /* may be NULL */
 
 /* node-garbage.c */
 void node_collect_garbage(VirgaNode *node);

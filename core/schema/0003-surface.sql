@@ -74,6 +74,19 @@ CREATE TABLE fleet (
 );
 CREATE INDEX fleet_account ON fleet (account_id);
 
+-- What a caller waits to hear from a host: asked with its wish, answered by it, soon forgotten.
+CREATE TABLE host_question (
+    id          text PRIMARY KEY,
+    host_id     text NOT NULL,
+    instance_id text NOT NULL,
+    kind        text NOT NULL CHECK (kind IN ('screenshot', 'nmi')),
+    answer      text,
+    failure     text,
+    answered    timestamptz,
+    asked       timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX host_question_host ON host_question (host_id) WHERE answered IS NULL;
+
 -- What accounts have (core/quota.h), and the configured limits; '*' is every account without its own.
 CREATE TABLE quota (
     account_id text NOT NULL,

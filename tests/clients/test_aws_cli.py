@@ -319,6 +319,9 @@ def test_instance_options(fake_cloud, aws, image):
     aws.ec2("modify-instance-credit-specification", "--instance-credit-specifications",
             "InstanceId=%s,CpuCredits=standard" % instance)
     assert aws.query(*credits) == ["standard"]
+    picture = aws.ec2("get-console-screenshot", "--instance-id", instance)["ImageData"]
+    assert base64.b64decode(picture).startswith(b"\xff\xd8\xff")
+    aws.ec2("send-diagnostic-interrupt", "--instance-id", instance)
     aws.ec2("modify-instance-attribute", "--instance-id", instance, "--no-source-dest-check")
     aws.ec2("reset-instance-attribute", "--instance-id", instance, "--attribute",
             "sourceDestCheck")

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of instances, and how they are described."""
+import base64
 import datetime
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -231,6 +234,60 @@ def test_status(cloud, launch):
     assert status["SystemStatus"]["Status"] == "impaired"
     assert isinstance(status["SystemStatus"]["Details"][0]["ImpairedSince"], datetime.datetime)
     assert status["InstanceStatus"]["Status"] == "insufficient-data"
+
+
+def wait_for_question(cloud, kind, one):
+    deadline = time.monotonic() + 10
+    while cloud.sql("SELECT kind, instance_id FROM host_question"
+                    " WHERE answered IS NULL") != [[kind, one]]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_questions(cloud, launch):
+    """The host is asked while the caller waits."""
+    one = launch()[0]["InstanceId"]
+    with fails("IncorrectInstanceState"):
+        cloud.ec2.get_console_screenshot(InstanceId=one)
+    cloud.settle()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(cloud.ec2.get_console_screenshot, InstanceId=one)
+        wait_for_question(cloud, "screenshot", one)
+        cloud.control("answer", base64.b64encode(b"a picture").decode())
+        answer = asked.result()
+        assert answer["InstanceId"] == one
+        assert base64.b64decode(answer["ImageData"]) == b"a picture"
+        asked = pool.submit(cloud.ec2.get_console_screenshot, InstanceId=one)
+        wait_for_question(cloud, "screenshot", one)
+        cloud.control("answer", "!it is dark")
+        with fails("IncorrectInstanceState", "it is dark"):
+            asked.result()
+        asked = pool.submit(cloud.ec2.send_diagnostic_interrupt, InstanceId=one)
+        wait_for_question(cloud, "nmi", one)
+        cloud.control("answer")
+        asked.result()
+    assert cloud.sql("SELECT id FROM host_question") == []
+    for call in (cloud.ec2.get_console_screenshot, cloud.ec2.send_diagnostic_interrupt):
+        with fails("DryRunOperation"):
+            call(InstanceId=one, DryRun=True)
+        with fails("InvalidInstanceID.Malformed"):
+            call(InstanceId="x")
+    for call in (cloud.other.get_console_screenshot, cloud.other.send_diagnostic_interrupt):
+        with fails("InvalidInstanceID.NotFound"):
+            call(InstanceId=one)
+
+
+def test_nobody_answers(cloud, launch):
+    one = launch()[0]["InstanceId"]
+    cloud.settle()
+    with fails("Unavailable"):
+        cloud.ec2.get_console_screenshot(InstanceId=one)
+    assert cloud.sql("SELECT id FROM host_question") == []
+    cloud.sql("INSERT INTO host_question (id, host_id, instance_id, kind)"
+              " SELECT 'q-' || n, 'host-1', 'i-1', 'nmi' FROM generate_series(1, 4) n")
+    with fails("Unavailable"):  # at once: enough wait already
+        cloud.ec2.send_diagnostic_interrupt(InstanceId=one)
+    cloud.sql("DELETE FROM host_question")
 
 
 def test_password(cloud, launch):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Guests live longer than anything that takes care of them."""
+import base64
 import signal
 
 import pytest
@@ -58,6 +59,16 @@ def test_reconfigured(cloud, guest):
 def test_why_and_console(cloud, guest):
     assert "running" in cloud.virga("why", guest).stdout
     assert "Linux" in cloud.console(guest)
+
+
+def test_screen_and_interrupt(cloud, guest):
+    answer = cloud.ec2.get_console_screenshot(InstanceId=guest)
+    picture = base64.b64decode(answer["ImageData"])
+    assert answer["InstanceId"] == guest and picture[:3] == b"\xff\xd8\xff"
+    assert picture[-2:] == b"\xff\xd9" and len(picture) > 1000
+    cloud.ec2.send_diagnostic_interrupt(InstanceId=guest)
+    wait_for(lambda: "NMI" in cloud.console(guest), 30, "the kernel's word on it", 0.3)
+    assert cloud.ssh(guest, "hostname").startswith("ip-")
 
 
 def test_rules_that_nothing_claims(cloud, guest):
