@@ -32,6 +32,7 @@ static const char sql_guests[] =
     "   'zone', i.zone, 'architecture', i.architecture,"
     "   'pending_time', to_char(i.launched AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
     "   'lifecycle', 'on-demand', 'launch_index', i.launch_index,"
+    "   'placement_group', i.placement_group, 'placement_partition', i.partition,"
     "   'key_name', i.key_name, 'public_key', i.public_key, 'user_data', i.user_data,"
     "   'profile_id', i.profile_id, 'profile_arn', i.profile_arn,"
     "   'disabled', i.http_endpoint = 'disabled', 'tokens_required', i.http_tokens = 'required',"

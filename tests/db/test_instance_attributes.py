@@ -237,6 +237,11 @@ def test_metadata_refusals(cloud, one):
     with fails("InvalidParameterValue", "a/b"):
         ec2.modify_instance_metadata_options(InstanceId=one, InstanceMetadataTags="enabled")
     assert shown(cloud, one)["MetadataOptions"]["InstanceMetadataTags"] == "disabled"
+    ec2.delete_tags(Resources=[one], Tags=[{"Key": "a/b"}])
+    ec2.modify_instance_metadata_options(InstanceId=one, InstanceMetadataTags="enabled")
+    with fails("InvalidParameterValue", "a b"):
+        ec2.create_tags(Resources=[one], Tags=[{"Key": "a b", "Value": ""}])
+    ec2.create_tags(Resources=[one], Tags=[{"Key": "a:b", "Value": ""}])
 
 
 def test_monitoring(cloud, launch):

@@ -71,6 +71,37 @@ def test_screen_and_interrupt(cloud, guest):
     assert cloud.ssh(guest, "hostname").startswith("ip-")
 
 
+def test_metadata_options_change_live(cloud, guest):
+    ask = "wget -q -O - http://169.254.169.254/latest/meta-data/instance-id || echo refused"
+
+    def set_to(**options):
+        cloud.ec2.modify_instance_metadata_options(InstanceId=guest, **options)
+        wait_for(lambda: cloud.describe(guest)["MetadataOptions"]["State"] == "applied", 30,
+                 "the options to be applied", 0.2)
+    assert cloud.ssh(guest, ask) == guest
+    try:
+        set_to(HttpTokens="required")
+        assert cloud.ssh(guest, ask).strip() == "refused"
+        set_to(HttpTokens="optional", HttpEndpoint="disabled")
+        assert cloud.ssh(guest, ask).strip() == "refused"
+    finally:
+        set_to(HttpTokens="optional", HttpEndpoint="enabled")
+    assert cloud.ssh(guest, ask) == guest
+
+
+def test_groups_change_live(cloud, guest):
+    former = cloud.describe(guest)["SecurityGroups"][0]["GroupId"]
+    closed = cloud.ec2.create_security_group(GroupName="closed", Description="d")["GroupId"]
+    cloud.ec2.modify_instance_attribute(InstanceId=guest, Groups=[closed])
+    try:
+        wait_for(lambda: cloud.ssh(guest, "true", check=False).returncode != 0, 60,
+                 "the guest to be out of reach", 0.3)
+    finally:
+        cloud.ec2.modify_instance_attribute(InstanceId=guest, Groups=[former])
+    cloud.wait_ssh(guest)
+    cloud.ec2.delete_security_group(GroupId=closed)
+
+
 def test_rules_that_nothing_claims(cloud, guest):
     vpc = "virga-vga-" + cloud.describe(guest)["VpcId"]
     inside = ["ip", "netns", "exec", vpc, "nft"]
