@@ -129,6 +129,7 @@ void node_probe_network(VirgaNode *node);
 
 /* node-console.c */
 char *node_console_path(VirgaNode *node, const char *id);
+char *node_console_end(VirgaNode *node, const char *id); /* as it is now, base64; never NULL */
 /* Reads what the guest has printed since the last time, to be reported, and bounds the file.  Too
  * soon after the last time, nothing is done, unless this is the last of its life. */
 void node_read_console(VirgaNode *node, const char *id, bool last);

@@ -32,6 +32,8 @@ find_answer(VirgaNode *node, const Question *question, GError **error)
     if (g_str_equal(question->kind, "nmi"))
         return hypervisor->interrupt(hypervisor, question->instance_id, error) ? g_strdup("")
                                                                                : NULL;
+    if (g_str_equal(question->kind, "console"))
+        return node_console_end(node, question->instance_id);
     if (!g_str_equal(question->kind, "screenshot")) {
         virga_fail(error, "request", VIRGA_ERROR_UNSUPPORTED, "this host knows no \"%s\"",
                    question->kind);

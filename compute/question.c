@@ -25,7 +25,7 @@ static const char sql_answer[] =
 const char *
 virga_question_name(VirgaQuestionKind kind)
 {
-    static const char *const names[] = { "screenshot", "nmi" };
+    static const char *const names[] = { "screenshot", "nmi", "console" };
 
     return names[kind];
 }

@@ -26,7 +26,8 @@ G_STATIC_ASSERT(G_N_ELEMENTS(resources) == VIRGA_QUOTA_RESOURCES);
 
 static const char sql_forget_limits[] = "DELETE FROM quota_limit";
 static const char sql_set_limit[] =
-    "INSERT INTO quota_limit (account_id, resource, maximum) VALUES ($1, $2, $3)";
+    "INSERT INTO quota_limit (account_id, resource, maximum) VALUES ($1, $2, $3)"
+    " ON CONFLICT (account_id, resource) DO UPDATE SET maximum = $3"; /* replicas start together */
 #define LIMIT_OF(account, resource)                                                                \
     "coalesce((SELECT l.maximum FROM quota_limit l WHERE l.account_id = " account                  \
     " AND l.resource = " resource                                                                  \

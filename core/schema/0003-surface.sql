@@ -79,7 +79,7 @@ CREATE TABLE host_question (
     id          text PRIMARY KEY,
     host_id     text NOT NULL,
     instance_id text NOT NULL,
-    kind        text NOT NULL CHECK (kind IN ('screenshot', 'nmi')),
+    kind        text NOT NULL CHECK (kind IN ('screenshot', 'nmi', 'console')),
     answer      text,
     failure     text,
     answered    timestamptz,

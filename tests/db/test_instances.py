@@ -266,6 +266,11 @@ def test_questions(cloud, launch):
         wait_for_question(cloud, "nmi", one)
         cloud.control("answer")
         asked.result()
+        asked = pool.submit(cloud.ec2.get_console_output, InstanceId=one, Latest=True)
+        wait_for_question(cloud, "console", one)
+        cloud.control("answer", base64.b64encode(b"just now").decode())
+        assert asked.result()["Output"] == "just now"
+    assert cloud.ec2.get_console_output(InstanceId=one)["Output"] == "login: "
     assert cloud.sql("SELECT id FROM host_question") == []
     for call in (cloud.ec2.get_console_screenshot, cloud.ec2.send_diagnostic_interrupt):
         with fails("DryRunOperation"):

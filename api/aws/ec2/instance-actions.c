@@ -97,26 +97,6 @@ ec2_reboot_instances(VirgaCall *call, const Ec2RebootInstancesRequest *request,
            virga_call_dry_run(call, error);
 }
 
-bool
-ec2_get_console_output(VirgaCall *call, const Ec2GetConsoleOutputRequest *request,
-                       Ec2GetConsoleOutputResponse *response, GError **error)
-{
-    g_autoptr(VirgaTxn) txn = NULL;
-    char *console;
-
-    if (!virga_api_check_id(request->instance_id, "i", "InvalidInstanceID.Malformed", error))
-        return false;
-    txn = virga_db_read(call->db, error);
-    if (!txn ||
-        !virga_instance_console(txn, call->arena, call->account_id, request->instance_id, &console,
-                                &response->timestamp, error) ||
-        !virga_call_dry_run(call, error))
-        return false;
-    response->instance_id = request->instance_id;
-    response->output = console; /* base64 already */
-    return true;
-}
-
 /* Guests would post it on their console, encrypted with the key pair: only Windows ones do. */
 bool
 ec2_get_password_data(VirgaCall *call, const Ec2GetPasswordDataRequest *request,

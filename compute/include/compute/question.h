@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Questions to a host that somebody waits for: a guest's picture, an interrupt for it.
+/* Questions to a host that somebody waits for: a guest's picture, its console now, an interrupt.
  *
  * A question travels with the host's wish and its answer by the node API, by way of the database,
  * so that any replica may be asked and any be answered.  Nothing depends on one: lost, it is asked
@@ -8,13 +8,18 @@
 
 #include "core/db.h"
 
-typedef enum { VIRGA_QUESTION_SCREENSHOT, VIRGA_QUESTION_NMI } VirgaQuestionKind;
+typedef enum {
+    VIRGA_QUESTION_SCREENSHOT,
+    VIRGA_QUESTION_NMI,
+    VIRGA_QUESTION_CONSOLE,
+} VirgaQuestionKind;
 
 const char *virga_question_name(VirgaQuestionKind kind);
 
-/* Asks the host about one of its instances and waits some seconds for the answer: the picture as
- * JPEG in base64, or "" (in 'arena').  Noun "host": RETRY without an answer in time, or when too
- * many wait already; "instance": STATE when the host cannot do it. */
+/* Asks the host about one of its instances and waits some seconds for the answer ('ret_answer', in
+ * 'arena'): the picture as JPEG or the console's end, both in base64, or "".  Noun "host": RETRY
+ * without an answer in time, or when too many wait already; "instance": STATE when the host cannot
+ * do it. */
 bool virga_question_ask(VirgaDb *db, VirgaArena *arena, const char *host_id,
                         const char *instance_id, VirgaQuestionKind kind, char **ret_answer,
                         GError **error);
