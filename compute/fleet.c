@@ -19,7 +19,10 @@ static const char sql_instances[] =
     " AND t.key = '" VIRGA_FLEET_TAG "' AND t.value = $2 AND i.state <> 'terminated'"
     " ORDER BY i.id";
 static const char sql_forget[] =
-    "WITH gone AS (DELETE FROM fleet WHERE deleted < now() - interval '2 days' RETURNING id)"
+    "WITH gone AS (DELETE FROM fleet f WHERE f.created < now() - interval '2 days'"
+    " AND NOT EXISTS (SELECT 1 FROM tag t JOIN instance i ON i.id = t.resource_id"
+    " WHERE t.account_id = f.account_id AND t.key = '" VIRGA_FLEET_TAG "' AND t.value = f.id"
+    " AND i.state <> 'terminated') RETURNING id)"
     " DELETE FROM tag USING gone WHERE tag.resource_id = gone.id";
 
 bool

@@ -31,6 +31,8 @@ static const char sql_insert[] = "INSERT INTO launch_template (id, account_id, n
 static const char sql_insert_version[] =
     "INSERT INTO launch_template_version (template_id, version, description, data, created_by)"
     " VALUES ($1, $2, $3, $4, $5)";
+static const char sql_count[] =
+    "SELECT count(*) FROM launch_template_version WHERE template_id = $1";
 static const char sql_next[] = "UPDATE launch_template SET versions = $2 WHERE id = $1";
 static const char sql_set_default[] =
     "UPDATE launch_template SET default_version = $2 WHERE id = $1 AND EXISTS"
@@ -132,6 +134,17 @@ virga_launch_template_add_version(VirgaTxn *txn, const VirgaLaunchTemplate *of,
                                   const char *created_by, const char *description, const char *data,
                                   GError **error)
 {
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_count, "s", of->id);
+    gint64 limit;
+
+    if (!rows ||
+        !virga_quota_limit(txn, of->account_id, VIRGA_QUOTA_VERSIONS_PER_TEMPLATE, &limit, error))
+        return false;
+    if (virga_rows_int(rows, 0, 0) >= limit)
+        return virga_fail(error, "launch template version", VIRGA_ERROR_QUOTA,
+                          "The launch template %s has the most versions that are allowed, "
+                          "%" G_GINT64_FORMAT,
+                          of->id, limit);
     return virga_txn_run(txn, error, NULL, sql_next, "si", of->id, of->next_version) &&
            virga_txn_run(txn, error, NULL, sql_insert_version, "sisss", of->id, of->next_version,
                          description, data, created_by);

@@ -2,6 +2,7 @@
 #include "compute/placement-group.h"
 
 #include "core/error.h"
+#include "core/quota.h"
 #include "core/tag.h"
 
 #define GROUP_SELECT                                                                               \
@@ -69,7 +70,8 @@ virga_placement_group_create(VirgaTxn *txn, const VirgaPlacementGroup *made, GEr
     return virga_txn_run(txn, error, &inserted, sql_insert, "sssssi", made->id, made->account_id,
                          made->name, made->strategy, made->spread_level, made->partitions) &&
            (inserted || virga_fail(error, "placement group", VIRGA_ERROR_EXISTS,
-                                   "The placement group '%s' already exists.", made->name));
+                                   "The placement group '%s' already exists.", made->name)) &&
+           virga_quota_claim(txn, made->account_id, VIRGA_QUOTA_PLACEMENT_GROUPS, 1, error);
 }
 
 static bool
@@ -104,7 +106,8 @@ virga_placement_group_delete(VirgaTxn *txn, VirgaArena *arena, const char *accou
         return virga_fail(error, "placement group", VIRGA_ERROR_IN_USE,
                           "The placement group '%s' is in use and may not be deleted.", name);
     return virga_txn_run(txn, error, NULL, sql_delete, "s", group.id) &&
-           virga_tag_forget(txn, group.id, error);
+           virga_tag_forget(txn, group.id, error) &&
+           virga_quota_claim(txn, account_id, VIRGA_QUOTA_PLACEMENT_GROUPS, -1, error);
 }
 
 /* ---- launching ---- */

@@ -112,5 +112,7 @@ CREATE VIEW quota_actual AS
     UNION ALL SELECT account_id, 'images', count(*) FROM image GROUP BY account_id
     UNION ALL SELECT account_id, 'key-pairs', count(*) FROM key_pair GROUP BY account_id
     UNION ALL SELECT account_id, 'launch-templates', count(*) FROM launch_template
+        GROUP BY account_id
+    UNION ALL SELECT account_id, 'placement-groups', count(*) FROM placement_group
         GROUP BY account_id;
 INSERT INTO quota (account_id, resource, used) SELECT account_id, resource, used FROM quota_actual;

@@ -291,6 +291,11 @@ def test_life_of_an_instance(fake_cloud, aws, image, tmp_path):
     assert aws.query("UserData.Value", "describe-instance-attribute", "--instance-id", instance,
                      "--attribute", "userData") == base64.b64encode(b"other").decode()
     aws.ec2("modify-instance-attribute", "--instance-id", instance, "--instance-type", "t3.micro")
+    aws.ec2("modify-instance-metadata-options", "--instance-id", instance,
+            "--http-put-response-hop-limit", "4")
+    wait_for(lambda: aws.query("Reservations[].Instances[].MetadataOptions.State",
+                               "describe-instances", "--instance-ids", instance) == ["applied"],
+             30, "the options of a stopped instance to be applied")
     aws.ec2("start-instances", "--instance-ids", instance)
     fake_cloud.wait_state(instance, "running")
     aws.ec2("wait", "instance-running", "--instance-ids", instance)

@@ -102,7 +102,13 @@ def test_accounts_have_their_own(cloud, image, launch, limit):
 
 def test_objects(cloud, image, limit):
     ec2 = cloud.ec2
-    limit(key_pairs=1, launch_templates=1, images=2)
+    limit(key_pairs=1, launch_templates=1, images=2, placement_groups=1,
+          versions_per_launch_template=2)
+    ec2.create_placement_group(GroupName="a")
+    with fails("ResourceLimitExceeded", "placement groups"):
+        ec2.create_placement_group(GroupName="b")
+    ec2.delete_placement_group(GroupName="a")
+    ec2.create_placement_group(GroupName="b")
     ec2.create_key_pair(KeyName="a", KeyType="ed25519")
     with fails("ResourceLimitExceeded", "key pairs"):
         ec2.create_key_pair(KeyName="b", KeyType="ed25519")
@@ -117,6 +123,13 @@ def test_objects(cloud, image, limit):
     template("one")  # the same call
     with fails("ResourceLimitExceeded", "launch templates"):
         template("two")
+    for number in (2, 3):
+        version = dict(LaunchTemplateName="one", LaunchTemplateData={"KeyName": "k"})
+        if number == 3:
+            with fails("ResourceLimitExceeded", "versions"):
+                ec2.create_launch_template_version(**version)
+        else:
+            ec2.create_launch_template_version(**version)
     ec2.delete_launch_template(LaunchTemplateName="one")
     template("two")
 

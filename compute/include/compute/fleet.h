@@ -29,5 +29,5 @@ bool virga_fleet_set_deleted(VirgaTxn *txn, const char *id, GError **error);
 bool virga_fleet_instances(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
                            const char ***ret_ids, GError **error);
 
-/* Forgets fleets that were deleted days ago: called by a timer. */
+/* Forgets fleets that are days old and have no instances left: called by a timer. */
 bool virga_fleet_sweep(VirgaTxn *txn, GError **error);

@@ -35,7 +35,7 @@ VirgaLaunchTemplate *virga_launch_template_get(VirgaTxn *txn, VirgaArena *arena,
 bool virga_launch_template_create(VirgaTxn *txn, const VirgaLaunchTemplate *made,
                                   const char *description, const char *data, GError **error);
 
-/* Adds the next version to a template that is locked. */
+/* Adds the next version to a template that is locked.  Noun "launch template version": QUOTA. */
 bool virga_launch_template_add_version(VirgaTxn *txn, const VirgaLaunchTemplate *of,
                                        const char *created_by, const char *description,
                                        const char *data, GError **error);

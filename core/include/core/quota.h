@@ -21,10 +21,12 @@ typedef enum {
     VIRGA_QUOTA_IMAGES,
     VIRGA_QUOTA_KEY_PAIRS,
     VIRGA_QUOTA_LAUNCH_TEMPLATES,
+    VIRGA_QUOTA_PLACEMENT_GROUPS,
     VIRGA_QUOTA_COUNTED,
     /* Limits of one object, counted under its lock by who adds to it. */
     VIRGA_QUOTA_GROUPS_PER_VPC = VIRGA_QUOTA_COUNTED,
     VIRGA_QUOTA_RULES_PER_GROUP,
+    VIRGA_QUOTA_VERSIONS_PER_TEMPLATE,
     VIRGA_QUOTA_RESOURCES,
 } VirgaQuotaResource;
 
@@ -36,8 +38,8 @@ typedef struct {
 } VirgaQuotaAmounts;
 
 /* Claims, gives back, or both.  Fails with QUOTA and the noun of what there would be too much of:
- * "instance", "vcpu", "volume", "volume size", "snapshot", "image", "key pair", "launch template".
- */
+ * "instance", "vcpu", "volume", "volume size", "snapshot", "image", "key pair", "launch template",
+ * "placement group". */
 bool virga_quota_change(VirgaTxn *txn, const char *account_id, const VirgaQuotaAmounts *amounts,
                         GError **error);
 
