@@ -181,7 +181,8 @@ virga_security_group_delete(VirgaTxn *txn, const char *account_id, const char *i
                           id, virga_rows_int(users, 0, 0), virga_rows_int(users, 0, 1));
     return virga_txn_run(txn, error, NULL, sql_delete_rules, "s", id) &&
            virga_txn_run(txn, error, NULL, sql_delete_tags, "s", id) &&
-           virga_txn_run(txn, error, NULL, sql_delete, "s", id);
+           virga_txn_run(txn, error, NULL, sql_delete, "s", id) &&
+           virga_vpc_touch(txn, group->vpc_id, error); /* hosts have chains of it */
 }
 
 bool

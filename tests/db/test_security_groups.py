@@ -308,3 +308,12 @@ def test_groups_for_vpc(cloud, ruled):
     assert "InvalidVpcID.NotFound" in ask(VpcId="vpc-0123456789abcdef0")
     assert "InvalidVpcID.Malformed" in ask(VpcId="x")
     assert "DryRunOperation" in ask(DryRun="true")
+
+
+def test_hosts_hear_of_a_deleted_group(cloud):
+    def generation():
+        return cloud.sql("SELECT generation FROM vpc WHERE account_id = '000000000001'")[0][0]
+    group = cloud.ec2.create_security_group(GroupName="gone", Description="d")["GroupId"]
+    before = generation()
+    cloud.ec2.delete_security_group(GroupId=group)
+    assert int(generation()) > int(before)
