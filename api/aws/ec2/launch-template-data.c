@@ -275,6 +275,11 @@ data_of(const VirgaCall *call, const VirgaInstance *row, const Ec2Instance *show
         .network_interfaces = data_of_interfaces(call, shown),
         .tag_specifications = data_of_tags(call, shown),
     };
+    if (row->profile_arn) {
+        data->iam_instance_profile =
+            ec2_new(call, Ec2LaunchTemplateIamInstanceProfileSpecification);
+        data->iam_instance_profile->arn = row->profile_arn;
+    }
     data->monitoring->enabled = row->monitoring;
     data->monitoring->has_enabled = true;
     data->placement->availability_zone = row->zone;
