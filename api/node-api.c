@@ -10,6 +10,7 @@
 #include "compute/host-wish.h"
 #include "compute/host.h"
 #include "compute/instance.h"
+#include "compute/question.h"
 #include "core/error.h"
 #include "core/id.h"
 #include "core/json.h"
@@ -483,6 +484,37 @@ handle_credentials(VirgaNodeApi *api, const VirgaHttpRequest *request)
     return json ? answer(200, json) : answer_error(error);
 }
 
+/* ---- answers ---- */
+
+static bool
+take_answer(VirgaNodeApi *api, const VirgaHttpRequest *request, GError **error)
+{
+    g_autoptr(JsonNode) root = parse_object(request, error);
+    JsonObject *object = root ? json_node_get_object(root) : NULL;
+    const char *host_id, *id, *text, *failure;
+    g_autoptr(VirgaTxn) txn = NULL;
+
+    if (!object)
+        return false;
+    host_id = text_member(object, "host_id");
+    id = text_member(object, "question");
+    text = text_member(object, "answer");
+    failure = text_member(object, "failure");
+    if (!is_host_id(host_id) || !virga_id_is(id, "q") || (!text && !failure))
+        return virga_fail(error, "request", VIRGA_ERROR_INVALID, "an answer is malformed");
+    txn = virga_db_begin(api->services->db, error);
+    return txn && virga_question_answer(txn, host_id, id, text, failure, error) &&
+           virga_txn_commit(txn, error);
+}
+
+static VirgaHttpResponse *
+handle_answer(VirgaNodeApi *api, const VirgaHttpRequest *request)
+{
+    g_autoptr(GError) error = NULL;
+
+    return take_answer(api, request, &error) ? answer(200, "{}") : answer_error(error);
+}
+
 /* ---- snapshots ---- */
 
 static VirgaHttpResponse *
@@ -524,6 +556,8 @@ virga_node_api_handle(VirgaNodeApi *api, VirgaHttpExchange *exchange,
         *ret_response = handle_facts(api, request);
     else if (g_str_equal(path, "credentials") && g_str_equal(request->method, "POST"))
         *ret_response = handle_credentials(api, request);
+    else if (g_str_equal(path, "answers") && g_str_equal(request->method, "POST"))
+        *ret_response = handle_answer(api, request);
     else if (g_str_has_prefix(path, "snapshots/") && g_str_equal(request->method, "GET"))
         *ret_response = handle_snapshot(api, path + strlen("snapshots/"));
     else

@@ -59,7 +59,12 @@ static const char sql_claim_broken[] =
     " FROM instance WHERE state = 'terminated' AND claimed"
     " UNION ALL SELECT 'tag \"' || key || '\" is on ' || resource_id || ', which is gone' FROM tag"
     " WHERE resource_id LIKE 'vol-%' AND NOT EXISTS (SELECT 1 FROM volume"
-    " WHERE volume.id = resource_id)";
+    " WHERE volume.id = resource_id)"
+    " UNION ALL SELECT 'account ' || coalesce(q.account_id, a.account_id) || ': '"
+    " || coalesce(q.used, 0) || ' ' || coalesce(q.resource, a.resource) || ' are counted, it has '"
+    " || coalesce(a.used, 0) FROM quota q FULL JOIN quota_actual a"
+    " ON a.account_id = q.account_id AND a.resource = q.resource"
+    " WHERE coalesce(q.used, 0) <> coalesce(a.used, 0)";
 static const char sql_events[] =
     "SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), message FROM ("
     "SELECT sequence, at, message FROM event WHERE subject = $1 ORDER BY sequence DESC LIMIT 200)"

@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "core/limits.h"
 #include "core/log.h"
+#include "core/quota.h"
 #include "network/interface.h"
 
 #include "ec2.h"
@@ -91,7 +92,7 @@ prepare_database(Virgad *virgad, GError **error)
     return txn &&
            virga_public_pool_set(txn, virga_config_text(services->config, "network", "public-pool"),
                                  error) &&
-           virga_txn_commit(txn, error);
+           virga_quota_configure(txn, services->config, error) && virga_txn_commit(txn, error);
 }
 
 /* At the machine's start the database may come up after us. */

@@ -3,11 +3,13 @@
  * guest.c and network/plan.c. */
 #include "compute/host-wish.h"
 
+#include "compute/question.h"
 #include "core/error.h"
 
 #include <string.h>
 
-static const char sql_generation[] = "SELECT generation FROM host WHERE id = $1";
+static const char sql_generation[] =
+    "SELECT generation, " VIRGA_QUESTIONS_SQL("$1") " FROM host WHERE id = $1";
 static const char sql_guests[] =
     "SELECT json_build_object("
     "'id', i.id, 'wish', i.wish, 'generation', i.generation, 'force', i.force,"
@@ -30,6 +32,7 @@ static const char sql_guests[] =
     "   'zone', i.zone, 'architecture', i.architecture,"
     "   'pending_time', to_char(i.launched AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
     "   'lifecycle', 'on-demand', 'launch_index', i.launch_index,"
+    "   'placement_group', i.placement_group, 'placement_partition', i.partition,"
     "   'key_name', i.key_name, 'public_key', i.public_key, 'user_data', i.user_data,"
     "   'profile_id', i.profile_id, 'profile_arn', i.profile_arn,"
     "   'disabled', i.http_endpoint = 'disabled', 'tokens_required', i.http_tokens = 'required',"
@@ -170,6 +173,7 @@ virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *kn
     g_autoptr(GString) plans = g_string_new(NULL);
     g_autoptr(GString) ids = g_string_new(NULL);
     g_autoptr(GString) json = g_string_new(NULL);
+    const char *questions;
     gint64 generation;
     bool stale;
 
@@ -181,14 +185,16 @@ virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *kn
     guests = virga_txn_query(txn, error, sql_guests, "siss", host_id, after, region, domain);
     if (!guests || !collect_plans(txn, host_id, known, domain, plans, ids, &stale, error))
         return false;
-    if (after > 0 && generation <= after && plans->len == 0 && !stale &&
+    questions = virga_rows_count(host) ? virga_rows_text(host, 0, 1) : NULL;
+    if (after > 0 && generation <= after && plans->len == 0 && !stale && !questions &&
         virga_rows_count(guests) == 0)
         return true;
     g_string_append_printf(json,
                            "{\"generation\":%" G_GINT64_FORMAT ",\"complete\":%s,\"guests\":[",
                            MAX(generation, after), after == 0 ? "true" : "false");
     append_rows(json, guests);
-    g_string_append_printf(json, "],\"vpcs\":[%s],\"vpc_ids\":[%s]}", plans->str, ids->str);
+    g_string_append_printf(json, "],\"vpcs\":[%s],\"vpc_ids\":[%s],\"questions\":%s}", plans->str,
+                           ids->str, questions ? questions : "[]");
     *ret_json = g_string_free(g_steal_pointer(&json), FALSE);
     return true;
 }

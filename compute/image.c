@@ -3,25 +3,60 @@
 
 #include "core/error.h"
 #include "core/id.h"
+#include "core/quota.h"
 #include "core/tag.h"
 #include "storage/volume.h"
 
+/* $1: the account that asks. */
+#define SHARED                                                                                     \
+    "EXISTS (SELECT 1 FROM image_permission p WHERE p.image_id = i.id AND p.account_id = $1)"
+#define USABLE "(i.account_id = $1 OR (i.state = 'available' AND (i.is_public OR " SHARED ")))"
+#define IMAGE_SELECT                                                                               \
+    "SELECT i.id, i.account_id, i.name, i.description, i.architecture, i.boot_mode,"               \
+    " i.root_device_name, i.imds_support, i.state, i.protection, i.is_public, i.ena_support,"      \
+    " i.of_cloud, " SHARED ", coalesce(i.protected_until > now(), false)," VIRGA_SQL_TIME(         \
+        "i.created") "," VIRGA_SQL_TIME("i.last_launched") "," VIRGA_SQL_TIME("i.deprecated") ""   \
+                                                                                              " F" \
+                                                                                              "RO" \
+                                                                                              "M " \
+                                                                                              "im" \
+                                                                                              "ag" \
+                                                                                              "e " \
+                                                                                              "i"
+
 static const char sql_list[] =
-    "SELECT id, account_id, name, description, architecture, boot_mode, root_device_name,"
-    " imds_support, state, is_public, ena_support, " VIRGA_SQL_TIME(
-        "created") " FROM image"
-                   " WHERE (account_id = $1 OR is_public) AND ($2::text[] IS NULL OR id = ANY "
-                   "($2)) ORDER BY id";
+    IMAGE_SELECT " WHERE " USABLE " AND ($2::text[] IS NULL OR i.id = ANY ($2)) ORDER BY i.id";
 static const char sql_devices[] =
     "SELECT d.image_id, d.device, d.snapshot_id, d.volume_type, d.size_gib, coalesce(d.iops, 0),"
     " coalesce(d.throughput, 0), d.delete_on_termination FROM image_device d"
-    " JOIN image i ON i.id = d.image_id WHERE (i.account_id = $1 OR i.is_public)"
+    " JOIN image i ON i.id = d.image_id WHERE " USABLE
     " AND ($2::text[] IS NULL OR i.id = ANY ($2))"
     " ORDER BY d.image_id, d.device <> i.root_device_name, d.device";
+static const char sql_lock[] = "SELECT 1 FROM image WHERE id = $1 AND account_id = $2 FOR UPDATE";
+static const char sql_launched[] = "UPDATE image SET last_launched = now() WHERE id = $1";
+static const char sql_permissions[] =
+    "SELECT p.image_id, p.account_id FROM image_permission p JOIN image i ON i.id = p.image_id"
+    " WHERE i.account_id = $1 AND ($2::text IS NULL OR i.id = $2)"
+    " ORDER BY p.image_id, p.account_id";
+static const char sql_share[] = "INSERT INTO image_permission (image_id, account_id)"
+                                " SELECT $1, id FROM account WHERE id = $2"
+                                " ON CONFLICT (image_id, account_id) DO UPDATE SET account_id = $2";
+static const char sql_unshare[] =
+    "DELETE FROM image_permission WHERE image_id = $1 AND ($2::text IS NULL OR account_id = $2)";
+static const char sql_set_public[] = "UPDATE image SET is_public = $2 WHERE id = $1";
+static const char sql_describe[] = "UPDATE image SET description = coalesce($2, description),"
+                                   " imds_support = coalesce($3, imds_support) WHERE id = $1";
+static const char sql_deprecate[] =
+    "UPDATE image SET deprecated = to_timestamp(nullif($2::bigint, 0) / 1000000.0) WHERE id = $1";
+static const char sql_set_state[] = "UPDATE image SET state = $2 WHERE id = $1";
+static const char sql_protect[] =
+    "UPDATE image SET protection = $2, protected_until = CASE WHEN $2 = 'disabled'"
+    " AND protection = 'enabled-with-cooldown' THEN now() + interval '1 day' END WHERE id = $1";
 static const char sql_insert[] =
     "INSERT INTO image (id, account_id, name, description, architecture, boot_mode,"
-    " root_device_name, imds_support, is_public, ena_support)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (account_id, name) DO NOTHING";
+    " root_device_name, imds_support, is_public, ena_support, of_cloud)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9) ON CONFLICT (account_id, name) DO "
+    "NOTHING";
 static const char sql_insert_device[] =
     "INSERT INTO image_device (image_id, device, snapshot_id, size_gib, volume_type, iops,"
     " throughput, delete_on_termination) VALUES ($1, $2, $3, $4, $5, nullif($6::bigint, 0),"
@@ -94,9 +129,15 @@ virga_image_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaImage **ret, siz
                                   .root_device_name = virga_rows_dup(rows, arena, i, 6),
                                   .imds_support = virga_rows_dup(rows, arena, i, 7),
                                   .state = virga_rows_dup(rows, arena, i, 8),
-                                  .is_public = virga_rows_bool(rows, i, 9),
-                                  .ena_support = virga_rows_bool(rows, i, 10),
-                                  .created = virga_rows_time(rows, i, 11) };
+                                  .protection = virga_rows_dup(rows, arena, i, 9),
+                                  .is_public = virga_rows_bool(rows, i, 10),
+                                  .ena_support = virga_rows_bool(rows, i, 11),
+                                  .of_cloud = virga_rows_bool(rows, i, 12),
+                                  .shared = virga_rows_bool(rows, i, 13),
+                                  .cooling = virga_rows_bool(rows, i, 14),
+                                  .created = virga_rows_time(rows, i, 15),
+                                  .last_launched = virga_rows_time(rows, i, 16),
+                                  .deprecated = virga_rows_time(rows, i, 17) };
     return receive_devices(txn, arena, *ret, *ret_count, error);
 }
 
@@ -170,18 +211,114 @@ virga_image_register(VirgaTxn *txn, VirgaArena *arena, const VirgaImage *image, 
         if (!insert_device(txn, arena, image, id, &image->devices[i], error))
             return false;
     *ret_id = virga_arena_strdup(arena, id);
-    return true;
+    return virga_quota_claim(txn, image->account_id, VIRGA_QUOTA_IMAGES, 1, error);
+}
+
+VirgaImage *
+virga_image_lock(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
+                 GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_lock, "ss", id, account_id);
+    VirgaImage *image = rows ? virga_image_get(txn, arena, account_id, id, error) : NULL;
+
+    if (image && !g_str_equal(image->account_id, account_id)) {
+        virga_fail(error, "image", VIRGA_ERROR_DENIED, "Not authorized for image:%s", id);
+        return NULL;
+    }
+    return image;
 }
 
 bool
 virga_image_deregister(VirgaTxn *txn, const char *account_id, const char *id, GError **error)
 {
-    gint64 deleted;
+    g_autoptr(VirgaArena) arena = virga_arena_new();
+    const VirgaImage *image = virga_image_lock(txn, arena, account_id, id, error);
 
-    if (!virga_txn_run(txn, error, &deleted, sql_delete, "ss", id, account_id))
+    if (!image)
         return false;
-    if (deleted == 0)
-        return virga_fail(error, "image", VIRGA_ERROR_NOT_FOUND,
-                          "The image id '[%s]' does not exist", id);
-    return virga_tag_forget(txn, id, error);
+    if (image->cooling || !g_str_equal(image->protection, "disabled"))
+        return virga_fail(error, "image protection", VIRGA_ERROR_DENIED,
+                          "The image '%s' is protected from deregistration%s", id,
+                          image->cooling ? " until its cooldown period has passed" : "");
+    return virga_txn_run(txn, error, NULL, sql_delete, "ss", id, account_id) &&
+           virga_tag_forget(txn, id, error) &&
+           virga_quota_claim(txn, account_id, VIRGA_QUOTA_IMAGES, -1, error);
+}
+
+bool
+virga_image_launched(VirgaTxn *txn, const VirgaImage *image, GError **error)
+{
+    return image->last_launched > g_get_real_time() - G_TIME_SPAN_HOUR ||
+           virga_txn_post(txn, error, sql_launched, "s", image->id);
+}
+
+bool
+virga_image_permissions(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                        const char *image_id, VirgaImagePermission **ret, size_t *ret_count,
+                        GError **error)
+{
+    g_autoptr(VirgaRows) rows =
+        virga_txn_query(txn, error, sql_permissions, "ss", account_id, image_id);
+
+    if (!rows)
+        return false;
+    *ret_count = (size_t) virga_rows_count(rows);
+    *ret = virga_arena_new_array(arena, VirgaImagePermission, *ret_count);
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        (*ret)[i] = (VirgaImagePermission){ .image_id = virga_rows_dup(rows, arena, i, 0),
+                                            .account_id = virga_rows_dup(rows, arena, i, 1) };
+    return true;
+}
+
+bool
+virga_image_share(VirgaTxn *txn, const char *id, const char *account_id, bool share, GError **error)
+{
+    gint64 shared;
+
+    if (!share)
+        return virga_txn_run(txn, error, NULL, sql_unshare, "ss", id, account_id);
+    return virga_txn_run(txn, error, &shared, sql_share, "ss", id, account_id) &&
+           (shared ||
+            virga_fail(error, "image permission", VIRGA_ERROR_NOT_FOUND,
+                       "Invalid attribute item value \"%s\" for userId item type.", account_id));
+}
+
+bool
+virga_image_unshare(VirgaTxn *txn, const char *id, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_unshare, "ss", id, NULL) &&
+           virga_image_set_public(txn, id, false, error);
+}
+
+bool
+virga_image_set_public(VirgaTxn *txn, const char *id, bool is_public, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_set_public, "sb", id, is_public);
+}
+
+bool
+virga_image_describe(VirgaTxn *txn, const char *id, const char *description,
+                     const char *imds_support, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_describe, "sss", id, description, imds_support);
+}
+
+bool
+virga_image_deprecate(VirgaTxn *txn, const char *id, gint64 at, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_deprecate, "si", id, at);
+}
+
+bool
+virga_image_disable(VirgaTxn *txn, const char *id, bool disable, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_set_state, "ss", id,
+                         disable ? "disabled" : "available") &&
+           (!disable || virga_image_unshare(txn, id, error));
+}
+
+bool
+virga_image_protect(VirgaTxn *txn, const char *id, const char *protection, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_protect, "ss", id, protection);
 }

@@ -6,8 +6,10 @@
 #include "compute/image.h"
 #include "compute/instance-profile.h"
 #include "compute/instance-type.h"
+#include "compute/placement-group.h"
 #include "core/id.h"
 #include "core/limits.h"
+#include "core/quota.h"
 #include "network/interface.h"
 #include "network/security-group.h"
 #include "network/vpc.h"
@@ -31,14 +33,17 @@ static const char sql_insert[] =
     " type, vcpus, memory_mib, architecture, boot_mode, root_device_name, zone, vpc_id, subnet_id,"
     " key_name, public_key, user_data, shutdown_behavior, disable_termination, disable_stop,"
     " ebs_optimized, monitoring, http_tokens, http_endpoint, http_hops, http_tags, wish,"
-    " generation, state, host_id, claimed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+    " generation, state, host_id, claimed, cpu_credits,"
+    " placement_group_id, placement_group, partition) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, "
+    "$9, $10, $11,"
     " $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, 'run',"
-    " (SELECT generation FROM host WHERE id = $28), 'pending', $28, true)";
+    " (SELECT generation FROM host WHERE id = $28), 'pending', $28, true, $29, $30, $31, $32)";
 
 /* One instance of the call. */
 typedef struct {
     char *id;
     VirgaPlaceHost *host;
+    gint64 partition; /* of the placement group; 0: none */
     VirgaInterfaceSpec interface;
     VirgaInterfaceDraft draft;
 } Launched;
@@ -60,6 +65,7 @@ typedef struct {
     const char *reservation_id;
     VirgaPlaceHost *hosts;
     size_t host_count;
+    VirgaPlacement *placement; /* NULL: in no group */
     Launched *launched;
     size_t count;
 } Launch;
@@ -337,6 +343,30 @@ fail_capacity(const Launch *launch, GError **error)
                       launch->spec->count_min, launch->type->name, launch->subnet->zone, why);
 }
 
+static bool
+join_group(Launch *launch, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+
+    if (!spec->placement_group_id && !spec->placement_group)
+        return true;
+    launch->placement =
+        virga_placement_join(launch->txn, launch->arena, spec->account_id, spec->placement_group_id,
+                             spec->placement_group, spec->partition, spec->count_max, error);
+    return launch->placement != NULL;
+}
+
+static VirgaPlaceHost *
+choose_host(const Launch *launch, const VirgaPlaceRequest *request, gint64 *ret_partition)
+{
+    *ret_partition = 0;
+    return (VirgaPlaceHost *) (launch->placement
+                                   ? virga_placement_choose(launch->placement, request,
+                                                            launch->hosts, launch->host_count,
+                                                            ret_partition)
+                                   : virga_place(request, launch->hosts, launch->host_count));
+}
+
 /* Chooses a host for each instance, by what the hosts looked like: the claims decide. */
 static bool
 place_all(Launch *launch, GError **error)
@@ -347,15 +377,18 @@ place_all(Launch *launch, GError **error)
     launch->launched = virga_arena_new_array(launch->arena, Launched, (size_t) spec->count_max);
     for (launch->count = 0; launch->count < (size_t) spec->count_max; launch->count++) {
         g_autofree char *id = virga_id_new("i");
-        VirgaPlaceHost *host =
-            (VirgaPlaceHost *) virga_place(&request, launch->hosts, launch->host_count);
+        gint64 partition;
+        VirgaPlaceHost *host = choose_host(launch, &request, &partition);
 
         if (!host)
             break;
+        if (launch->placement)
+            virga_placement_add(launch->placement, host->id, partition);
         host->vcpus_claimed += request.vcpus;
         host->memory_claimed_mib += request.memory_mib;
-        launch->launched[launch->count] =
-            (Launched){ .id = virga_arena_strdup(launch->arena, id), .host = host };
+        launch->launched[launch->count] = (Launched){ .id = virga_arena_strdup(launch->arena, id),
+                                                      .host = host,
+                                                      .partition = partition };
     }
     return launch->count >= (size_t) spec->count_min || fail_capacity(launch, error);
 }
@@ -404,19 +437,21 @@ receive_claims(Launch *launch, GError **error)
 }
 
 static bool
-insert_instance(Launch *launch, const char *id, gint64 index, const char *host_id, GError **error)
+insert_instance(Launch *launch, const Launched *one, gint64 index, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
+    const VirgaPlacementGroup *group =
+        launch->placement ? virga_placement_group(launch->placement) : NULL;
 
     return virga_txn_post(
-        launch->txn, error, sql_insert, "sssisssiissssssssssbbbbssiss", id, spec->account_id,
-        launch->reservation_id, index, spec->client_token ? spec->client_token : "",
-        launch->image->id, launch->type->name, launch->type->vcpus, launch->type->memory_mib,
-        launch->image->architecture, launch->image->boot_mode, launch->image->root_device_name,
-        launch->subnet->zone, launch->subnet->vpc_id, launch->subnet->id, spec->key_name,
-        launch->public_key, spec->user_data,
-        spec->shutdown_behavior ? spec->shutdown_behavior : "stop", spec->disable_termination,
-        spec->disable_stop, spec->ebs_optimized, spec->monitoring,
+        launch->txn, error, sql_insert, "sssisssiissssssssssbbbbssisssssi", one->id,
+        spec->account_id, launch->reservation_id, index,
+        spec->client_token ? spec->client_token : "", launch->image->id, launch->type->name,
+        launch->type->vcpus, launch->type->memory_mib, launch->image->architecture,
+        launch->image->boot_mode, launch->image->root_device_name, launch->subnet->zone,
+        launch->subnet->vpc_id, launch->subnet->id, spec->key_name, launch->public_key,
+        spec->user_data, spec->shutdown_behavior ? spec->shutdown_behavior : "stop",
+        spec->disable_termination, spec->disable_stop, spec->ebs_optimized, spec->monitoring,
         spec->http_tokens                                     ? spec->http_tokens
         : g_strcmp0(launch->image->imds_support, "v2.0") == 0 ? "required"
                                                               : "optional",
@@ -424,7 +459,8 @@ insert_instance(Launch *launch, const char *id, gint64 index, const char *host_i
         spec->http_hops                                       ? spec->http_hops
         : g_strcmp0(launch->image->imds_support, "v2.0") == 0 ? (gint64) 2
                                                               : (gint64) 1,
-        spec->http_tags ? spec->http_tags : "disabled", host_id);
+        spec->http_tags ? spec->http_tags : "disabled", one->host->id, spec->cpu_credits,
+        group ? group->id : NULL, group ? group->name : NULL, one->partition);
 }
 
 static bool
@@ -485,13 +521,16 @@ send_one(Launch *launch, Launched *one, gint64 index, GError **error)
 {
     const char *host_id = one->host->id;
 
-    return insert_instance(launch, one->id, index, host_id, error) &&
+    return insert_instance(launch, one, index, error) &&
            (!launch->spec->profile_id ||
             virga_instance_profile_set(launch->txn, one->id, launch->spec->profile_id,
                                        launch->spec->profile_arn, error)) &&
            add_disks(launch, one->id, host_id, error) && send_interface(launch, one, error) &&
            virga_tag_set_first(launch->txn, launch->spec->account_id, one->id, launch->spec->tags,
                                launch->spec->tag_count, error) &&
+           virga_tag_set_reserved(launch->txn, launch->spec->account_id, one->id,
+                                  launch->spec->reserved_tags, launch->spec->reserved_tag_count,
+                                  error) &&
            virga_event_add(launch->txn, error, one->id, "launched on host %s", host_id);
 }
 
@@ -502,6 +541,13 @@ receive_interfaces(Launch *launch, GError **error)
         if (!virga_interface_create_receive(launch->txn, &launch->launched[i].interface,
                                             &launch->launched[i].draft, error))
             return false;
+    return true;
+}
+
+/* Those whose guessed address was taken. */
+static bool
+settle_interfaces(Launch *launch, GError **error)
+{
     for (size_t i = 0; i < launch->count; i++) {
         Launched *one = &launch->launched[i];
 
@@ -544,6 +590,9 @@ receive_image(Launch *launch, GError **error)
     if (count == 0)
         return virga_fail(error, "image", VIRGA_ERROR_NOT_FOUND,
                           "The image id '[%s]' does not exist", launch->spec->image_id);
+    if (!g_str_equal(images->state, "available"))
+        return virga_fail(error, "image", VIRGA_ERROR_STATE, "The image ID '%s' is not available",
+                          images->id);
     launch->image = images;
     return true;
 }
@@ -595,17 +644,39 @@ receive_all(Launch *launch, GError **error)
            receive_groups(launch, error) && find_disks(launch, error);
 }
 
-/* All rows and claims of all instances go out together. */
+static VirgaQuotaAmounts
+quota_of(const Launch *launch)
+{
+    gint64 count = (gint64) launch->count;
+    VirgaQuotaAmounts amounts = { 0 };
+
+    amounts.of[VIRGA_QUOTA_INSTANCES] = count;
+    amounts.of[VIRGA_QUOTA_VCPUS] = count * launch->type->vcpus;
+    amounts.of[VIRGA_QUOTA_VOLUMES] = count * (gint64) launch->disk_count;
+    for (size_t i = 0; i < launch->disk_count; i++)
+        amounts.of[VIRGA_QUOTA_VOLUME_GIB] += count * launch->disks[i].size_gib;
+    return amounts;
+}
+
+/* All rows and claims of all instances go out together; last the rows that all launches of the
+ * account and of the VPC wait for. */
 static bool
 launch_all(Launch *launch, GError **error)
 {
-    if (!place_all(launch, error) || !send_claims(launch, error))
+    VirgaQuotaAmounts amounts;
+
+    if (!join_group(launch, error) || !place_all(launch, error) || !send_claims(launch, error))
         return false;
     for (size_t i = 0; i < launch->count; i++)
         if (!send_one(launch, &launch->launched[i], (gint64) i, error))
             return false;
-    return virga_vpc_touch(launch->txn, launch->subnet->vpc_id, error) &&
-           receive_claims(launch, error) && receive_interfaces(launch, error);
+    amounts = quota_of(launch);
+    return virga_image_launched(launch->txn, launch->image, error) &&
+           virga_quota_change_send(launch->txn, launch->spec->account_id, &amounts, error) &&
+           virga_vpc_touch(launch->txn, launch->subnet->vpc_id, error) &&
+           receive_claims(launch, error) && receive_interfaces(launch, error) &&
+           virga_quota_change_receive(launch->txn, &amounts, error) &&
+           settle_interfaces(launch, error);
 }
 
 static bool

@@ -13,9 +13,11 @@
  * Every state survives a crash: each is a row, and the host repeats its facts. */
 #include "instance-priv.h"
 
+#include "compute/fleet.h"
 #include "compute/host.h"
 #include "core/limits.h"
 #include "core/log.h"
+#include "core/quota.h"
 #include "network/interface.h"
 #include "network/vpc.h"
 #include "storage/volume.h"
@@ -34,7 +36,7 @@ static const char sql_update[] =
     " reboots_done = greatest(reboots_done, $11), reachable = $12,"
     " state_since = CASE WHEN state = $3 THEN state_since ELSE now() END,"
     " reachable_since = CASE WHEN reachable = $12 THEN reachable_since ELSE now() END,"
-    " console = coalesce($13, console),"
+    " console = coalesce($13, console), metadata_pending = false,"
     " console_at = CASE WHEN $13 IS NULL THEN console_at ELSE now() END"
     " WHERE id = $1";
 static const char sql_console[] =
@@ -154,14 +156,26 @@ record_volumes(VirgaTxn *txn, const VirgaInstanceFacts *facts, GError **error)
 /* Gives back what a state no longer needs. */
 static bool
 give_back(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceSettled *settled,
-          GError **error)
+          VirgaQuotaBook *quotas, GError **error)
 {
-    if (settled->unclaim && instance->claimed &&
-        !virga_host_unclaim(txn, instance->host_id, instance->vcpus, instance->memory_mib, error))
-        return false;
-    if (settled->gone)
-        return virga_interface_release(txn, instance->id, error) &&
-               virga_volume_release(txn, instance->id, error);
+    const char *account_id = instance->account_id;
+    gint64 volumes, gib;
+
+    if (settled->unclaim && instance->claimed) {
+        virga_quota_book_add(quotas, account_id, VIRGA_QUOTA_VCPUS, -instance->vcpus);
+        if (!virga_host_unclaim(txn, instance->host_id, instance->vcpus, instance->memory_mib,
+                                error))
+            return false;
+    }
+    if (settled->gone) {
+        if (!virga_interface_release(txn, instance->id, error) ||
+            !virga_volume_release(txn, instance->id, &volumes, &gib, error))
+            return false;
+        virga_quota_book_add(quotas, account_id, VIRGA_QUOTA_INSTANCES, -1);
+        virga_quota_book_add(quotas, account_id, VIRGA_QUOTA_VOLUMES, -volumes);
+        virga_quota_book_add(quotas, account_id, VIRGA_QUOTA_VOLUME_GIB, -gib);
+        return true;
+    }
     if (settled->state == VIRGA_INSTANCE_STOPPED && instance->state != VIRGA_INSTANCE_STOPPED)
         return virga_interface_release_public(txn, instance->id, error);
     return true;
@@ -208,9 +222,10 @@ log_change(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceSett
 
 static bool
 apply(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceFacts *facts,
-      const VirgaInstanceSettled *settled, gint64 generation, GError **error)
+      const VirgaInstanceSettled *settled, gint64 generation, VirgaQuotaBook *quotas,
+      GError **error)
 {
-    return record_volumes(txn, facts, error) && give_back(txn, instance, settled, error) &&
+    return record_volumes(txn, facts, error) && give_back(txn, instance, settled, quotas, error) &&
            write_settled(txn, instance, facts, settled, generation, error) &&
            log_change(txn, instance, settled, error);
 }
@@ -218,7 +233,7 @@ apply(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceFacts *fa
 /* 'ret_forget': the host may drop what it knows of this instance. */
 static bool
 report_one(VirgaTxn *txn, VirgaArena *arena, const char *host_id, const VirgaInstanceFacts *facts,
-           bool *ret_forget, GError **error)
+           VirgaQuotaBook *quotas, bool *ret_forget, GError **error)
 {
     g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_lock, "ss", facts->id, host_id);
     VirgaInstance instance;
@@ -237,7 +252,8 @@ report_one(VirgaTxn *txn, VirgaArena *arena, const char *host_id, const VirgaIns
                 virga_txn_run(txn, error, NULL, sql_console, "ss", facts->id, facts->console));
     settled = virga_instance_settle(&instance, facts);
     *ret_forget = settled.gone;
-    return apply(txn, &instance, facts, &settled, virga_rows_int(rows, 0, GENERATION), error);
+    return apply(txn, &instance, facts, &settled, virga_rows_int(rows, 0, GENERATION), quotas,
+                 error);
 }
 
 bool
@@ -246,6 +262,7 @@ virga_instance_report(VirgaDb *db, VirgaArena *arena, const char *host_id,
                       GError **error)
 {
     g_autoptr(VirgaTxn) txn = virga_db_begin(db, error);
+    g_autoptr(VirgaQuotaBook) quotas = virga_quota_book_new();
     char **forget = virga_arena_new_array(arena, char *, count + 1);
     size_t forgotten = 0;
 
@@ -254,19 +271,20 @@ virga_instance_report(VirgaDb *db, VirgaArena *arena, const char *host_id,
     for (size_t i = 0; i < count; i++) {
         bool drop;
 
-        if (!report_one(txn, arena, host_id, &facts[i], &drop, error))
+        if (!report_one(txn, arena, host_id, &facts[i], quotas, &drop, error))
             return false;
         if (drop)
             forget[forgotten++] = virga_arena_strdup(arena, facts[i].id);
     }
     *ret_forget = forget;
-    return virga_txn_commit(txn, error);
+    return virga_quota_book_write(txn, quotas, error) && virga_txn_commit(txn, error);
 }
 
 /* A host that has been silent for as long as the transition: users get an answer, the claims stay
  * until the host returns and reports. */
 static bool
-give_up(VirgaTxn *txn, const VirgaInstance *instance, gint64 generation, GError **error)
+give_up(VirgaTxn *txn, const VirgaInstance *instance, gint64 generation, VirgaQuotaBook *quotas,
+        GError **error)
 {
     VirgaInstanceFacts facts = { .id = instance->id };
     VirgaInstanceSettled settled = unchanged(instance);
@@ -279,7 +297,7 @@ give_up(VirgaTxn *txn, const VirgaInstance *instance, gint64 generation, GError 
         settled.wish = VIRGA_WISH_TERMINATE;
         settled.state = VIRGA_INSTANCE_TERMINATED;
     }
-    return apply(txn, instance, &facts, &settled, generation, error);
+    return apply(txn, instance, &facts, &settled, generation, quotas, error);
 }
 
 bool
@@ -287,6 +305,7 @@ virga_instance_sweep(VirgaDb *db, GError **error)
 {
     g_autoptr(VirgaTxn) txn = virga_db_begin(db, error);
     g_autoptr(VirgaArena) arena = virga_arena_new();
+    g_autoptr(VirgaQuotaBook) quotas = virga_quota_book_new();
     g_autoptr(VirgaRows) rows = NULL;
 
     if (!txn)
@@ -298,11 +317,13 @@ virga_instance_sweep(VirgaDb *db, GError **error)
         VirgaInstance instance;
 
         virga_instance_read(rows, i, arena, &instance);
-        if (!give_up(txn, &instance, virga_rows_int(rows, i, GENERATION), error))
+        if (!give_up(txn, &instance, virga_rows_int(rows, i, GENERATION), quotas, error))
             return false;
     }
     return virga_txn_run(txn, error, NULL, sql_forget_tokens, "") &&
            virga_txn_run(txn, error, NULL, sql_forget_terminated, "i",
                          (gint64) VIRGA_TERMINATED_KEPT_S) &&
-           virga_txn_run(txn, error, NULL, sql_forget_events, "") && virga_txn_commit(txn, error);
+           virga_txn_run(txn, error, NULL, sql_forget_events, "") &&
+           virga_fleet_sweep(txn, error) && virga_quota_book_write(txn, quotas, error) &&
+           virga_txn_commit(txn, error);
 }

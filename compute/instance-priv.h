@@ -11,14 +11,16 @@
 #define INSTANCE_SHOWN                                                                             \
     "i.id, i.reservation_id, i.client_token, i.image_id, i.type, i.architecture, i.boot_mode,"     \
     " i.root_device_name, i.zone, i.vpc_id, i.subnet_id, i.key_name, i.http_tokens,"               \
-    " i.http_endpoint, i.http_tags, i.reason_code, i.reason_message, i.transition_reason,"         \
-    " i.profile_id, i.profile_arn, i.launch_index, i.vcpus, i.http_hops, i.ebs_optimized,"         \
-    " i.monitoring, i.state, " VIRGA_SQL_TIME("i.launched")
+    " i.http_endpoint, i.http_tags, i.placement_group_id, i.placement_group, i.reason_code,"       \
+    " i.reason_message, i.transition_reason,"                                                      \
+    " i.profile_id, i.profile_arn, i.launch_index, i.vcpus, i.http_hops, i.partition, "            \
+    "i.ebs_optimized,"                                                                             \
+    " i.monitoring, i.metadata_pending, i.state, " VIRGA_SQL_TIME("i.launched")
 #define INSTANCE_COLUMNS                                                                           \
     INSTANCE_SHOWN ", i.account_id, i.shutdown_behavior, i.reachable, i.host_id, i.memory_mib,"    \
                    " i.ran, i.disable_termination, i.disable_stop, i.claimed, i.wish,"             \
                    " " VIRGA_SQL_TIME("i.state_since") ", " VIRGA_SQL_TIME("i.reachable_since")
-#define INSTANCE_COLUMN_COUNT 39
+#define INSTANCE_COLUMN_COUNT 43
 
 /* Reads a row of INSTANCE_COLUMNS into 'arena'. */
 void virga_instance_read(const VirgaRows *rows, int row, VirgaArena *arena,

@@ -112,3 +112,11 @@ virga_instance_type_list(const VirgaConfig *config)
     g_ptr_array_sort(list, compare_types);
     return list;
 }
+
+const char *
+virga_instance_type_credits(const char *name)
+{
+    return g_str_has_prefix(name, "t2.")                                     ? "standard"
+           : g_str_has_prefix(name, "t3.") || g_str_has_prefix(name, "t3a.") ? "unlimited"
+                                                                             : NULL;
+}

@@ -3,6 +3,7 @@
 #include "instance-priv.h"
 
 #include "compute/host.h"
+#include "core/quota.h"
 #include "network/interface.h"
 
 #include <string.h>
@@ -101,6 +102,7 @@ start_one(VirgaTxn *txn, VirgaArena *arena, const VirgaInstance *instance, GErro
     }
     return write_change(txn, instance, &change, generation, error) &&
            virga_interface_claim_public(txn, instance->id, error) &&
+           virga_quota_claim(txn, instance->account_id, VIRGA_QUOTA_VCPUS, request.vcpus, error) &&
            virga_host_wake(txn, instance->host_id, error);
 }
 

@@ -98,6 +98,8 @@ read_shown(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInstance *ins
                        &instance->http_tokens,
                        &instance->http_endpoint,
                        &instance->http_tags,
+                       &instance->placement_group_id,
+                       &instance->placement_group,
                        &instance->reason_code,
                        &instance->reason_message,
                        &instance->transition_reason,
@@ -110,8 +112,10 @@ read_shown(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInstance *ins
     instance->launch_index = virga_rows_int(rows, row, column++);
     instance->vcpus = virga_rows_int(rows, row, column++);
     instance->http_hops = virga_rows_int(rows, row, column++);
+    instance->partition = virga_rows_int(rows, row, column++);
     instance->ebs_optimized = virga_rows_bool(rows, row, column++);
     instance->monitoring = virga_rows_bool(rows, row, column++);
+    instance->metadata_pending = virga_rows_bool(rows, row, column++);
     instance->state = state_of_name(virga_rows_text(rows, row, column++));
     instance->launched = virga_rows_time(rows, row, column++);
     return column;

@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "core/id.h"
+#include "core/quota.h"
 #include "core/tag.h"
 
 static const char sql_insert[] =
@@ -31,7 +32,7 @@ virga_key_pair_add(VirgaTxn *txn, VirgaArena *arena, VirgaKeyPair *key, GError *
     if (inserted == 0)
         return virga_fail(error, "key pair", VIRGA_ERROR_EXISTS, "The keypair '%s' already exists.",
                           key->name);
-    return true;
+    return virga_quota_claim(txn, key->account_id, VIRGA_QUOTA_KEY_PAIRS, 1, error);
 }
 
 bool
@@ -67,5 +68,6 @@ virga_key_pair_delete(VirgaTxn *txn, VirgaArena *arena, const char *account_id, 
     if (!rows)
         return false;
     *ret_id = virga_rows_count(rows) ? virga_rows_dup(rows, arena, 0, 0) : NULL;
-    return !*ret_id || virga_tag_forget(txn, *ret_id, error);
+    return !*ret_id || (virga_tag_forget(txn, *ret_id, error) &&
+                        virga_quota_claim(txn, account_id, VIRGA_QUOTA_KEY_PAIRS, -1, error));
 }

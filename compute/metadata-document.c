@@ -77,6 +77,8 @@ static const VirgaField metadata_fields[] = {
     STRING(VirgaMetadata, partition, false),
     STRING(VirgaMetadata, services_domain, false),
     INTEGER(VirgaMetadata, launch_index),
+    STRING(VirgaMetadata, placement_group, false),
+    INTEGER(VirgaMetadata, placement_partition),
     STRING(VirgaMetadata, key_name, false),
     STRING(VirgaMetadata, public_key, false),
     STRING(VirgaMetadata, user_data, false),

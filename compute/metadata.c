@@ -227,6 +227,10 @@ leaves_of(const VirgaMetadata *metadata)
     add(leaves, "meta-data/", "instance-type", metadata->instance_type);
     add(leaves, "meta-data/", "placement/availability-zone", metadata->zone);
     add(leaves, "meta-data/", "placement/availability-zone-id", zone_id);
+    add(leaves, "meta-data/", "placement/group-name", metadata->placement_group);
+    if (metadata->placement_partition)
+        add_number(leaves, "meta-data/", "placement/partition-number",
+                   metadata->placement_partition);
     add(leaves, "meta-data/", "placement/region", metadata->region);
     add(leaves, "meta-data/", "profile", "default-hvm");
     if (metadata->key_name)

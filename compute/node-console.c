@@ -69,6 +69,19 @@ read_end(const char *path, struct stat *ret_status)
     return got > 0 ? g_base64_encode(bytes, (gsize) got) : NULL;
 }
 
+char *
+node_console_end(VirgaNode *node, const char *id)
+{
+    g_autofree char *path = node_console_path(node, id);
+    struct stat status;
+    char *text;
+
+    g_mutex_lock(&node->console_lock);
+    text = read_end(path, &status);
+    g_mutex_unlock(&node->console_lock);
+    return text ? text : g_strdup("");
+}
+
 static gint64
 time_of(const struct stat *status)
 {

@@ -98,7 +98,8 @@ struct VirgaNode {
     char *trouble; /* what the host reports as wrong with it */
     gint64 heartbeat_at, stored_at, resync_at;
 
-    GThreadPool *guest_pool, *vpc_pool;
+    GThreadPool *guest_pool, *vpc_pool, *question_pool;
+    GHashTable *questions;   /* ids of those that are being answered */
     bool told_all;           /* virgad has told the whole wish in this process's life */
     GHashTable *garbage;     /* the look thread's: name -> when it was first seen unclaimed */
     GMutex console_lock;     /* before the node's lock */
@@ -128,11 +129,16 @@ void node_probe_network(VirgaNode *node);
 
 /* node-console.c */
 char *node_console_path(VirgaNode *node, const char *id);
+char *node_console_end(VirgaNode *node, const char *id); /* as it is now, base64; never NULL */
 /* Reads what the guest has printed since the last time, to be reported, and bounds the file.  Too
  * soon after the last time, nothing is done, unless this is the last of its life. */
 void node_read_console(VirgaNode *node, const char *id, bool last);
 void node_probe_consoles(VirgaNode *node);
 gpointer node_console_main(gpointer node); /* body of a thread */
+
+/* node-question.c */
+void node_questions_start(VirgaNode *node);
+void node_take_questions_locked(VirgaNode *node, JsonArray *questions); /* may be NULL */
 
 /* node-garbage.c */
 void node_collect_garbage(VirgaNode *node);

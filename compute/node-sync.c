@@ -164,6 +164,7 @@ take_answer(VirgaNode *node, const char *text, GError **error)
     generation = json_object_get_int_member_with_default(root, "generation", 0);
     g_mutex_lock(&node->lock);
     node_take_lists_locked(node, root, seen);
+    node_take_questions_locked(node, array_member(root, "questions"));
     mark_wanted_locked(node, array_member(root, "vpc_ids"));
     if (json_object_get_boolean_member_with_default(root, "complete", false)) {
         drop_unnamed_locked(node, seen);

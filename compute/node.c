@@ -104,6 +104,7 @@ virga_node_new(const VirgaNodeSettings *settings)
     node->guests = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, guest_free);
     node->vpcs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, vpc_free);
     node->credentials = node_credentials_new();
+    node->questions = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     node->garbage = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     node->consoles = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_mutex_init(&node->console_lock);
@@ -344,6 +345,7 @@ virga_node_start(VirgaNode *node)
     node->guest_pool =
         g_thread_pool_new(node_work_on_guest, node, (gint) CLAMP(workers, 1, 256), FALSE, NULL);
     node->vpc_pool = g_thread_pool_new(node_work_on_vpc, node, VPC_WORKERS, FALSE, NULL);
+    node_questions_start(node);
     node_store_load(node);
     node->tick_thread = g_thread_new("tick", tick_main, node);
     node->look_thread = g_thread_new("look", look_main, node);
@@ -373,6 +375,9 @@ virga_node_free(VirgaNode *node)
     }
     g_thread_pool_free(node->guest_pool, FALSE, TRUE);
     g_thread_pool_free(node->vpc_pool, FALSE, TRUE);
+    if (node->question_pool)
+        g_thread_pool_free(node->question_pool, FALSE, TRUE);
+    g_hash_table_unref(node->questions);
     if (!node_store_save(node, &error))
         virga_warning("host", node->host_id, "%s", error->message);
     g_hash_table_unref(node->garbage);

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define TYPE_GROUP      "instance-type " /* [instance-type NAME] */
+#define QUOTA_GROUP     "quota "         /* [quota ACCOUNT] */
+#define ACCOUNT_DIGITS  12
 #define EXAMPLE_COLUMNS 96
 
 typedef enum { TEXT, INTEGER, REAL, BOOLEAN } Kind;
@@ -68,6 +70,24 @@ static const Key keys[] = {
       "is routed to the host.",
       NODE },
     { "network", "mtu", INTEGER, "1500", "Largest packet that guests may send.", NODE },
+    { "quota", "instances", INTEGER, "20000",
+      "Instances of an account. What [quota] says holds for accounts without a group of their own: "
+      "[quota 123456789012] has the same keys.",
+      VIRGAD },
+    { "quota", "vcpus", INTEGER, "100000", "vCPUs of an account's instances that are not stopped.",
+      VIRGAD },
+    { "quota", "volumes", INTEGER, "50000", "Volumes of an account.", VIRGAD },
+    { "quota", "volume-gib", INTEGER, "5000000", "Size of an account's volumes together.", VIRGAD },
+    { "quota", "snapshots", INTEGER, "100000", "Snapshots of an account.", VIRGAD },
+    { "quota", "images", INTEGER, "50000", "Images of an account.", VIRGAD },
+    { "quota", "key-pairs", INTEGER, "5000", "Key pairs of an account.", VIRGAD },
+    { "quota", "launch-templates", INTEGER, "5000", "Launch templates of an account.", VIRGAD },
+    { "quota", "placement-groups", INTEGER, "500", "Placement groups of an account.", VIRGAD },
+    { "quota", "versions-per-launch-template", INTEGER, "10000", "Versions of a launch template.",
+      VIRGAD },
+    { "quota", "security-groups-per-vpc", INTEGER, "2500", "Security groups in one VPC.", VIRGAD },
+    { "quota", "rules-per-security-group", INTEGER, "60",
+      "Rules of a security group, inbound and outbound each.", VIRGAD },
 };
 
 /* Keys of an [instance-type NAME] group, NAME like EC2's or like 4c8g. */
@@ -92,6 +112,8 @@ find_key(const char *group, const char *key)
                 return &type_keys[i];
         return NULL;
     }
+    if (g_str_has_prefix(group, QUOTA_GROUP))
+        group = "quota";
     for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
         if (g_str_equal(keys[i].group, group) && g_str_equal(keys[i].key, key))
             return &keys[i];
@@ -103,6 +125,9 @@ is_group(const char *group)
 {
     if (g_str_has_prefix(group, TYPE_GROUP))
         return group[strlen(TYPE_GROUP)] != '\0';
+    if (g_str_has_prefix(group, QUOTA_GROUP))
+        return strlen(group + strlen(QUOTA_GROUP)) == ACCOUNT_DIGITS &&
+               strspn(group + strlen(QUOTA_GROUP), "0123456789") == ACCOUNT_DIGITS;
     for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
         if (g_str_equal(keys[i].group, group))
             return true;
@@ -275,16 +300,34 @@ virga_config_real(const VirgaConfig *config, const char *group, const char *key)
     return g_ascii_strtod(value, NULL);
 }
 
-char **
-virga_config_instance_types(const VirgaConfig *config)
+bool
+virga_config_has(const VirgaConfig *config, const char *group, const char *key)
+{
+    return g_key_file_has_key(config->file, group, key, NULL);
+}
+
+static char **
+groups_like(const VirgaConfig *config, const char *prefix)
 {
     g_auto(GStrv) groups = g_key_file_get_groups(config->file, NULL);
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
 
     for (char **group = groups; *group; group++)
-        if (g_str_has_prefix(*group, TYPE_GROUP))
+        if (g_str_has_prefix(*group, prefix))
             g_strv_builder_add(builder, *group);
     return g_strv_builder_end(builder);
+}
+
+char **
+virga_config_instance_types(const VirgaConfig *config)
+{
+    return groups_like(config, TYPE_GROUP);
+}
+
+char **
+virga_config_quota_groups(const VirgaConfig *config)
+{
+    return groups_like(config, QUOTA_GROUP);
 }
 
 const char *
@@ -319,6 +362,23 @@ print_keys(const VirgaConfig *config, VirgaConfigReader reader, const char *grou
     }
 }
 
+/* What accounts have of their own. */
+static void
+print_quotas(const VirgaConfig *config, GKeyFile *into)
+{
+    g_auto(GStrv) groups = virga_config_quota_groups(config);
+
+    for (char **group = groups; *group; group++) {
+        g_auto(GStrv) names = g_key_file_get_keys(config->file, *group, NULL, NULL);
+
+        for (char **name = names; name && *name; name++) {
+            g_autofree char *value = g_key_file_get_string(config->file, *group, *name, NULL);
+
+            g_key_file_set_string(into, *group, *name, value);
+        }
+    }
+}
+
 static GKeyFile *
 values_of(const VirgaConfig *config, VirgaConfigReader reader)
 {
@@ -328,6 +388,8 @@ values_of(const VirgaConfig *config, VirgaConfigReader reader)
     print_keys(config, reader, NULL, keys, G_N_ELEMENTS(keys), file);
     for (char **type = types; *type; type++)
         print_keys(config, reader, *type, type_keys, G_N_ELEMENTS(type_keys), file);
+    if (reader & VIRGAD)
+        print_quotas(config, file);
     return file;
 }
 

@@ -20,7 +20,8 @@ static const char sql_find[] =
 static const char sql_set[] =
     "INSERT INTO tag (resource_id, key, value, account_id, resource_type)"
     " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (resource_id, key) DO UPDATE SET value = $3";
-static const char sql_count[] = "SELECT count(*) FROM tag WHERE resource_id = $1";
+static const char sql_count[] =
+    "SELECT count(*) FROM tag WHERE resource_id = $1 AND key NOT LIKE 'aws:%'";
 static const char sql_unset[] =
     "DELETE FROM tag WHERE resource_id = $1 AND account_id = $2 AND key = $3"
     " AND ($4::text IS NULL OR value = $4)";
@@ -37,7 +38,10 @@ static const char sql_owns[] =
     " OR EXISTS (SELECT 1 FROM security_group_rule WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM network_interface WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM vpc WHERE id = $1 AND account_id = $2)"
-    " OR EXISTS (SELECT 1 FROM subnet WHERE id = $1 AND account_id = $2)";
+    " OR EXISTS (SELECT 1 FROM subnet WHERE id = $1 AND account_id = $2)"
+    " OR EXISTS (SELECT 1 FROM fleet WHERE id = $1 AND account_id = $2)"
+    " OR EXISTS (SELECT 1 FROM placement_group WHERE id = $1 AND account_id = $2)"
+    " OR EXISTS (SELECT 1 FROM launch_template WHERE id = $1 AND account_id = $2)";
 static const char sql_event[] = "INSERT INTO event (subject, message) VALUES ($1, $2)";
 
 static void
@@ -167,6 +171,17 @@ virga_tag_set_first(VirgaTxn *txn, const char *account_id, const char *resource_
             !virga_txn_post(txn, error, sql_set, "sssss", resource_id, tags[i].key,
                             tags[i].value ? tags[i].value : "", account_id,
                             virga_id_resource_type(resource_id)))
+            return false;
+    return true;
+}
+
+bool
+virga_tag_set_reserved(VirgaTxn *txn, const char *account_id, const char *resource_id,
+                       const VirgaTag *tags, size_t count, GError **error)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!virga_txn_post(txn, error, sql_set, "sssss", resource_id, tags[i].key, tags[i].value,
+                            account_id, virga_id_resource_type(resource_id)))
             return false;
     return true;
 }

@@ -77,6 +77,15 @@ static const char sql_detach[] =
     " attached = NULL WHERE instance_id = $1";
 static const char sql_set_check[] =
     "UPDATE network_interface SET source_dest_check = $2 WHERE instance_id = $1";
+static const char sql_forget_groups[] =
+    "DELETE FROM network_interface_group USING network_interface i WHERE interface_id = i.id"
+    " AND i.instance_id = $1 AND i.device_index = 0";
+static const char sql_set_groups[] =
+    "INSERT INTO network_interface_group (interface_id, group_id, position)"
+    " SELECT i.id, g.id, w.position FROM network_interface i,"
+    " unnest($2::text[]) WITH ORDINALITY w(id, position) JOIN security_group g ON g.id = w.id"
+    " WHERE i.instance_id = $1 AND i.device_index = 0 AND g.vpc_id = i.vpc_id"
+    " AND g.account_id = i.account_id";
 static const char sql_wants_public[] =
     "SELECT i.id, i.account_id FROM network_interface i WHERE i.instance_id = $1 AND i.wants_public"
     " AND NOT EXISTS (SELECT 1 FROM public_address p WHERE p.interface_id = i.id)";
@@ -378,6 +387,29 @@ virga_interface_set_check(VirgaTxn *txn, const char *instance_id, bool source_de
 {
     return virga_txn_run(txn, error, NULL, sql_set_check, "sb", instance_id, source_dest_check) &&
            touch_vpcs_of(txn, instance_id, error);
+}
+
+bool
+virga_interface_set_groups(VirgaTxn *txn, const char *instance_id, const char *const *group_ids,
+                           GError **error)
+{
+    gint64 count = g_strv_length((char **) group_ids), set;
+
+    if (count > VIRGA_GROUPS_PER_INTERFACE_MAX)
+        return virga_fail(error, "security group", VIRGA_ERROR_QUOTA,
+                          "The maximum number of security groups per interface is %d",
+                          VIRGA_GROUPS_PER_INTERFACE_MAX);
+    if (!virga_txn_run(txn, error, NULL, sql_forget_groups, "s", instance_id) ||
+        !virga_txn_run(txn, error, &set, sql_set_groups, "sa", instance_id, group_ids))
+        return false;
+    if (set != count) {
+        g_autofree char *names = g_strjoinv(", ", (char **) group_ids);
+
+        return virga_fail(error, "security group", VIRGA_ERROR_NOT_FOUND,
+                          "One of the security groups '%s' does not exist in the instance's VPC",
+                          names);
+    }
+    return touch_vpcs_of(txn, instance_id, error);
 }
 
 bool

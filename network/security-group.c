@@ -3,12 +3,14 @@
 
 #include "core/error.h"
 #include "core/id.h"
+#include "core/quota.h"
 #include "network/address.h"
 #include "network/vpc.h"
 
 #include <string.h>
 
-static const char sql_vpc_exists[] = "SELECT 1 FROM vpc WHERE id = $1 AND account_id = $2";
+static const char sql_vpc_exists[] =
+    "SELECT 1 FROM vpc WHERE id = $1 AND account_id = $2 FOR NO KEY UPDATE"; /* counts its groups */
 static const char sql_count[] = "SELECT count(*) FROM security_group WHERE vpc_id = $1";
 static const char sql_insert[] =
     "INSERT INTO security_group (id, account_id, vpc_id, name, description)"
@@ -51,6 +53,9 @@ static const char sql_rule_delete[] =
     RULE_DELETE("group_id = $1 AND is_egress = $2 AND protocol = $3 AND from_port = $4"
                 " AND to_port = $5 AND cidr IS NOT DISTINCT FROM $6::cidr"
                 " AND peer_group_id IS NOT DISTINCT FROM $7");
+static const char sql_rule_update[] =
+    "UPDATE security_group_rule SET protocol = $3, from_port = $4, to_port = $5, cidr = $6::cidr,"
+    " peer_group_id = $7, description = $8 WHERE id = $1 AND group_id = $2";
 
 static bool
 insert_rule(VirgaTxn *txn, const VirgaSecurityGroupRule *rule, gint64 *ret_inserted, GError **error)
@@ -109,6 +114,7 @@ virga_security_group_create(VirgaTxn *txn, VirgaArena *arena, const char *accoun
         virga_txn_query(txn, error, sql_vpc_exists, "ss", vpc_id, account_id);
     g_autoptr(VirgaRows) groups = NULL;
     g_autoptr(GError) reason = NULL;
+    gint64 limit;
 
     if (!vpc)
         return false;
@@ -118,7 +124,9 @@ virga_security_group_create(VirgaTxn *txn, VirgaArena *arena, const char *accoun
     groups = virga_txn_query(txn, error, sql_count, "s", vpc_id);
     if (!groups)
         return false;
-    if (virga_rows_int(groups, 0, 0) >= VIRGA_GROUPS_PER_VPC_MAX)
+    if (!virga_quota_limit(txn, account_id, VIRGA_QUOTA_GROUPS_PER_VPC, &limit, error))
+        return false;
+    if (virga_rows_int(groups, 0, 0) >= limit)
         return virga_fail(error, "security group", VIRGA_ERROR_QUOTA,
                           "The maximum number of security groups for VPC '%s' has been reached",
                           vpc_id);
@@ -173,7 +181,8 @@ virga_security_group_delete(VirgaTxn *txn, const char *account_id, const char *i
                           id, virga_rows_int(users, 0, 0), virga_rows_int(users, 0, 1));
     return virga_txn_run(txn, error, NULL, sql_delete_rules, "s", id) &&
            virga_txn_run(txn, error, NULL, sql_delete_tags, "s", id) &&
-           virga_txn_run(txn, error, NULL, sql_delete, "s", id);
+           virga_txn_run(txn, error, NULL, sql_delete, "s", id) &&
+           virga_vpc_touch(txn, group->vpc_id, error); /* hosts have chains of it */
 }
 
 bool
@@ -344,14 +353,16 @@ virga_security_group_rule_normalise(VirgaSecurityGroupRule *rule, VirgaArena *ar
 }
 
 static bool
-check_room(VirgaTxn *txn, const char *group_id, bool is_egress, GError **error)
+check_room(VirgaTxn *txn, const char *account_id, const char *group_id, bool is_egress,
+           GError **error)
 {
     g_autoptr(VirgaRows) rows =
         virga_txn_query(txn, error, sql_rule_count, "sb", group_id, is_egress);
+    gint64 limit;
 
-    if (!rows)
+    if (!rows || !virga_quota_limit(txn, account_id, VIRGA_QUOTA_RULES_PER_GROUP, &limit, error))
         return false;
-    if (virga_rows_int(rows, 0, 0) > VIRGA_RULES_PER_GROUP_MAX)
+    if (virga_rows_int(rows, 0, 0) > limit)
         return virga_fail(error, "security group rule", VIRGA_ERROR_QUOTA,
                           "The maximum number of rules per security group has been reached");
     return true;
@@ -395,7 +406,7 @@ virga_security_group_authorize(VirgaTxn *txn, VirgaArena *arena, const char *acc
                               rule->cidr ? rule->cidr : rule->peer_group_id, rule->protocol,
                               rule->from_port, rule->to_port);
     }
-    return (count == 0 || check_room(txn, group_id, rules[0].is_egress, error)) &&
+    return (count == 0 || check_room(txn, account_id, group_id, rules[0].is_egress, error)) &&
            virga_vpc_touch(txn, vpc_id, error);
 }
 
@@ -431,5 +442,41 @@ virga_security_group_revoke(VirgaTxn *txn, const char *account_id, const char *g
                                       : "The specified rule does not exist in security group '%s'",
                               rule.id ? rule.id : group_id);
     }
+    return virga_vpc_touch(txn, vpc_id, error);
+}
+
+static bool
+replace_rule(VirgaTxn *txn, const char *group_id, const VirgaSecurityGroupRule *rule,
+             GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    gint64 updated;
+
+    if (!virga_txn_run(txn, &reason, &updated, sql_rule_update, "sssiisss", rule->id, group_id,
+                       rule->protocol, rule->from_port, rule->to_port, rule->cidr,
+                       rule->peer_group_id, rule->description)) {
+        if (virga_error_is(reason, "database", VIRGA_ERROR_EXISTS))
+            return virga_fail(error, "security group rule", VIRGA_ERROR_EXISTS,
+                              "the specified rule of '%s' already exists in the group", rule->id);
+        g_propagate_error(error, g_steal_pointer(&reason));
+        return false;
+    }
+    return updated > 0 || virga_fail(error, "security group rule id", VIRGA_ERROR_NOT_FOUND,
+                                     "The security group rule ID '%s' does not exist", rule->id);
+}
+
+bool
+virga_security_group_replace(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                             const char *group_id, VirgaSecurityGroupRule *rules, size_t count,
+                             GError **error)
+{
+    const char *vpc_id = lock_group(txn, arena, account_id, group_id, error);
+
+    if (!vpc_id)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!virga_security_group_rule_normalise(&rules[i], arena, error) ||
+            !replace_rule(txn, group_id, &rules[i], error))
+            return false;
     return virga_vpc_touch(txn, vpc_id, error);
 }

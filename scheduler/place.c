@@ -12,6 +12,8 @@ virga_place_judge(const VirgaPlaceRequest *request, const VirgaPlaceHost *host)
         return VIRGA_PLACE_DOWN;
     if (host->trouble)
         return VIRGA_PLACE_TROUBLE;
+    if (host->barred)
+        return VIRGA_PLACE_BARRED;
     if (host->vcpus - host->vcpus_claimed < request->vcpus)
         return VIRGA_PLACE_NO_VCPUS;
     if (host->memory_mib - host->memory_claimed_mib < request->memory_mib)
@@ -67,6 +69,9 @@ explain_host(GString *text, const VirgaPlaceRequest *request, const VirgaPlaceHo
         break;
     case VIRGA_PLACE_TROUBLE:
         g_string_append_printf(text, "has trouble: %s", host->trouble);
+        break;
+    case VIRGA_PLACE_BARRED:
+        g_string_append(text, host->barred);
         break;
     case VIRGA_PLACE_NO_VCPUS:
         g_string_append_printf(text,

@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "core/id.h"
+#include "core/quota.h"
 
 static const char sql_insert[] =
     "INSERT INTO volume (id, account_id, zone, host_id, size_gib, type, iops, throughput,"
@@ -42,8 +43,12 @@ static const char sql_made[] = "UPDATE volume SET made = true WHERE id = $1 AND 
 static const char sql_lost[] = "UPDATE volume SET lost = true WHERE id = $1 AND NOT lost";
 static const char sql_delete[] =
     "WITH gone AS (DELETE FROM volume v USING volume_attachment a WHERE a.volume_id = v.id"
-    " AND a.instance_id = $1 AND a.delete_on_termination RETURNING v.id)"
-    " DELETE FROM tag USING gone WHERE resource_id = gone.id";
+    " AND a.instance_id = $1 AND a.delete_on_termination RETURNING v.id, v.size_gib),"
+    " untagged AS (DELETE FROM tag USING gone WHERE resource_id = gone.id)"
+    " SELECT count(*), coalesce(sum(size_gib), 0)::bigint FROM gone";
+static const char sql_set_delete[] =
+    "UPDATE volume_attachment SET delete_on_termination = $4 WHERE instance_id = $1"
+    " AND device = $2 AND ($3::text IS NULL OR volume_id = $3)";
 static const char sql_detach[] = "DELETE FROM volume_attachment WHERE instance_id = $1";
 
 #define SNAPSHOT_SELECT                                                                            \
@@ -152,10 +157,30 @@ virga_volume_set_lost(VirgaTxn *txn, const char *id, GError **error)
 }
 
 bool
-virga_volume_release(VirgaTxn *txn, const char *instance_id, GError **error)
+virga_volume_set_delete(VirgaTxn *txn, const char *instance_id, const char *device,
+                        const char *volume_id, bool delete_on_termination, bool *ret_found,
+                        GError **error)
 {
-    return virga_txn_run(txn, error, NULL, sql_delete, "s", instance_id) &&
-           virga_txn_run(txn, error, NULL, sql_detach, "s", instance_id);
+    gint64 updated;
+
+    if (!virga_txn_run(txn, error, &updated, sql_set_delete, "sssb", instance_id, device, volume_id,
+                       delete_on_termination))
+        return false;
+    *ret_found = updated > 0;
+    return true;
+}
+
+bool
+virga_volume_release(VirgaTxn *txn, const char *instance_id, gint64 *ret_count, gint64 *ret_gib,
+                     GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_delete, "s", instance_id);
+
+    if (!rows)
+        return false;
+    *ret_count = virga_rows_int(rows, 0, 0);
+    *ret_gib = virga_rows_int(rows, 0, 1);
+    return virga_txn_run(txn, error, NULL, sql_detach, "s", instance_id);
 }
 
 static void
@@ -213,5 +238,6 @@ virga_snapshot_create(VirgaTxn *txn, const VirgaSnapshot *snapshot, GError **err
     return virga_txn_run(txn, error, NULL, sql_snapshot_insert, "ssissi", snapshot->id,
                          snapshot->account_id, snapshot->size_gib,
                          snapshot->description ? snapshot->description : "", snapshot->sha256,
-                         snapshot->bytes);
+                         snapshot->bytes) &&
+           virga_quota_claim(txn, snapshot->account_id, VIRGA_QUOTA_SNAPSHOTS, 1, error);
 }

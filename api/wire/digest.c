@@ -41,20 +41,6 @@ add_value(GChecksum *sum, const VirgaWireShape *shape, const guint8 *value)
     }
 }
 
-static bool
-is_given(const VirgaWireMember *member, const guint8 *structure)
-{
-    const void *value = structure + member->offset;
-
-    if (member->has_offset)
-        return *(const bool *) (structure + member->has_offset);
-    if (member->shape->type == VIRGA_WIRE_LIST)
-        return ((const VirgaWireList *) value)->count > 0;
-    if (member->shape->type == VIRGA_WIRE_TIMESTAMP)
-        return *(const gint64 *) value != 0;
-    return *(void *const *) value != NULL; /* pointers, and blobs, which begin with one */
-}
-
 static void
 add_struct(GChecksum *sum, const VirgaWireShape *shape, const guint8 *structure,
            const char *const *except)
@@ -63,7 +49,8 @@ add_struct(GChecksum *sum, const VirgaWireShape *shape, const guint8 *structure,
         const VirgaWireMember *member = &shape->members[i];
         const guint8 *value = structure + member->offset;
 
-        if ((except && g_strv_contains(except, member->name)) || !is_given(member, structure))
+        if ((except && g_strv_contains(except, member->name)) ||
+            !virga_wire_given(member, structure))
             continue;
         add_text(sum, member->name);
         if (member->shape->type == VIRGA_WIRE_STRUCT)

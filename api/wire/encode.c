@@ -204,6 +204,7 @@ typedef struct {
 
 typedef struct {
     GString *out;
+    bool sparse;               /* empty lists are left out, also in what lies deeper */
     Shared shared[SHARED_MAX]; /* by address; a newer one drives an older one out */
 } Encoder;
 
@@ -276,7 +277,8 @@ encode_list(Encoder *encoder, Name name, const VirgaWireShape *shape, bool flat,
     Name element_name = flat ? name : (Name){ shape->element_name, shape->element_name_length };
 
     if (!flat && list->count == 0) {
-        empty_element(encoder->out, name);
+        if (!encoder->sparse || list->items)
+            empty_element(encoder->out, name);
         return;
     }
     if (!flat)
@@ -298,6 +300,9 @@ encode_list(Encoder *encoder, Name name, const VirgaWireShape *shape, bool flat,
 static void
 encode_members(Encoder *encoder, const VirgaWireShape *shape, const guint8 *structure)
 {
+    bool sparse = encoder->sparse;
+
+    encoder->sparse = sparse || shape->sparse;
     for (guint i = 0; i < shape->member_count; i++) {
         const VirgaWireMember *member = &shape->members[i];
         Name name = { member->output, member->output_length };
@@ -314,6 +319,7 @@ encode_members(Encoder *encoder, const VirgaWireShape *shape, const guint8 *stru
             encode_scalar(encoder->out, name, member->shape, value);
         }
     }
+    encoder->sparse = sparse;
 }
 
 /* ---- envelopes ---- */

@@ -18,6 +18,9 @@ import sys
 # handler judges it.
 OPEN_ENUMS = {'InstanceType', 'RegionName', 'AvailabilityZoneName', 'VolumeType'}
 
+# Answers that show what a caller once set, or has asked for: an empty list would be more than that.
+SPARSE = {'ResponseLaunchTemplateData', 'FleetData', 'InstanceAttribute', 'ImageAttribute'}
+
 RESERVED = set('''auto break case char const continue default do double else enum extern float for
 goto if inline int long register restrict return short signed sizeof static struct switch typedef
 union unsigned void volatile while bool true false errno linux unix asm typeof'''.split())
@@ -246,6 +249,8 @@ class Generator:
                     '    ' + ', '.join(map(str, order)), '};']
             extra = (f', .members = {table}_members, .by_input = {table}_order,'
                      f' .member_count = {len(rows)}')
+        if name in SPARSE:
+            extra += ', .sparse = true'
         return out + [f'const VirgaWireShape {table} = {{ .name = {quoted(name)},'
                       f' .type = VIRGA_WIRE_STRUCT, .size = sizeof({c_type}){extra} }};']
 

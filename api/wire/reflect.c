@@ -4,6 +4,21 @@
 
 #include <string.h>
 
+bool
+virga_wire_given(const VirgaWireMember *member, const void *structure)
+{
+    const guint8 *bytes = structure;
+    const void *value = bytes + member->offset;
+
+    if (member->has_offset)
+        return *(const bool *) (bytes + member->has_offset);
+    if (member->shape->type == VIRGA_WIRE_LIST)
+        return ((const VirgaWireList *) value)->count > 0;
+    if (member->shape->type == VIRGA_WIRE_TIMESTAMP)
+        return *(const gint64 *) value != 0;
+    return *(void *const *) value != NULL; /* pointers, and blobs, which begin with one */
+}
+
 const VirgaWireMember *
 virga_wire_member(const VirgaWireShape *shape, const char *name)
 {

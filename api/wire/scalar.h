@@ -16,3 +16,6 @@ bool virga_wire_scalar_parse(VirgaArena *arena, const VirgaWireShape *shape, con
  * absent.  Blobs are not texts: NULL. */
 const char *virga_wire_scalar_text(VirgaWireType type, const void *value,
                                    char buffer[static VIRGA_WIRE_TEXT_SIZE]);
+
+/* True if the structure has a value of this member; an empty list is none. */
+bool virga_wire_given(const VirgaWireMember *member, const void *structure);

@@ -136,6 +136,30 @@ fake_remove(VirgaHypervisor *hypervisor, const char *id, GError **error)
     return true;
 }
 
+/* One that was never switched on has no screen. */
+static bool
+fake_interrupt(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    Fake *fake = (Fake *) hypervisor;
+    Domain *domain;
+    bool runs;
+
+    if (!enter(fake, error))
+        return false;
+    domain = g_hash_table_lookup(fake->domains, id);
+    runs = domain && domain->state == VIRGA_DOMAIN_RUNNING;
+    g_mutex_unlock(&fake->lock);
+    return runs || virga_fail(error, "domain", VIRGA_ERROR_STATE, "%s does not run", id);
+}
+
+static GBytes *
+fake_screenshot(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    static const char dark[] = "P6\n2 1\n255\n\0\0\0\0\0\0";
+
+    return fake_interrupt(hypervisor, id, error) ? g_bytes_new_static(dark, sizeof dark - 1) : NULL;
+}
+
 static char **
 fake_list(VirgaHypervisor *hypervisor, GError **error)
 {
@@ -177,6 +201,8 @@ virga_hypervisor_fake_new(VirgaHypervisorEvent event, gpointer data)
                                     .reboot = fake_reboot,
                                     .reset = fake_reboot,
                                     .remove = fake_remove,
+                                    .screenshot = fake_screenshot,
+                                    .interrupt = fake_interrupt,
                                     .list = fake_list,
                                     .free = fake_free };
     fake->event = event;

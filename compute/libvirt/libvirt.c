@@ -16,8 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEPALIVE_S     5
-#define KEEPALIVE_COUNT 6
+#define SCREEN_BYTES_MAX (64u << 20)
+#define KEEPALIVE_S      5
+#define KEEPALIVE_COUNT  6
 
 typedef struct {
     VirgaHypervisor base;
@@ -324,6 +325,65 @@ libvirt_remove(VirgaHypervisor *hypervisor, const char *id, GError **error)
     return false;
 }
 
+static int
+inject_nmi(virDomainPtr domain)
+{
+    return virDomainInjectNMI(domain, 0);
+}
+
+static bool
+libvirt_interrupt(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    return call_domain(hypervisor, id, "interrupt", inject_nmi, error);
+}
+
+/* All of a stream's bytes; NULL if it breaks off or has no end. */
+static GBytes *
+read_stream(virStreamPtr stream)
+{
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
+    char buffer[65536];
+    int got;
+
+    while ((got = virStreamRecv(stream, buffer, sizeof buffer)) > 0 &&
+           bytes->len < SCREEN_BYTES_MAX)
+        g_byte_array_append(bytes, (const guint8 *) buffer, (guint) got);
+    return got == 0 ? g_byte_array_free_to_bytes(g_steal_pointer(&bytes)) : NULL;
+}
+
+static GBytes *
+libvirt_screenshot(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    Libvirt *libvirt = (Libvirt *) hypervisor;
+    virConnectPtr connection = get_connection(libvirt, error);
+    g_autoptr(GError) reason = NULL;
+    virDomainPtr domain = connection ? find_domain(libvirt, id, &reason) : NULL;
+    virStreamPtr stream = domain ? virStreamNew(connection, 0) : NULL;
+    g_autofree char *type = NULL;
+    GBytes *picture = NULL;
+
+    if (stream) {
+        type = virDomainScreenshot(domain, stream, 0, 0);
+        picture = type ? read_stream(stream) : NULL;
+        if (!picture)
+            fail(error, "take the picture of", id);
+        else
+            virStreamFinish(stream);
+        virStreamFree(stream);
+    } else if (reason) {
+        g_propagate_error(error, g_steal_pointer(&reason));
+    } else if (connection && !domain) {
+        virga_fail(error, "domain", VIRGA_ERROR_NOT_FOUND, "%s is not defined", id);
+    } else if (connection) {
+        fail(error, "take the picture of", id);
+    }
+    if (domain)
+        virDomainFree(domain);
+    if (connection)
+        virConnectClose(connection);
+    return picture;
+}
+
 /* Ours are those whose name is an instance id and whose UUID is made of it. */
 static bool
 is_ours(virDomainPtr domain)
@@ -394,6 +454,8 @@ virga_hypervisor_libvirt_new(const VirgaLibvirtSettings *settings, VirgaHypervis
                                        .reboot = libvirt_reboot,
                                        .reset = libvirt_reset,
                                        .remove = libvirt_remove,
+                                       .screenshot = libvirt_screenshot,
+                                       .interrupt = libvirt_interrupt,
                                        .list = libvirt_list,
                                        .free = libvirt_free };
     libvirt->uri = g_strdup(settings->uri);

@@ -4,11 +4,16 @@ import base64
 import json
 import os
 import stat
+import urllib.parse
+import urllib.request
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from aws_model import Model
-from cloud import ACCOUNT
+from cloud import ACCOUNT, wait_for
 from conftest import run
 
 
@@ -39,6 +44,20 @@ class Aws:
         assert done.returncode == 254, (done.returncode, done.stdout, done.stderr)
         assert "An error occurred (%s) when calling the " % code in done.stderr, done.stderr
         return done.stderr
+
+    def newer(self, action, **parameters):
+        """The XML of an action that Debian's aws does not know yet."""
+        env = self.env
+        request = AWSRequest("POST", env["AWS_ENDPOINT_URL"] + "/",
+                             {"Content-Type": "application/x-www-form-urlencoded"},
+                             urllib.parse.urlencode(dict(parameters, Action=action,
+                                                         Version="2016-11-15")))
+        SigV4Auth(Credentials(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"]), "ec2",
+                  env["AWS_DEFAULT_REGION"]).add_auth(request)
+        proxy = urllib.request.ProxyHandler({"http": env["http_proxy"]})
+        sent = urllib.request.Request(request.url, request.body, dict(request.headers))
+        with urllib.request.build_opener(proxy).open(sent, timeout=60) as answer:
+            return answer.read().decode()
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +134,19 @@ def test_images(aws, image, snapshot):
     seen = aws.ec2("describe-images", "--image-ids", made)["Images"][0]
     assert (seen["Name"], seen["Description"], seen["Architecture"], seen["OwnerId"],
             seen["EnaSupport"]) == ("cli", "By aws", "x86_64", ACCOUNT, True)
+    aws.ec2("modify-image-attribute", "--image-id", made, "--launch-permission",
+            "Add=[{Group=all}]")
+    assert aws.query("LaunchPermissions", "describe-image-attribute", "--image-id", made,
+                     "--attribute", "launchPermission") == [{"Group": "all"}]
+    aws.ec2("reset-image-attribute", "--image-id", made, "--attribute", "launchPermission")
+    aws.ec2("enable-image-deprecation", "--image-id", made, "--deprecate-at",
+            "2035-01-01T00:00:00Z")
+    assert aws.query("Images[].DeprecationTime", "describe-images", "--image-ids",
+                     made) == ["2035-01-01T00:00:00.000Z"]
+    aws.ec2("disable-image-deprecation", "--image-id", made)
+    for action in ("DisableImage", "EnableImage", "EnableImageDeregistrationProtection",
+                   "DisableImageDeregistrationProtection"): # newer than this aws
+        aws.newer(action, ImageId=made)
     aws.fails("InvalidAMIName.Duplicate", "register-image", "--name", "cli", "--root-device-name",
               "/dev/xvda", "--block-device-mappings",
               "DeviceName=/dev/xvda,Ebs={SnapshotId=%s}" % snapshot)
@@ -182,6 +214,19 @@ def test_security_groups(aws):
                     "Name=group-id,Values=" + group)["SecurityGroupRules"]
     assert allowed[0] in rules and len(rules) == 6
     assert {rule.get("Description") for rule in rules} == {None, "in"}
+    for direction in ("ingress", "egress"):
+        named = next(r["SecurityGroupRuleId"] for r in rules
+                     if r["IsEgress"] == (direction == "egress"))
+        aws.ec2("update-security-group-rule-descriptions-" + direction, "--group-id", group,
+                "--security-group-rule-descriptions",
+                "SecurityGroupRuleId=%s,Description=told" % named)
+    aws.ec2("modify-security-group-rules", "--group-id", group, "--security-group-rules",
+            "SecurityGroupRuleId=%s,SecurityGroupRule={IpProtocol=tcp,FromPort=80,ToPort=80,"
+            "CidrIpv4=0.0.0.0/0,Description=again}" % allowed[0]["SecurityGroupRuleId"])
+    told = aws.query("SecurityGroupRules[].Description", "describe-security-group-rules",
+                     "--filters", "Name=group-id,Values=" + group)
+    assert "again" in told and "told" in told
+    assert group in aws.newer("GetSecurityGroupsForVpc", VpcId=seen["VpcId"])
     aws.fails("InvalidPermission.Duplicate", "authorize-security-group-ingress", "--group-id", group,
               "--protocol", "tcp", "--port", "80", "--cidr", "0.0.0.0/0")
     aws.ec2("revoke-security-group-ingress", "--group-id", group, "--security-group-rule-ids",
@@ -230,6 +275,7 @@ def test_life_of_an_instance(fake_cloud, aws, image, tmp_path):
     aws.ec2("wait", "volume-in-use", "--volume-ids", volumes[0]["VolumeId"])
 
     aws.ec2("reboot-instances", "--instance-ids", instance)
+    assert aws.ec2("get-password-data", "--instance-id", instance)["PasswordData"] == ""
     assert aws.ec2("get-console-output", "--instance-id", instance, "--latest")["Timestamp"]
     aws.ec2("modify-instance-attribute", "--instance-id", instance, "--disable-api-termination")
     assert aws.query("DisableApiTermination.Value", "describe-instance-attribute", "--instance-id",
@@ -244,6 +290,12 @@ def test_life_of_an_instance(fake_cloud, aws, image, tmp_path):
             "--value", base64.b64encode(b"other").decode())
     assert aws.query("UserData.Value", "describe-instance-attribute", "--instance-id", instance,
                      "--attribute", "userData") == base64.b64encode(b"other").decode()
+    aws.ec2("modify-instance-attribute", "--instance-id", instance, "--instance-type", "t3.micro")
+    aws.ec2("modify-instance-metadata-options", "--instance-id", instance,
+            "--http-put-response-hop-limit", "4")
+    wait_for(lambda: aws.query("Reservations[].Instances[].MetadataOptions.State",
+                               "describe-instances", "--instance-ids", instance) == ["applied"],
+             30, "the options of a stopped instance to be applied")
     aws.ec2("start-instances", "--instance-ids", instance)
     fake_cloud.wait_state(instance, "running")
     aws.ec2("wait", "instance-running", "--instance-ids", instance)
@@ -251,6 +303,90 @@ def test_life_of_an_instance(fake_cloud, aws, image, tmp_path):
     fake_cloud.wait_state(instance, "terminated")
     aws.ec2("wait", "instance-terminated", "--instance-ids", instance)
     aws.ec2("wait", "volume-deleted", "--volume-ids", volumes[0]["VolumeId"])
+
+
+def test_instance_options(fake_cloud, aws, image):
+    instance = launch(aws, image)[0]["InstanceId"]
+    options = aws.ec2("modify-instance-metadata-options", "--instance-id", instance,
+                      "--http-tokens", "required")["InstanceMetadataOptions"]
+    assert options["HttpTokens"] == "required"
+    fake_cloud.wait_state(instance, "running")
+    seen = "Reservations[].Instances[].[MetadataOptions.State,Monitoring.State]"
+    wait_for(lambda: aws.query(seen, "describe-instances", "--instance-ids", instance) ==
+             [["applied", "disabled"]], 30, "the metadata options to be applied")
+    aws.ec2("monitor-instances", "--instance-ids", instance)
+    assert aws.query(seen, "describe-instances", "--instance-ids",
+                     instance) == [["applied", "enabled"]]
+    aws.ec2("unmonitor-instances", "--instance-ids", instance)
+    credits = ("InstanceCreditSpecifications[].CpuCredits",
+               "describe-instance-credit-specifications", "--instance-ids", instance)
+    assert aws.query(*credits) == ["unlimited"]
+    aws.ec2("modify-instance-credit-specification", "--instance-credit-specifications",
+            "InstanceId=%s,CpuCredits=standard" % instance)
+    assert aws.query(*credits) == ["standard"]
+    picture = aws.ec2("get-console-screenshot", "--instance-id", instance)["ImageData"]
+    assert base64.b64decode(picture).startswith(b"\xff\xd8\xff")
+    aws.ec2("send-diagnostic-interrupt", "--instance-id", instance)
+    aws.ec2("modify-instance-attribute", "--instance-id", instance, "--no-source-dest-check")
+    aws.ec2("reset-instance-attribute", "--instance-id", instance, "--attribute",
+            "sourceDestCheck")
+    assert aws.query("SourceDestCheck.Value", "describe-instance-attribute", "--instance-id",
+                     instance, "--attribute", "sourceDestCheck") is True
+    aws.ec2("terminate-instances", "--instance-ids", instance)
+
+
+def test_placement_groups(aws, image):
+    aws.ec2("create-placement-group", "--group-name", "cli", "--strategy", "spread")
+    made = launch(aws, image, "--placement", "GroupName=cli")[0]
+    assert made["Placement"]["GroupName"] == "cli"
+    aws.fails("InsufficientInstanceCapacity", "run-instances", "--image-id", image,
+              "--instance-type", "t3.nano", "--placement", "GroupName=cli")
+    assert aws.query("PlacementGroups[].Strategy", "describe-placement-groups", "--group-names",
+                     "cli") == ["spread"]
+    aws.fails("InvalidPlacementGroup.InUse", "delete-placement-group", "--group-name", "cli")
+    aws.ec2("terminate-instances", "--instance-ids", made["InstanceId"])
+    aws.ec2("wait", "instance-terminated", "--instance-ids", made["InstanceId"])
+    aws.ec2("delete-placement-group", "--group-name", "cli")
+
+
+def test_launch_templates(aws, image):
+    data = json.dumps({"ImageId": image, "InstanceType": "t3.nano", "TagSpecifications": [
+        {"ResourceType": "instance", "Tags": [{"Key": "from", "Value": "template"}]}]})
+    made = aws.ec2("create-launch-template", "--launch-template-name", "cli",
+                   "--launch-template-data", data)["LaunchTemplate"]["LaunchTemplateId"]
+    aws.ec2("create-launch-template-version", "--launch-template-id", made, "--source-version", "1",
+            "--launch-template-data", json.dumps({"InstanceType": "t3.micro"}))
+    aws.ec2("modify-launch-template", "--launch-template-id", made, "--default-version", "2")
+    assert aws.query("LaunchTemplates[].[DefaultVersionNumber,LatestVersionNumber]",
+                     "describe-launch-templates", "--launch-template-names", "cli") == [[2, 2]]
+    seen = aws.query("LaunchTemplateVersions[].LaunchTemplateData",
+                     "describe-launch-template-versions", "--launch-template-id", made,
+                     "--versions", "1")
+    assert seen == [json.loads(data)]
+    instance = aws.ec2("run-instances", "--launch-template",
+                       "LaunchTemplateId=%s" % made)["Instances"][0]
+    assert instance["InstanceType"] == "t3.micro"
+    assert {"Key": "from", "Value": "template"} in instance["Tags"]
+    assert aws.query("LaunchTemplateData.ImageId", "get-launch-template-data", "--instance-id",
+                     instance["InstanceId"]) == image
+    aws.ec2("terminate-instances", "--instance-ids", instance["InstanceId"])
+    fleet = aws.ec2("create-fleet", "--type", "instant", "--target-capacity-specification",
+                    "TotalTargetCapacity=2,DefaultTargetCapacityType=on-demand",
+                    "--launch-template-configs",
+                    "LaunchTemplateSpecification={LaunchTemplateId=%s,Version=2},"
+                    "Overrides=[{InstanceType=t3.nano}]" % made)
+    assert len(fleet["Instances"][0]["InstanceIds"]) == 2
+    assert aws.query("Fleets[].FleetState", "describe-fleets", "--fleet-ids",
+                     fleet["FleetId"]) == ["active"]
+    assert len(aws.ec2("describe-fleet-instances", "--fleet-id",
+                       fleet["FleetId"])["ActiveInstances"]) == 2
+    aws.ec2("delete-fleets", "--fleet-ids", fleet["FleetId"], "--terminate-instances")
+    gone = aws.ec2("delete-launch-template-versions", "--launch-template-id", made, "--versions",
+                   "1")
+    assert gone["SuccessfullyDeletedLaunchTemplateVersions"][0]["VersionNumber"] == 1
+    aws.ec2("delete-launch-template", "--launch-template-id", made)
+    aws.fails("InvalidLaunchTemplateId.NotFound", "describe-launch-templates",
+              "--launch-template-ids", made)
 
 
 def test_tags(aws, image):
@@ -328,7 +464,7 @@ def test_errors(aws, code, arguments):
 
 def test_empty_sets(aws):
     assert aws.ec2("describe-nat-gateways") == {"NatGateways": []}
-    assert aws.ec2("describe-launch-templates") == {"LaunchTemplates": []}
+    assert aws.ec2("describe-fleets") == {"Fleets": []}
 
 
 def test_whole_list_was_called(recorder):

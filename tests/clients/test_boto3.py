@@ -168,9 +168,13 @@ def count(items):
                for item in items)
 
 
+# What some lists cannot be asked for without.
+NEEDED = {"describe_launch_template_versions": {"Versions": ["$Latest"]}}
+
+
 def paginated(client, names):
     for name in names:
-        if client.can_paginate(name):
+        if hasattr(client, name) and client.can_paginate(name):  # or it is newer than this boto3
             yield name
 
 
@@ -183,9 +187,10 @@ def test_every_paginator(client, recorder, instances):
     for name in names:
         paginator = client.get_paginator(name)
         first = len(recorder.answers)
-        whole = getattr(client, name)()
+        options = NEEDED.get(name, {})
+        whole = getattr(client, name)(**options)
         members = [key for key, value in whole.items() if isinstance(value, list)]
-        pages = list(paginator.paginate(PaginationConfig={"PageSize": 5}))
+        pages = list(paginator.paginate(PaginationConfig={"PageSize": 5}, **options))
         for member in members:
             assert sum(count(page[member]) for page in pages) == count(whole[member]), (name, member)
         assert {answer.action for answer in recorder.answers[first:]} == {actions[name]}

@@ -39,7 +39,8 @@ def answer_of(call, action, version=None):
 
 
 def test_there_are_many():
-    assert len(MODEL.operations) > 700 and len(UNHANDLED) > 700
+    assert len(MODEL.operations) > 700
+    assert len(UNHANDLED) + len(MODEL.handled()) == len(MODEL.operations)
 
 
 def test_actions_without_a_handler(call):
@@ -57,12 +58,16 @@ def test_actions_without_a_handler(call):
     assert not wrong, "\n".join(wrong)
 
 
+# Describe actions that need a parameter, though the model does not say so.
+UNSAID = {"DescribeLaunchTemplateVersions"}
+
+
 def test_handled_actions_say_what_is_missing(call):
     """Without parameters: an answer, or what is missing."""
     wrong = []
     for action in MODEL.handled():
         answer = answer_of(call, action)
-        required = MODEL.input(action).get("required", [])
+        required = MODEL.input(action).get("required", []) or action in UNSAID
         codes = ("MissingParameter", "InvalidParameterCombination") if required or not \
             action.startswith("Describe") else (None,)
         if error_code(answer.body) not in codes:

@@ -6,8 +6,8 @@
  * Prints its port.  Two accounts whose administrators have fixed keys.  POST /control/keys writes
  * their last use, POST /control/credentials tells what a host gets for an instance (body: "HOST
  * INSTANCE").  One host that is made by POST /control/host
- * (body: "ID VCPUS MEMORY-MIB") and does what it is told by POST /control/settle.  Ends with its
- * standard input. */
+ * (body: "ID VCPUS MEMORY-MIB") and does what it is told by POST /control/settle; the body of POST
+ * /control/answer is what it answers to questions.  Ends with its standard input. */
 #include "api/edge.h"
 #include "api/key-cache.h"
 #include "api/node-credentials.h"
@@ -15,7 +15,9 @@
 #include "api/services.h"
 #include "compute/host.h"
 #include "compute/instance.h"
+#include "compute/question.h"
 #include "core/error.h"
+#include "core/quota.h"
 #include "ec2.h"
 #include "iam.h"
 #include "network/interface.h"
@@ -46,6 +48,8 @@ static const char sql_guests[] =
     " (SELECT array_agg(a.volume_id) FROM volume_attachment a WHERE a.instance_id = i.id)"
     " FROM instance i WHERE i.host_id IS NOT NULL ORDER BY i.id";
 
+static const char sql_questions[] = "SELECT id, host_id FROM host_question WHERE answered IS NULL";
+
 static VirgaServices services;
 static VirgaKeyCache *keys;
 static VirgaRightsCache *rights;
@@ -58,7 +62,8 @@ set_up(const char *pool, GError **error)
     if (!virga_db_migrate(services.db, error))
         return false;
     txn = virga_db_begin(services.db, error);
-    if (!txn || !virga_public_pool_set(txn, pool, error))
+    if (!txn || !virga_public_pool_set(txn, pool, error) ||
+        !virga_quota_configure(txn, services.config, error))
         return false;
     for (size_t i = 0; i < G_N_ELEMENTS(accounts); i++)
         if (!virga_txn_run(txn, error, NULL, sql_account, "s", accounts[i].account_id) ||
@@ -137,6 +142,21 @@ ask_credentials(const char *text, char **ret, GError **error)
     return *ret != NULL;
 }
 
+/* All open questions are answered: by 'text', or as failures if it begins with "!". */
+static bool
+answer_questions(const char *text, GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_begin(services.db, error);
+    g_autoptr(VirgaRows) rows = txn ? virga_txn_query(txn, error, sql_questions, "") : NULL;
+    bool fails = text[0] == '!';
+
+    for (int i = 0; rows && i < virga_rows_count(rows); i++)
+        if (!virga_question_answer(txn, virga_rows_text(rows, i, 1), virga_rows_text(rows, i, 0),
+                                   fails ? NULL : text, fails ? text + 1 : NULL, error))
+            return false;
+    return rows && virga_txn_commit(txn, error);
+}
+
 static VirgaHttpOutcome
 handle(VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
        VirgaHttpResponse **ret_response, gpointer edge)
@@ -153,6 +173,8 @@ handle(VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
         done = virga_key_cache_write(keys, &error);
     else if (g_str_equal(request->path, "/control/credentials"))
         done = ask_credentials((const char *) request->body, &said, &error);
+    else if (g_str_equal(request->path, "/control/answer"))
+        done = answer_questions((const char *) request->body, &error);
     else
         done = settle(&error);
     *ret_response = virga_http_response_new(

@@ -4,6 +4,7 @@
 #include "compute/image.h"
 #include "core/account.h"
 #include "core/error.h"
+#include "core/quota.h"
 #include "network/interface.h"
 #include "network/security-group.h"
 #include "network/vpc.h"
@@ -163,6 +164,8 @@ cloud_set_up(Cloud *cloud, gconstpointer data)
     make_image(cloud, txn);
     virga_public_pool_set(txn, "198.18.0.0/28", &error);
     g_assert_no_error(error);
+    virga_quota_configure(txn, cloud->config, &error);
+    g_assert_no_error(error);
     cloud->vpc_id = virga_vpc_default(txn, cloud->arena, ACCOUNT, &error);
     virga_security_group_list(txn, cloud->arena, ACCOUNT, NULL, NULL, NULL, &group, &count, &error);
     g_assert_no_error(error);
@@ -262,6 +265,13 @@ cloud_assert_claims(Cloud *cloud)
                                  " (SELECT coalesce(sum(i.memory_mib), 0) FROM instance i"
                                  "  WHERE i.host_id = h.id AND i.claimed)"
                                  " OR vcpus_claimed > vcpus OR memory_claimed_mib > memory_mib"),
+                    ==, 0);
+    g_assert_cmpint(cloud_number(cloud,
+                                 "SELECT count(*) FROM quota q FULL JOIN quota_actual a"
+                                 " ON a.account_id = q.account_id AND a.resource = q.resource"
+                                 " WHERE coalesce(q.used, 0) <> coalesce(a.used, 0)"
+                                 " AND coalesce(q.resource, a.resource) IN"
+                                 " ('instances', 'vcpus', 'volumes', 'volume-gib')"),
                     ==, 0);
 }
 

@@ -107,6 +107,8 @@ def cloud(session_cloud):
         DELETE FROM public_address; DELETE FROM network_interface; DELETE FROM volume;
         DELETE FROM instance; DELETE FROM image; DELETE FROM snapshot; DELETE FROM host;
         DELETE FROM key_pair; DELETE FROM tag; DELETE FROM client_token; DELETE FROM event;
+        DELETE FROM launch_template; DELETE FROM placement_group; DELETE FROM fleet;
+        DELETE FROM quota; DELETE FROM quota_limit WHERE account_id <> '*';
         DELETE FROM security_group_rule WHERE group_id IN
             (SELECT id FROM security_group WHERE name <> 'default');
         DELETE FROM security_group WHERE name <> 'default';

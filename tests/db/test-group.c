@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define RULES_MAX 60 /* the default of [quota] */
+
 static VirgaSecurityGroupRule
 tcp(gint64 from, gint64 to, const char *cidr)
 {
@@ -188,16 +190,16 @@ static void
 test_limits(Cloud *cloud, gconstpointer data)
 {
     VirgaSecurityGroupRule *rules =
-        virga_arena_new_array(cloud->arena, VirgaSecurityGroupRule, VIRGA_RULES_PER_GROUP_MAX + 1);
+        virga_arena_new_array(cloud->arena, VirgaSecurityGroupRule, RULES_MAX + 1);
     char *id = make_group(cloud, "web"), *again;
     g_autoptr(VirgaTxn) txn = NULL;
     g_autoptr(GError) error = NULL;
 
-    for (int i = 0; i <= VIRGA_RULES_PER_GROUP_MAX; i++)
+    for (int i = 0; i <= RULES_MAX; i++)
         rules[i] = tcp(i, i, "0.0.0.0/0");
-    g_assert_false(authorize(cloud, id, rules, VIRGA_RULES_PER_GROUP_MAX + 1, &error));
+    g_assert_false(authorize(cloud, id, rules, RULES_MAX + 1, &error));
     assert_error(&error, "security group rule", VIRGA_ERROR_QUOTA);
-    g_assert_true(authorize(cloud, id, rules, VIRGA_RULES_PER_GROUP_MAX, &error));
+    g_assert_true(authorize(cloud, id, rules, RULES_MAX, &error));
     txn = cloud_begin(cloud);
     g_assert_false(virga_security_group_create(txn, cloud->arena, ACCOUNT, cloud->vpc_id, "web", "",
                                                &again, &error));

@@ -318,7 +318,7 @@ test_image(Cloud *cloud, gconstpointer data)
     g_assert_cmpint(virga_image_get(txn, cloud->arena, STRANGER, id, &error)->devices[0].size_gib,
                     ==, 2);
     g_assert_false(virga_image_deregister(txn, STRANGER, id, &error));
-    g_assert_true(virga_error_is(error, "image", VIRGA_ERROR_NOT_FOUND));
+    g_assert_true(virga_error_is(error, "image", VIRGA_ERROR_DENIED));
     g_clear_error(&error);
     g_assert_true(virga_image_deregister(txn, ACCOUNT, id, &error));
     g_assert_null(virga_image_get(txn, cloud->arena, ACCOUNT, id, &error));

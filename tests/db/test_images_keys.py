@@ -79,7 +79,7 @@ def names(client, **options):
 
 def test_owners(cloud, image):
     cloud.ec2.register_image(Name="public", BlockDeviceMappings=device())
-    cloud.sql("UPDATE image SET is_public = true WHERE name = 'public'")
+    cloud.sql("UPDATE image SET is_public = true, of_cloud = true WHERE name = 'public'")
     assert names(cloud.ec2) == ["base", "public"] and names(cloud.other) == ["public"]
     assert names(cloud.ec2, Owners=["self"]) == ["base", "public"]
     assert names(cloud.other, Owners=["self"]) == []

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of instances, and how they are described."""
+import base64
 import datetime
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -108,24 +111,6 @@ def test_protection(cloud, launch):
     with fails("OperationNotPermitted", "disableApiStop"):
         ec2.stop_instances(InstanceIds=[one])
     ec2.terminate_instances(InstanceIds=[one])
-
-
-def test_modify(cloud, launch):
-    ec2, one = cloud.ec2, launch()[0]["InstanceId"]
-    ec2.modify_instance_attribute(InstanceId=one, SourceDestCheck={"Value": False})
-    assert state(cloud, one)["SourceDestCheck"] is False
-    ec2.modify_instance_attribute(InstanceId=one,
-                                  InstanceInitiatedShutdownBehavior={"Value": "terminate"})
-    with fails("InvalidParameterValue"):
-        ec2.modify_instance_attribute(InstanceId=one,
-                                      InstanceInitiatedShutdownBehavior={"Value": "explode"})
-    with fails("UnsupportedOperation", "InstanceType"):
-        ec2.modify_instance_attribute(InstanceId=one, InstanceType={"Value": "t3.small"})
-    with fails("IncorrectInstanceState"):
-        ec2.modify_instance_attribute(InstanceId=one, UserData={"Value": b"x"})
-    with fails("DryRunOperation"):
-        ec2.modify_instance_attribute(InstanceId=one, DisableApiStop={"Value": True}, DryRun=True)
-    assert cloud.sql("SELECT shutdown_behavior, disable_stop FROM instance") == [["terminate", "f"]]
 
 
 def test_filters(cloud, launch):
@@ -249,6 +234,75 @@ def test_status(cloud, launch):
     assert status["SystemStatus"]["Status"] == "impaired"
     assert isinstance(status["SystemStatus"]["Details"][0]["ImpairedSince"], datetime.datetime)
     assert status["InstanceStatus"]["Status"] == "insufficient-data"
+
+
+def wait_for_question(cloud, kind, one):
+    deadline = time.monotonic() + 10
+    while cloud.sql("SELECT kind, instance_id FROM host_question"
+                    " WHERE answered IS NULL") != [[kind, one]]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_questions(cloud, launch):
+    """The host is asked while the caller waits."""
+    one = launch()[0]["InstanceId"]
+    with fails("IncorrectInstanceState"):
+        cloud.ec2.get_console_screenshot(InstanceId=one)
+    cloud.settle()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(cloud.ec2.get_console_screenshot, InstanceId=one)
+        wait_for_question(cloud, "screenshot", one)
+        cloud.control("answer", base64.b64encode(b"a picture").decode())
+        answer = asked.result()
+        assert answer["InstanceId"] == one
+        assert base64.b64decode(answer["ImageData"]) == b"a picture"
+        asked = pool.submit(cloud.ec2.get_console_screenshot, InstanceId=one)
+        wait_for_question(cloud, "screenshot", one)
+        cloud.control("answer", "!it is dark")
+        with fails("IncorrectInstanceState", "it is dark"):
+            asked.result()
+        asked = pool.submit(cloud.ec2.send_diagnostic_interrupt, InstanceId=one)
+        wait_for_question(cloud, "nmi", one)
+        cloud.control("answer")
+        asked.result()
+        asked = pool.submit(cloud.ec2.get_console_output, InstanceId=one, Latest=True)
+        wait_for_question(cloud, "console", one)
+        cloud.control("answer", base64.b64encode(b"just now").decode())
+        assert asked.result()["Output"] == "just now"
+    assert cloud.ec2.get_console_output(InstanceId=one)["Output"] == "login: "
+    assert cloud.sql("SELECT id FROM host_question") == []
+    for call in (cloud.ec2.get_console_screenshot, cloud.ec2.send_diagnostic_interrupt):
+        with fails("DryRunOperation"):
+            call(InstanceId=one, DryRun=True)
+        with fails("InvalidInstanceID.Malformed"):
+            call(InstanceId="x")
+    for call in (cloud.other.get_console_screenshot, cloud.other.send_diagnostic_interrupt):
+        with fails("InvalidInstanceID.NotFound"):
+            call(InstanceId=one)
+
+
+def test_nobody_answers(cloud, launch):
+    one = launch()[0]["InstanceId"]
+    cloud.settle()
+    with fails("Unavailable"):
+        cloud.ec2.get_console_screenshot(InstanceId=one)
+    assert cloud.sql("SELECT id FROM host_question") == []
+    cloud.sql("INSERT INTO host_question (id, host_id, instance_id, kind)"
+              " SELECT 'q-' || n, 'host-1', 'i-1', 'nmi' FROM generate_series(1, 4) n")
+    with fails("Unavailable"):  # at once: enough wait already
+        cloud.ec2.send_diagnostic_interrupt(InstanceId=one)
+    cloud.sql("DELETE FROM host_question")
+
+
+def test_password(cloud, launch):
+    one = launch()[0]["InstanceId"]
+    answer = cloud.ec2.get_password_data(InstanceId=one)
+    assert answer["InstanceId"] == one and answer["PasswordData"] == "" and answer["Timestamp"]
+    with fails("InvalidInstanceID.NotFound"):
+        cloud.other.get_password_data(InstanceId=one)
+    with fails("InvalidInstanceID.Malformed"):
+        cloud.ec2.get_password_data(InstanceId="x")
 
 
 def test_console(cloud, launch):

@@ -205,3 +205,115 @@ def test_filters_and_pages(cloud, group):
         PaginationConfig={"PageSize": 5}))
     assert [len(p["SecurityGroups"]) for p in pages] == [5, 5, 2]
     assert len({g["GroupId"] for p in pages for g in p["SecurityGroups"]}) == 12
+
+
+# ---- changes of rules ----
+
+@pytest.fixture
+def ruled(cloud):
+    """A group with two rules inward: its id, and the rules by port."""
+    group = cloud.ec2.create_security_group(GroupName="ruled", Description="d")["GroupId"]
+    made = cloud.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[
+        {"IpProtocol": "tcp", "FromPort": port, "ToPort": port,
+         "IpRanges": [{"CidrIp": "10.0.0.0/8", "Description": "old"}]} for port in (22, 80)])
+    return group, {r["FromPort"]: r["SecurityGroupRuleId"] for r in made["SecurityGroupRules"]}
+
+
+def rule(cloud, id_):
+    return cloud.ec2.describe_security_group_rules(SecurityGroupRuleIds=[id_])[
+        "SecurityGroupRules"][0]
+
+
+def test_descriptions(cloud, ruled):
+    group, ids = ruled
+    update = cloud.ec2.update_security_group_rule_descriptions_ingress
+    update(GroupId=group, SecurityGroupRuleDescriptions=[
+        {"SecurityGroupRuleId": ids[22], "Description": "new"}])
+    assert rule(cloud, ids[22])["Description"] == "new"
+    assert rule(cloud, ids[80])["Description"] == "old"
+    update(GroupName="ruled", IpPermissions=[
+        {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80,
+         "IpRanges": [{"CidrIp": "10.0.0.0/8", "Description": "web"}]}])
+    assert rule(cloud, ids[80])["Description"] == "web"
+    update(GroupId=group, SecurityGroupRuleDescriptions=[{"SecurityGroupRuleId": ids[80]}])
+    assert "Description" not in rule(cloud, ids[80])
+    cloud.ec2.update_security_group_rule_descriptions_egress(GroupId=group, IpPermissions=[
+        {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0", "Description": "out"}]}])
+    out = cloud.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]
+    assert out["IpPermissionsEgress"][0]["IpRanges"] == [{"CidrIp": "0.0.0.0/0",
+                                                         "Description": "out"}]
+    with fails("InvalidSecurityGroupRuleId.NotFound"):  # of the other direction
+        cloud.ec2.update_security_group_rule_descriptions_egress(
+            GroupId=group, SecurityGroupRuleDescriptions=[
+                {"SecurityGroupRuleId": ids[22], "Description": "x"}])
+    with fails("InvalidPermission.NotFound"):
+        update(GroupId=group, IpPermissions=[{"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1,
+                                              "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}])
+    with fails("MissingParameter"):
+        update(GroupId=group)
+    with fails("InvalidGroup.NotFound"):
+        cloud.other.update_security_group_rule_descriptions_ingress(
+            GroupId=group, SecurityGroupRuleDescriptions=[
+                {"SecurityGroupRuleId": ids[22], "Description": "mine"}])
+
+
+def test_modify_rules(cloud, ruled):
+    group, ids = ruled
+
+    def modify(id_, client=cloud.ec2, **values):
+        return client.modify_security_group_rules(GroupId=group, SecurityGroupRules=[
+            {"SecurityGroupRuleId": id_, "SecurityGroupRule": values}])
+    before = cloud.sql("SELECT generation FROM vpc WHERE account_id = '000000000001'")
+    assert modify(ids[22], IpProtocol="udp", FromPort=53, ToPort=54, CidrIpv4="192.0.2.7/24",
+                  Description="dns")["Return"]
+    seen = rule(cloud, ids[22])
+    assert (seen["IpProtocol"], seen["FromPort"], seen["ToPort"], seen["CidrIpv4"],
+            seen["Description"], seen["IsEgress"]) == ("udp", 53, 54, "192.0.2.0/24", "dns", False)
+    assert cloud.sql("SELECT generation FROM vpc WHERE account_id = '000000000001'") != before
+    modify(ids[80], IpProtocol="tcp", FromPort=80, ToPort=80, ReferencedGroupId=group)
+    seen = rule(cloud, ids[80])
+    assert seen["ReferencedGroupInfo"]["GroupId"] == group and "CidrIpv4" not in seen
+    assert "Description" not in seen
+    same = {"IpProtocol": "udp", "FromPort": 53, "ToPort": 54, "CidrIpv4": "192.0.2.0/24"}
+    with fails("InvalidPermission.Duplicate"):
+        modify(ids[80], **same)
+    for values, code in (
+            ({"CidrIpv4": "10.0.0.0/8"}, "MissingParameter"),
+            ({"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1}, "InvalidParameterCombination"),
+            ({"IpProtocol": "tcp", "CidrIpv4": "10.0.0.0/8"}, "InvalidParameterValue"),
+            ({"IpProtocol": "-1", "CidrIpv4": "10/8"}, "InvalidParameterValue"),
+            ({"IpProtocol": "-1", "CidrIpv6": "::/0"}, "UnsupportedOperation"),
+            ({"IpProtocol": "-1", "ReferencedGroupId": "sg-0123456789abcdef0"},
+             "InvalidGroup.NotFound")):
+        with fails(code):
+            modify(ids[80], **values)
+    with fails("InvalidSecurityGroupRuleId.NotFound"):
+        modify("sgr-0123456789abcdef0", **same)
+    with fails("InvalidSecurityGroupRuleId.Malformed"):
+        modify("x", **same)
+    with fails("InvalidGroup.NotFound"):
+        modify(ids[22], cloud.other, **same)
+
+
+def test_groups_for_vpc(cloud, ruled):
+    vpc = cloud.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+
+    def ask(**options):
+        return cloud.raw(dict({"Action": "GetSecurityGroupsForVpc", "VpcId": vpc}, **options))
+    text = ask()
+    assert ruled[0] in text and text.count("<groupId>") == 2
+    assert "<primaryVpcId>%s</primaryVpcId>" % vpc in text
+    text = ask(**{"Filter.1.Name": "group-name", "Filter.1.Value.1": "rul*"})
+    assert text.count("<groupId>") == 1
+    assert "InvalidVpcID.NotFound" in ask(VpcId="vpc-0123456789abcdef0")
+    assert "InvalidVpcID.Malformed" in ask(VpcId="x")
+    assert "DryRunOperation" in ask(DryRun="true")
+
+
+def test_hosts_hear_of_a_deleted_group(cloud):
+    def generation():
+        return cloud.sql("SELECT generation FROM vpc WHERE account_id = '000000000001'")[0][0]
+    group = cloud.ec2.create_security_group(GroupName="gone", Description="d")["GroupId"]
+    before = generation()
+    cloud.ec2.delete_security_group(GroupId=group)
+    assert int(generation()) > int(before)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Guests live longer than anything that takes care of them."""
+import base64
 import signal
 
 import pytest
@@ -58,6 +59,47 @@ def test_reconfigured(cloud, guest):
 def test_why_and_console(cloud, guest):
     assert "running" in cloud.virga("why", guest).stdout
     assert "Linux" in cloud.console(guest)
+
+
+def test_screen_and_interrupt(cloud, guest):
+    answer = cloud.ec2.get_console_screenshot(InstanceId=guest)
+    picture = base64.b64decode(answer["ImageData"])
+    assert answer["InstanceId"] == guest and picture[:3] == b"\xff\xd8\xff"
+    assert picture[-2:] == b"\xff\xd9" and len(picture) > 1000
+    cloud.ec2.send_diagnostic_interrupt(InstanceId=guest)
+    wait_for(lambda: "NMI" in cloud.console(guest), 30, "the kernel's word on it", 0.3)
+    assert cloud.ssh(guest, "hostname").startswith("ip-")
+
+
+def test_metadata_options_change_live(cloud, guest):
+    ask = "wget -q -O - http://169.254.169.254/latest/meta-data/instance-id || echo refused"
+
+    def set_to(**options):
+        cloud.ec2.modify_instance_metadata_options(InstanceId=guest, **options)
+        wait_for(lambda: cloud.describe(guest)["MetadataOptions"]["State"] == "applied", 30,
+                 "the options to be applied", 0.2)
+    assert cloud.ssh(guest, ask) == guest
+    try:
+        set_to(HttpTokens="required")
+        assert cloud.ssh(guest, ask).strip() == "refused"
+        set_to(HttpTokens="optional", HttpEndpoint="disabled")
+        assert cloud.ssh(guest, ask).strip() == "refused"
+    finally:
+        set_to(HttpTokens="optional", HttpEndpoint="enabled")
+    assert cloud.ssh(guest, ask) == guest
+
+
+def test_groups_change_live(cloud, guest):
+    former = cloud.describe(guest)["SecurityGroups"][0]["GroupId"]
+    closed = cloud.ec2.create_security_group(GroupName="closed", Description="d")["GroupId"]
+    cloud.ec2.modify_instance_attribute(InstanceId=guest, Groups=[closed])
+    try:
+        wait_for(lambda: cloud.ssh(guest, "true", check=False).returncode != 0, 60,
+                 "the guest to be out of reach", 0.3)
+    finally:
+        cloud.ec2.modify_instance_attribute(InstanceId=guest, Groups=[former])
+    cloud.wait_ssh(guest)
+    cloud.ec2.delete_security_group(GroupId=closed)
 
 
 def test_rules_that_nothing_claims(cloud, guest):

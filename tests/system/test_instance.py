@@ -318,6 +318,8 @@ def test_stop(cloud, pair):
 
 
 def test_start(cloud, pair):
+    """As another, larger type."""
+    cloud.ec2.modify_instance_attribute(InstanceId=pair.first, InstanceType={"Value": "t3.micro"})
     before = cloud.describe(pair.first)
     cloud.ec2.start_instances(InstanceIds=[pair.first])
     cloud.ec2.get_waiter("instance_running").wait(InstanceIds=[pair.first], WaiterConfig=FAST)
@@ -329,6 +331,9 @@ def test_start(cloud, pair):
     assert "recover" not in cloud.ssh(pair.first, "dmesg | grep -i ext4")
     assert cloud.ssh(pair.first, "mount /dev/vdb /mnt && cat /mnt/file && umount /mnt") == "kept\n"
     assert imds(cloud, pair.first, "GET", "meta-data/public-ipv4") == (200, said["PublicIpAddress"])
+    assert imds(cloud, pair.first, "GET", "meta-data/instance-type") == (200, "t3.micro")
+    memory = cloud.ssh(pair.first, "grep MemTotal /proc/meminfo").split()[1]
+    assert int(memory) > 800 * 1024  # of 1024 MiB; t3.nano has 512
 
 
 def power_off(cloud, instance):

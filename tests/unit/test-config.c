@@ -73,6 +73,25 @@ test_layers(Folder *folder, gconstpointer data)
     g_assert_cmpstr(virga_config_text(config, "api", "listen"), ==, "127.0.0.1:1");
 }
 
+static void
+test_quotas(Folder *folder, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VirgaConfig) config = NULL;
+    g_auto(GStrv) groups = NULL;
+
+    put(folder->file, "[quota]\nvcpus=7\n[quota 123456789012]\nvcpus=8\n");
+    config = virga_config_load(folder->file, folder->directory, &error);
+    g_assert_no_error(error);
+    groups = virga_config_quota_groups(config);
+    g_assert_cmpuint(g_strv_length(groups), ==, 1);
+    g_assert_cmpstr(groups[0], ==, "quota 123456789012");
+    g_assert_cmpint(virga_config_int(config, "quota", "vcpus"), ==, 7);
+    g_assert_cmpint(virga_config_int(config, groups[0], "vcpus"), ==, 8);
+    g_assert_true(virga_config_has(config, groups[0], "vcpus"));
+    g_assert_false(virga_config_has(config, groups[0], "volumes"));
+}
+
 /* Text, and what the refusal must name. */
 static const char *const refused[][2] = {
     { "[cloud]\nregio=x\n", "\"regio\" in [cloud]" },
@@ -93,6 +112,8 @@ static const char *const refused[][2] = {
     { "[instance-type a.b]\nvcpus=2\n", "\"memory-mib\"" },
     { "[instance-type a.b]\nvcpus=0\nmemory-mib=1\n", "\"vcpus\"" },
     { "[instance-type a.b]\nvcpus=1\nmemory-mib=1\ndisk=3\n", "\"disk\"" },
+    { "[quota 12345]\nvcpus=1\n", "[quota 12345]" },
+    { "[quota 123456789012]\nvcpu=1\n", "\"vcpu\"" },
     { "[instance-type ]\nvcpus=1\nmemory-mib=1\n", "[instance-type ]" },
 };
 
@@ -201,6 +222,7 @@ main(int argc, char **argv)
     g_test_add("/config/" name, Folder, NULL, folder_set_up, function, folder_tear_down)
     ADD("defaults", test_defaults);
     ADD("layers", test_layers);
+    ADD("quotas", test_quotas);
     ADD("refused", test_refused);
     ADD("changes", test_changes);
     ADD("types", test_types);

@@ -132,6 +132,18 @@ test_paths(void)
     assert_body(metadata, "/latest/dynamic/instance-identity", "document");
     g_assert_cmpuint(get(metadata, "/1999-01-01/meta-data/", NULL), ==, 404);
     g_assert_cmpuint(get(metadata, "/latest/meta-data/outpost-arn", NULL), ==, 404);
+    g_assert_cmpuint(get(metadata, "/latest/meta-data/events", NULL), ==, 404);
+    g_assert_cmpuint(get(metadata, "/latest/meta-data/spot/termination-time", NULL), ==, 404);
+    /* Nobody here could sign the document as AWS does. */
+    g_assert_cmpuint(get(metadata, "/latest/dynamic/instance-identity/signature", NULL), ==, 404);
+    g_assert_cmpuint(get(metadata, "/latest/dynamic/instance-identity/pkcs7", NULL), ==, 404);
+    g_assert_cmpuint(get(metadata, "/latest/dynamic/instance-identity/rsa2048", NULL), ==, 404);
+    g_assert_cmpuint(get(metadata, "/latest/meta-data/placement/group-name", NULL), ==, 404);
+    g_assert_cmpuint(get(metadata, "/latest/meta-data/placement/partition-number", NULL), ==, 404);
+    metadata->placement_group = g_strdup("parts");
+    metadata->placement_partition = 2;
+    assert_body(metadata, "/latest/meta-data/placement/group-name", "parts");
+    assert_body(metadata, "/latest/meta-data/placement/partition-number", "2");
     g_assert_cmpuint(get(metadata, "/latest/meta-data/instance", NULL), ==, 404);
     g_assert_cmpuint(get(metadata, "/latest/meta-data/tags/instance/", NULL), ==, 404);
     g_assert_cmpuint(get(metadata, "/latest/meta-data/iam/security-credentials/", NULL), ==, 404);

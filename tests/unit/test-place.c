@@ -36,6 +36,8 @@ test_verdicts(void)
     g_assert_cmpint(virga_place_judge(&request, &host), ==, VIRGA_PLACE_NO_DISK);
     request.disk_gib = 0; /* a start needs no new disk */
     g_assert_cmpint(virga_place_judge(&request, &host), ==, VIRGA_PLACE_FITS);
+    host.barred = "holds another one";
+    g_assert_cmpint(virga_place_judge(&request, &host), ==, VIRGA_PLACE_BARRED);
     host.trouble = "libvirt is away";
     g_assert_cmpint(virga_place_judge(&request, &host), ==, VIRGA_PLACE_TROUBLE);
     host.up = false;

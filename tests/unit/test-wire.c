@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/errors.h"
 #include "api/wire.h"
+#include "core/error.h"
 #include "tec2.h"
 
 #include <string.h>
@@ -406,6 +407,47 @@ test_reflection(void)
     g_assert_false(virga_wire_path(shape, "", &path));
 }
 
+/* What is written as JSON is read back the same, also as another shape. */
+static void
+test_json(void)
+{
+    g_autoptr(VirgaArena) arena = virga_arena_new();
+    g_autoptr(GError) error = NULL;
+    const VirgaWireShape *shape = &tec2_run_instances_request_shape;
+    const Tec2RunInstancesRequest *request =
+        decode(arena, shape,
+               "MinCount=1&MaxCount=2&ImageId=ami-1&SecurityGroupId.1=sg-a&SecurityGroupId.2=sg-b"
+               "&BlockDeviceMapping.1.DeviceName=sdf&BlockDeviceMapping.1.Ebs.VolumeSize=0"
+               "&BlockDeviceMapping.1.Ebs.Encrypted=false&UserData=%22%C3%A4%0A"
+               "&InstanceMarketOptions.SpotOptions.ValidUntil=2026-01-02T03:04:05Z",
+               &error);
+    Tec2RunInstancesRequest over = { .image_id = "ami-2" };
+    const Tec2RunInstancesRequest *read;
+    char *text;
+
+    g_assert_no_error(error);
+    text = virga_wire_to_json(arena, shape, request);
+    read = virga_wire_from_json(arena, shape, text, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(virga_wire_to_json(arena, shape, read), ==, text);
+    g_assert_cmpstr(virga_wire_digest(arena, shape, read, NULL), ==,
+                    virga_wire_digest(arena, shape, request, NULL));
+    g_assert_cmpstr(read->user_data, ==, "\"\303\244\n");
+    g_assert_true(read->block_device_mappings.items[0].ebs->has_encrypted);
+    g_assert_false(read->block_device_mappings.items[0].ebs->has_delete_on_termination);
+    g_assert_cmpint(read->instance_market_options->spot_options->valid_until, ==,
+                    request->instance_market_options->spot_options->valid_until);
+    virga_wire_inherit(shape, &over, read);
+    g_assert_cmpstr(over.image_id, ==, "ami-2");
+    g_assert_true(over.has_max_count);
+    g_assert_cmpint(over.max_count, ==, 2);
+    g_assert_cmpuint(over.security_group_ids.count, ==, 2);
+
+    g_assert_nonnull(virga_wire_from_json(arena, &tec2_create_tags_request_shape, text, &error));
+    g_assert_null(virga_wire_from_json(arena, shape, "{\"MinCount\": \"1\"}", &error));
+    g_assert_true(virga_error_is(error, "stored request", VIRGA_ERROR_INTERNAL));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -422,5 +464,6 @@ main(int argc, char **argv)
     g_test_add_func("/wire/large", test_large);
     g_test_add_func("/wire/times", test_times);
     g_test_add_func("/wire/reflection", test_reflection);
+    g_test_add_func("/wire/json", test_json);
     return g_test_run();
 }

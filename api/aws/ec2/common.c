@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common.h"
 
+#include "core/client-token.h"
+#include "core/limits.h"
 #include "core/zone.h"
 
-#define ATTEMPTS_MAX 4
+#define ATTEMPTS_MAX       4
+#define HOPS_MAX           64
+#define CLIENT_TOKEN_CHARS 64 /* AWS's limit */
 
 /* ---- parameters ---- */
 
@@ -74,6 +78,61 @@ ec2_check_found(const VirgaCall *call, const char *const *ids, const void *items
                           lacking > 1 ? "s" : "", missing->str, lacking > 1 ? "" : "es");
 }
 
+bool
+ec2_user_data(const VirgaCall *call, const char *text, const char **ret, GError **error)
+{
+    g_autoptr(GString) packed = NULL;
+    gsize digits, bytes;
+
+    *ret = NULL;
+    if (!text || !*text)
+        return true;
+    packed = g_string_sized_new(strlen(text)); /* encoders wrap lines */
+    for (; *text; text++)
+        if (!g_ascii_isspace(*text))
+            g_string_append_c(packed, *text);
+    digits =
+        strspn(packed->str, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+    if (packed->len % 4 || packed->len - digits > 2 ||
+        strspn(packed->str + digits, "=") + digits != packed->len)
+        return virga_api_fail(error, "InvalidUserData.Malformed", 400,
+                              "Invalid BASE64 encoding of user data.");
+    bytes = packed->len / 4 * 3 - (packed->len - digits);
+    if (bytes > VIRGA_USER_DATA_BYTES_MAX)
+        return virga_api_fail(error, "InvalidParameterValue", 400,
+                              "User data is limited to %d bytes", VIRGA_USER_DATA_BYTES_MAX);
+    *ret = packed->len ? virga_arena_strdup(call->arena, packed->str) : NULL;
+    return true;
+}
+
+bool
+ec2_check_hops(bool given, gint64 hops, GError **error)
+{
+    return !given || (hops >= 1 && hops <= HOPS_MAX) ||
+           virga_api_fail(error, "InvalidParameterValue", 400,
+                          "Value (%" G_GINT64_FORMAT ") for parameter HttpPutResponseHopLimit is "
+                          "invalid. Expecting a value between 1 and %d",
+                          hops, HOPS_MAX);
+}
+
+bool
+ec2_check_metadata_tags(const VirgaTag *tags, size_t count, GError **error)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *key = tags[i].key;
+
+        if (strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-=._,:@") !=
+                strlen(key) ||
+            g_str_equal(key, ".") || g_str_equal(key, "..") || g_str_equal(key, "_index"))
+            return virga_api_fail(error, "InvalidParameterValue", 400,
+                                  "'%.200s' is not a valid tag key. Tag keys must match pattern "
+                                  "([0-9a-zA-Z\\-_+=,.@:]{1,255}), and must not be a reserved name "
+                                  "('.', '..', '_index')",
+                                  key);
+    }
+    return true;
+}
+
 /* ---- transactions ---- */
 
 static bool
@@ -98,6 +157,36 @@ ec2_transaction(VirgaCall *call, Ec2Work work, gpointer data, GError **error)
         g_propagate_error(error, g_steal_pointer(&reason));
         return false;
     }
+}
+
+/* ---- client tokens ---- */
+
+bool
+ec2_token_read(const VirgaCall *call, const VirgaWireShape *shape, const void *request,
+               const char *token, Ec2Token *ret, GError **error)
+{
+    static const char *const except[] = { "ClientToken", "DryRun", NULL };
+
+    *ret = (Ec2Token){ 0 };
+    if (!token || !*token)
+        return true;
+    if (strlen(token) > CLIENT_TOKEN_CHARS || !g_str_is_ascii(token))
+        return virga_api_fail(error, "InvalidParameterValue", 400,
+                              "The client token must have at most %d ASCII characters",
+                              CLIENT_TOKEN_CHARS);
+    ret->token = token;
+    ret->digest = virga_wire_digest(call->arena, shape, request, except);
+    return true;
+}
+
+bool
+ec2_token_take(const VirgaCall *call, VirgaTxn *txn, const Ec2Token *token, const char *resource_id,
+               char **ret_earlier, GError **error)
+{
+    *ret_earlier = NULL;
+    return !token->token ||
+           virga_client_token_take(txn, call->arena, call->account_id, call->action, token->token,
+                                   token->digest, resource_id, ret_earlier, error);
 }
 
 /* ---- an index over rows ---- */

@@ -45,6 +45,15 @@ bool ec2_check_found(const VirgaCall *call, const char *const *ids, const void *
                      size_t size, size_t offset, const char *code, const char *what,
                      GError **error);
 
+/* User data in base64, without the encoder's line breaks; *ret is NULL if there is none. */
+bool ec2_user_data(const VirgaCall *call, const char *text, const char **ret, GError **error);
+
+/* A HttpPutResponseHopLimit, if it is given. */
+bool ec2_check_hops(bool given, gint64 hops, GError **error);
+
+/* Tags whose keys become paths of the metadata. */
+bool ec2_check_metadata_tags(const VirgaTag *tags, size_t count, GError **error);
+
 /* ---- transactions ---- */
 
 typedef bool (*Ec2Work)(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error);
@@ -52,6 +61,21 @@ typedef bool (*Ec2Work)(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **
 /* Runs 'work' in a transaction, again if it lost a race; a dry run does all of it and rolls back.
  * 'work' must set all of its results anew each time. */
 bool ec2_transaction(VirgaCall *call, Ec2Work work, gpointer data, GError **error);
+
+/* ---- client tokens ---- */
+
+typedef struct {
+    const char *token; /* NULL: none */
+    const char *digest;
+} Ec2Token;
+
+/* Checks the token of 'request', a struct of 'shape', and computes the digest of all the rest. */
+bool ec2_token_read(const VirgaCall *call, const VirgaWireShape *shape, const void *request,
+                    const char *token, Ec2Token *ret, GError **error);
+
+/* As virga_client_token_take(); without a token there is no earlier call. */
+bool ec2_token_take(const VirgaCall *call, VirgaTxn *txn, const Ec2Token *token,
+                    const char *resource_id, char **ret_earlier, GError **error);
 
 /* ---- an index over rows ---- */
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DescribeImages, RegisterImage, DeregisterImage.
- *
- * There are no launch permissions: an image is its account's alone, or public.  Public ones come
- * with the cloud, so they are what clients look for under the owner "amazon". */
+/* DescribeImages, RegisterImage, DeregisterImage.  What an owner says of an image afterwards is in
+ * image-attributes.c.  The operator's public images are what clients look for under the owner
+ * "amazon". */
 #include "block-devices.h"
 
 #include "compute/image.h"
@@ -100,7 +99,7 @@ show_image(const VirgaCall *call, const VirgaImage *row, const Ec2Tags *tags, Ec
                          .image_id = row->id,
                          .image_location =
                              virga_arena_printf(call->arena, "%s/%s", row->account_id, row->name),
-                         .image_owner_alias = row->is_public ? CLOUD_ALIAS : NULL,
+                         .image_owner_alias = row->of_cloud ? CLOUD_ALIAS : NULL,
                          .image_type = "machine",
                          .imds_support = row->imds_support,
                          .name = row->name,
@@ -113,8 +112,14 @@ show_image(const VirgaCall *call, const VirgaImage *row, const Ec2Tags *tags, Ec
                          .state = row->state,
                          .usage_operation = "RunInstances",
                          .virtualization_type = "hvm" };
-    if (g_str_equal(row->account_id, call->account_id)) /* others' tags are not shown */
-        shown->tags = ec2_tags_of(tags, row->id);
+    if (row->deprecated)
+        shown->deprecation_time = show_time(call, row->deprecated);
+    if (!g_str_equal(row->account_id, call->account_id)) /* the rest is its owner's */
+        return;
+    shown->tags = ec2_tags_of(tags, row->id);
+    shown->deregistration_protection = row->protection;
+    if (row->last_launched)
+        shown->last_launched_time = show_time(call, row->last_launched);
 }
 
 static bool
@@ -124,14 +129,42 @@ has_owner(const VirgaCall *call, const char *const *owners, const VirgaImage *ro
 
     return !owners || g_strv_contains(owners, row->account_id) ||
            (own && g_strv_contains(owners, "self")) ||
-           (row->is_public && g_strv_contains(owners, CLOUD_ALIAS));
+           (row->of_cloud && g_strv_contains(owners, CLOUD_ALIAS));
 }
 
-/* Whom an image was given to explicitly: everyone, or nobody. */
+typedef struct {
+    const char *const *users; /* NULL: whoever may use it */
+    const VirgaImagePermission *permissions;
+    size_t count;
+} Users;
+
+/* Whom an image was given to explicitly: everyone, the caller, or, for its owner to see, others. */
 static bool
-has_user(const char *const *users, const VirgaImage *row)
+has_user(const VirgaCall *call, const Users *users, const VirgaImage *row)
 {
-    return !users || (row->is_public && g_strv_contains(users, "all"));
+    if (!users->users || (row->is_public && g_strv_contains(users->users, "all")) ||
+        (row->shared && (g_strv_contains(users->users, "self") ||
+                         g_strv_contains(users->users, call->account_id))))
+        return true;
+    for (size_t i = 0; i < users->count; i++)
+        if (g_str_equal(users->permissions[i].image_id, row->id) &&
+            g_strv_contains(users->users, users->permissions[i].account_id))
+            return true;
+    return false;
+}
+
+/* What is outdated or out of use is shown to who asks for it, by its id too. */
+static bool
+is_current(const VirgaCall *call, const Ec2DescribeImagesRequest *request, const VirgaImage *row)
+{
+    bool own = g_str_equal(row->account_id, call->account_id);
+
+    if (request->image_ids.count)
+        return true;
+    if (!request->include_disabled && g_str_equal(row->state, "disabled"))
+        return false;
+    return request->include_deprecated || own || !row->deprecated ||
+           row->deprecated > g_get_real_time();
 }
 
 static bool
@@ -139,7 +172,8 @@ read_images(VirgaCall *call, const Ec2DescribeImagesRequest *request, const char
             Ec2ImageList *list, GError **error)
 {
     const char *const *owners = ec2_strings(call, &request->owners);
-    const char *const *users = ec2_strings(call, &request->executable_users);
+    Users users = { .users = ec2_strings(call, &request->executable_users) };
+    VirgaImagePermission *permissions = NULL;
     g_autoptr(VirgaTxn) txn = virga_db_read(call->db, error);
     Ec2Tags tags;
     VirgaImage *rows;
@@ -148,28 +182,30 @@ read_images(VirgaCall *call, const Ec2DescribeImagesRequest *request, const char
     if (!txn || !virga_image_list(txn, call->arena, call->account_id, ids, &rows, &count, error) ||
         !ec2_check_found(call, ids, rows, count, sizeof *rows, offsetof(VirgaImage, id),
                          "InvalidAMIID.NotFound", "image id", error) ||
-        !ec2_tags_read(call, txn, ids, "image", &tags, error))
+        !ec2_tags_read(call, txn, ids, "image", &tags, error) ||
+        (users.users && !virga_image_permissions(txn, call->arena, call->account_id, NULL,
+                                                 &permissions, &users.count, error)))
         return false;
+    users.permissions = permissions;
     list->items = ec2_array(call, Ec2Image, count);
     for (size_t i = 0; i < count; i++)
-        if (has_owner(call, owners, &rows[i]) && has_user(users, &rows[i]))
+        if (has_owner(call, owners, &rows[i]) && has_user(call, &users, &rows[i]) &&
+            is_current(call, request, &rows[i]))
             show_image(call, &rows[i], &tags, &list->items[list->count++]);
     return true;
 }
 
 static bool
-check_owners(const Ec2OwnerStringList *owners, GError **error)
+check_accounts(const char *const *accounts, size_t count, const char *const *aliases,
+               GError **error)
 {
-    static const char *const aliases[] = { "self", "amazon", "aws-marketplace", "aws-backup-vault",
-                                           NULL };
+    for (size_t i = 0; i < count; i++) {
+        const char *account = accounts[i];
 
-    for (size_t i = 0; i < owners->count; i++) {
-        const char *owner = owners->items[i];
-
-        if (!g_strv_contains(aliases, owner) &&
-            (strlen(owner) != 12 || strspn(owner, "0123456789") != 12))
+        if (!g_strv_contains(aliases, account) &&
+            (strlen(account) != 12 || strspn(account, "0123456789") != 12))
             return virga_api_fail(error, "InvalidUserID.Malformed", 400,
-                                  "Invalid user id: \"%.200s\"", owner);
+                                  "Invalid user id: \"%.200s\"", account);
     }
     return true;
 }
@@ -178,12 +214,17 @@ bool
 ec2_describe_images(VirgaCall *call, const Ec2DescribeImagesRequest *request,
                     Ec2DescribeImagesResponse *response, GError **error)
 {
+    static const char *const owners[] = { "self", "amazon", "aws-marketplace", "aws-backup-vault",
+                                          NULL };
+    static const char *const users[] = { "self", "all", NULL };
     const char *const *ids;
     VirgaFilter *filter;
     Ec2Page page;
 
     if (!ec2_ids(call, &request->image_ids, "ami", "InvalidAMIID.Malformed", &ids, error) ||
-        !check_owners(&request->owners, error) ||
+        !check_accounts(request->owners.items, request->owners.count, owners, error) ||
+        !check_accounts(request->executable_users.items, request->executable_users.count, users,
+                        error) ||
         !ec2_page_begin(call, request, PAGE_MIN, VIRGA_PAGE_MAX, &page, error))
         return false;
     if (ids && request->has_max_results)

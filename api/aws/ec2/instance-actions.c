@@ -4,9 +4,9 @@
 
 #include "core/limits.h"
 
-static bool
-read_ids(const VirgaCall *call, const Ec2InstanceIdStringList *list, const char *const **ret_ids,
-         GError **error)
+bool
+ec2_instance_ids(const VirgaCall *call, const Ec2InstanceIdStringList *list,
+                 const char *const **ret_ids, GError **error)
 {
     if (list->count == 0)
         return virga_api_fail(error, "MissingParameter", 400,
@@ -40,7 +40,7 @@ ec2_start_instances(VirgaCall *call, const Ec2StartInstancesRequest *request,
     const char *const *ids;
     VirgaInstanceChange *changes;
 
-    if (!read_ids(call, &request->instance_ids, &ids, error) ||
+    if (!ec2_instance_ids(call, &request->instance_ids, &ids, error) ||
         !virga_instance_start(call->db, call->arena, call->account_id, ids, call->dry_run, &changes,
                               error) ||
         !virga_call_dry_run(call, error))
@@ -56,7 +56,7 @@ ec2_stop_instances(VirgaCall *call, const Ec2StopInstancesRequest *request,
     const char *const *ids;
     VirgaInstanceChange *changes;
 
-    if (!read_ids(call, &request->instance_ids, &ids, error))
+    if (!ec2_instance_ids(call, &request->instance_ids, &ids, error))
         return false;
     if (request->hibernate)
         return virga_api_fail(error, "UnsupportedHibernationConfiguration", 400,
@@ -77,7 +77,7 @@ ec2_terminate_instances(VirgaCall *call, const Ec2TerminateInstancesRequest *req
     const char *const *ids;
     VirgaInstanceChange *changes;
 
-    if (!read_ids(call, &request->instance_ids, &ids, error) ||
+    if (!ec2_instance_ids(call, &request->instance_ids, &ids, error) ||
         !virga_instance_terminate(call->db, call->arena, call->account_id, ids, call->dry_run,
                                   &changes, error) ||
         !virga_call_dry_run(call, error))
@@ -92,14 +92,15 @@ ec2_reboot_instances(VirgaCall *call, const Ec2RebootInstancesRequest *request,
 {
     const char *const *ids;
 
-    return read_ids(call, &request->instance_ids, &ids, error) &&
+    return ec2_instance_ids(call, &request->instance_ids, &ids, error) &&
            virga_instance_reboot(call->db, call->account_id, ids, call->dry_run, error) &&
            virga_call_dry_run(call, error);
 }
 
+/* Guests would post it on their console, encrypted with the key pair: only Windows ones do. */
 bool
-ec2_get_console_output(VirgaCall *call, const Ec2GetConsoleOutputRequest *request,
-                       Ec2GetConsoleOutputResponse *response, GError **error)
+ec2_get_password_data(VirgaCall *call, const Ec2GetPasswordDataRequest *request,
+                      Ec2GetPasswordDataResponse *response, GError **error)
 {
     g_autoptr(VirgaTxn) txn = NULL;
     char *console;
@@ -113,6 +114,6 @@ ec2_get_console_output(VirgaCall *call, const Ec2GetConsoleOutputRequest *reques
         !virga_call_dry_run(call, error))
         return false;
     response->instance_id = request->instance_id;
-    response->output = console; /* base64 already */
+    response->password_data = "";
     return true;
 }

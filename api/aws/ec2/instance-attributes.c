@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DescribeInstanceAttribute and ModifyInstanceAttribute: one attribute at a time. */
+/* DescribeInstanceAttribute, ModifyInstanceAttribute, ResetInstanceAttribute: one attribute at a
+ * time. */
 #include "instance-view.h"
-
-#include "core/limits.h"
 
 static Ec2AttributeBooleanValue *
 show_flag(const VirgaCall *call, bool value)
@@ -63,8 +62,9 @@ show_attribute(const VirgaCall *call, VirgaTxn *txn, const char *name, const Vir
                                       error))
             return false;
         response->user_data = show_text(call, user_data);
-    }
-    return true; /* productCodes: an empty list, which is shown anyway */
+    } else if (g_str_equal(name, "productCodes"))
+        response->product_codes.items = ec2_new(call, Ec2ProductCode); /* none, and that is shown */
+    return true;
 }
 
 bool
@@ -108,10 +108,52 @@ parse_flag(const char *value, int *ret, GError **error)
     return true;
 }
 
+static bool
+set_type(const VirgaCall *call, const char *name, VirgaInstanceAttributes *change, GError **error)
+{
+    change->type =
+        name && *name ? virga_instance_type_find(ec2_services(call)->config, name) : NULL;
+    return change->type ||
+           virga_api_fail(error, "InvalidInstanceAttributeValue", 400,
+                          "Invalid value '%.100s' for InstanceType.", name ? name : "");
+}
+
+static bool
+set_user_data(const VirgaCall *call, const char *base64, VirgaInstanceAttributes *change,
+              GError **error)
+{
+    if (!ec2_user_data(call, base64, &change->user_data, error))
+        return false;
+    if (!change->user_data)
+        change->user_data = "";
+    return true;
+}
+
+static bool
+set_groups(const VirgaCall *call, const void *list, VirgaInstanceAttributes *change, GError **error)
+{
+    return ec2_ids(call, list, "sg", "InvalidGroupId.Malformed", &change->group_ids, error);
+}
+
+/* Every guest has a driver that knows of no other interfaces than ENA's stand-in. */
+static bool
+set_ena(int wanted, VirgaInstanceAttributes *change, GError **error)
+{
+    change->stopped_only = true;
+    return wanted != 0 || ec2_unsupported(error, "EnaSupport");
+}
+
 /* The older form: Attribute and Value. */
 static bool
-read_pair(const char *attribute, const char *value, VirgaInstanceAttributes *change, GError **error)
+read_pair(const VirgaCall *call, const char *attribute, const char *value,
+          VirgaInstanceAttributes *change, GError **error)
 {
+    Ec2GroupIdStringList groups = { .items = &value, .count = 1 };
+    int flag;
+
+    if (!value)
+        return virga_api_fail(error, "MissingParameter", 400,
+                              "The request must contain the parameter Value");
     if (g_str_equal(attribute, "disableApiTermination"))
         return parse_flag(value, &change->disable_termination, error);
     if (g_str_equal(attribute, "disableApiStop"))
@@ -120,51 +162,121 @@ read_pair(const char *attribute, const char *value, VirgaInstanceAttributes *cha
         return parse_flag(value, &change->ebs_optimized, error);
     if (g_str_equal(attribute, "sourceDestCheck"))
         return parse_flag(value, &change->source_dest_check, error);
+    if (g_str_equal(attribute, "enaSupport"))
+        return parse_flag(value, &flag, error) && set_ena(flag, change, error);
+    if (g_str_equal(attribute, "instanceType"))
+        return set_type(call, value, change, error);
+    if (g_str_equal(attribute, "groupSet"))
+        return set_groups(call, &groups, change, error);
+    if (g_str_equal(attribute, "userData"))
+        return set_user_data(call, value, change, error);
     if (g_str_equal(attribute, "instanceInitiatedShutdownBehavior")) {
-        change->shutdown_behavior = value ? value : "";
-        return true;
-    }
-    if (g_str_equal(attribute, "userData")) {
-        change->user_data = value ? value : "";
+        change->shutdown_behavior = value;
         return true;
     }
     return ec2_unsupported(error, attribute);
 }
 
+/* AWS changes one attribute a call. */
 static bool
-refuse_others(const Ec2ModifyInstanceAttributeRequest *request, GError **error)
+check_single(const Ec2ModifyInstanceAttributeRequest *request, GError **error)
 {
     const struct {
         bool given;
         const char *name;
-    } others[] = {
-        { request->instance_type, "InstanceType" },
-        { request->kernel, "Kernel" },
-        { request->ramdisk, "Ramdisk" },
-        { request->groups.count, "GroupId" },
-        { request->block_device_mappings.count, "BlockDeviceMapping" },
-        { request->sriov_net_support, "SriovNetSupport" },
-        { flag_of(request->ena_support) == 0, "EnaSupport" },
+    } attributes[] = {
+        { request->attribute, "attribute" },
+        { request->instance_type, "instanceType" },
+        { request->kernel, "kernel" },
+        { request->ramdisk, "ramdisk" },
+        { request->groups.count, "groupSet" },
+        { request->block_device_mappings.count, "blockDeviceMapping" },
+        { request->sriov_net_support, "sriovNetSupport" },
+        { request->ena_support, "enaSupport" },
+        { request->ebs_optimized, "ebsOptimized" },
+        { request->source_dest_check, "sourceDestCheck" },
+        { request->disable_api_stop, "disableApiStop" },
+        { request->disable_api_termination, "disableApiTermination" },
+        { request->instance_initiated_shutdown_behavior, "instanceInitiatedShutdownBehavior" },
+        { request->user_data, "userData" },
     };
+    const char *first = NULL;
 
-    for (size_t i = 0; i < G_N_ELEMENTS(others); i++)
-        if (others[i].given)
-            return ec2_unsupported(error, others[i].name);
+    for (size_t i = 0; i < G_N_ELEMENTS(attributes); i++) {
+        if (!attributes[i].given)
+            continue;
+        /* The older form may name what the newer one says: blockDeviceMapping. */
+        if (first && !(request->attribute && g_str_equal(request->attribute, attributes[i].name)))
+            return virga_api_fail(error, "InvalidParameterCombination", 400,
+                                  "Fields for multiple attribute types specified: %s, %s", first,
+                                  attributes[i].name);
+        first = attributes[i].name;
+    }
+    return first || virga_api_fail(error, "MissingParameter", 400, "No attributes specified.");
+}
+
+static bool
+refuse_others(const Ec2ModifyInstanceAttributeRequest *request, GError **error)
+{
+    const char *name = request->kernel              ? "Kernel"
+                       : request->ramdisk           ? "Ramdisk"
+                       : request->sriov_net_support ? "SriovNetSupport"
+                                                    : NULL;
+
+    return !name || ec2_unsupported(error, name);
+}
+
+static bool
+read_disks(const VirgaCall *call, const Ec2InstanceBlockDeviceMappingSpecificationList *list,
+           VirgaInstanceAttributes *change, GError **error)
+{
+    VirgaDiskChange *disks = ec2_array(call, VirgaDiskChange, list->count);
+
+    for (size_t i = 0; i < list->count; i++) {
+        const Ec2InstanceBlockDeviceMappingSpecification *mapping = &list->items[i];
+
+        if (!mapping->device_name || !*mapping->device_name)
+            return virga_api_fail(error, "MissingParameter", 400,
+                                  "The request must contain the parameter deviceName");
+        if (mapping->virtual_name || mapping->no_device)
+            return ec2_unsupported(error, mapping->no_device ? "BlockDeviceMapping.NoDevice"
+                                                             : "BlockDeviceMapping.VirtualName");
+        if (!mapping->ebs || !mapping->ebs->has_delete_on_termination)
+            return virga_api_fail(error, "MissingParameter", 400,
+                                  "The request must contain the parameter "
+                                  "Ebs.DeleteOnTermination");
+        if (mapping->ebs->volume_id &&
+            !virga_api_check_id(mapping->ebs->volume_id, "vol", "InvalidVolumeID.Malformed", error))
+            return false;
+        disks[i] =
+            (VirgaDiskChange){ .device = mapping->device_name,
+                               .volume_id = mapping->ebs->volume_id,
+                               .delete_on_termination = mapping->ebs->delete_on_termination };
+    }
+    change->disks = disks;
+    change->disk_count = list->count;
     return true;
 }
 
 static bool
-check_user_data(const VirgaInstanceAttributes *change, GError **error)
+read_values(const VirgaCall *call, const Ec2ModifyInstanceAttributeRequest *request,
+            VirgaInstanceAttributes *change, GError **error)
 {
-    g_autofree guint8 *bytes = NULL;
-    gsize size;
+    if (request->instance_initiated_shutdown_behavior)
+        change->shutdown_behavior = request->instance_initiated_shutdown_behavior->value;
+    if (request->user_data) {
+        const VirgaWireBlob *blob = &request->user_data->value;
+        g_autofree char *text = g_base64_encode(blob->data, blob->length);
 
-    if (!change->user_data)
-        return true;
-    bytes = g_base64_decode(change->user_data, &size);
-    return size <= VIRGA_USER_DATA_BYTES_MAX ||
-           virga_api_fail(error, "InvalidParameterValue", 400, "User data is limited to %d bytes",
-                          VIRGA_USER_DATA_BYTES_MAX);
+        if (!set_user_data(call, text, change, error))
+            return false;
+    }
+    if (request->instance_type && !set_type(call, request->instance_type->value, change, error))
+        return false;
+    if (request->ena_support && !set_ena(flag_of(request->ena_support), change, error))
+        return false;
+    return (request->groups.count == 0 || set_groups(call, &request->groups, change, error)) &&
+           read_disks(call, &request->block_device_mappings, change, error);
 }
 
 static bool
@@ -176,15 +288,10 @@ read_change(const VirgaCall *call, const Ec2ModifyInstanceAttributeRequest *requ
                                    .disable_stop = flag_of(request->disable_api_stop),
                                    .ebs_optimized = flag_of(request->ebs_optimized),
                                    .source_dest_check = flag_of(request->source_dest_check) };
-    if (request->instance_initiated_shutdown_behavior)
-        change->shutdown_behavior = request->instance_initiated_shutdown_behavior->value;
-    if (request->user_data && request->user_data->value.data) {
-        g_autofree char *text =
-            g_base64_encode(request->user_data->value.data, request->user_data->value.length);
-        change->user_data = virga_arena_strdup(call->arena, text);
-    }
-    if (!refuse_others(request, error) ||
-        (request->attribute && !read_pair(request->attribute, request->value, change, error)))
+    if (!check_single(request, error) || !refuse_others(request, error) ||
+        !read_values(call, request, change, error) ||
+        (request->attribute && !request->block_device_mappings.count &&
+         !read_pair(call, request->attribute, request->value, change, error)))
         return false;
     if (change->shutdown_behavior && !g_str_equal(change->shutdown_behavior, "stop") &&
         !g_str_equal(change->shutdown_behavior, "terminate"))
@@ -192,7 +299,7 @@ read_change(const VirgaCall *call, const Ec2ModifyInstanceAttributeRequest *requ
                               "Value (%.200s) for parameter instanceInitiatedShutdownBehavior is "
                               "invalid. Expecting 'stop' or 'terminate'.",
                               change->shutdown_behavior);
-    return check_user_data(change, error);
+    return true;
 }
 
 typedef struct {
@@ -218,4 +325,27 @@ ec2_modify_instance_attribute(VirgaCall *call, const Ec2ModifyInstanceAttributeR
     return virga_api_check_id(request->instance_id, "i", "InvalidInstanceID.Malformed", error) &&
            read_change(call, request, &asked.change, error) &&
            ec2_transaction(call, modify, &asked, error);
+}
+
+bool
+ec2_reset_instance_attribute(VirgaCall *call, const Ec2ResetInstanceAttributeRequest *request,
+                             Ec2ResetInstanceAttributeResponse *response, GError **error)
+{
+    Modify asked = { .id = request->instance_id,
+                     .change = { .disable_termination = -1,
+                                 .disable_stop = -1,
+                                 .ebs_optimized = -1,
+                                 .source_dest_check = -1 } };
+
+    if (!virga_api_check_id(request->instance_id, "i", "InvalidInstanceID.Malformed", error))
+        return false;
+    if (g_str_equal(request->attribute, "sourceDestCheck"))
+        asked.change.source_dest_check = true;
+    else if (g_str_equal(request->attribute, "kernel") ||
+             g_str_equal(request->attribute, "ramdisk"))
+        asked.change.stopped_only = true; /* there is none but the image's */
+    else
+        return virga_api_fail(error, "InvalidParameterValue", 400,
+                              "The attribute '%s' cannot be reset", request->attribute);
+    return ec2_transaction(call, modify, &asked, error);
 }

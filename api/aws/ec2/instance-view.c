@@ -248,17 +248,21 @@ show_placement(const VirgaCall *call, const VirgaInstance *row)
 
     placement->availability_zone = row->zone;
     placement->availability_zone_id = ec2_zone_id(call, row->zone);
-    placement->group_name = "";
+    placement->group_name = row->placement_group ? row->placement_group : "";
+    placement->group_id = row->placement_group_id;
+    placement->partition_number = row->partition;
+    placement->has_partition_number = row->partition > 0;
     placement->tenancy = "default";
     return placement;
 }
 
-static Ec2InstanceMetadataOptionsResponse *
-show_metadata_options(const VirgaCall *call, const VirgaInstance *row)
+Ec2InstanceMetadataOptionsResponse *
+ec2_instance_metadata_options(const VirgaCall *call, const VirgaInstance *row)
 {
     Ec2InstanceMetadataOptionsResponse *options = ec2_new(call, Ec2InstanceMetadataOptionsResponse);
 
-    *options = (Ec2InstanceMetadataOptionsResponse){ .state = "applied",
+    *options = (Ec2InstanceMetadataOptionsResponse){ .state = row->metadata_pending ? "pending"
+                                                                                    : "applied",
                                                      .http_tokens = row->http_tokens,
                                                      .http_put_response_hop_limit = row->http_hops,
                                                      .has_http_put_response_hop_limit = true,
@@ -328,7 +332,7 @@ show_instance(const VirgaCall *call, const VirgaInstance *row, const Ec2Instance
     shown->usage_operation = "RunInstances";
     shown->public_dns_name = "";
     shown->placement = show_placement(call, row);
-    shown->metadata_options = show_metadata_options(call, row);
+    shown->metadata_options = ec2_instance_metadata_options(call, row);
     shown->monitoring = row->monitoring ? &constants->monitored : &constants->unmonitored;
     shown->capacity_reservation_specification = &constants->reservation;
     shown->hibernation_options = &constants->hibernation;

@@ -31,6 +31,9 @@ void ec2_instances_sort(VirgaInstance *rows, size_t count);
 Ec2ReservationList ec2_instances_group(const VirgaCall *call, const VirgaInstance *rows,
                                        Ec2Instance *shown, size_t count);
 
+Ec2InstanceMetadataOptionsResponse *ec2_instance_metadata_options(const VirgaCall *call,
+                                                                  const VirgaInstance *row);
+
 Ec2InstanceState *ec2_instance_state(const VirgaCall *call, VirgaInstanceState state);
 
 /* The account's instances 'ids' (NULL: all); fails if one of them does not exist. */
@@ -40,3 +43,7 @@ bool ec2_instances_find(const VirgaCall *call, VirgaTxn *txn, const char *const 
 /* InvalidInstanceID.NotFound for those of 'ids' (may be NULL) that are not among the rows. */
 bool ec2_instances_check(const VirgaCall *call, const char *const *ids, const VirgaInstance *rows,
                          size_t count, GError **error);
+
+/* The ids of a call that must name some, each checked. */
+bool ec2_instance_ids(const VirgaCall *call, const Ec2InstanceIdStringList *list,
+                      const char *const **ret_ids, GError **error);

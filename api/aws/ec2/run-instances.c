@@ -3,11 +3,9 @@
 #include "block-devices.h"
 #include "instance-profiles.h"
 #include "instance-view.h"
+#include "launch-templates.h"
 
 #include "core/limits.h"
-
-#define CLIENT_TOKEN_CHARS 64
-#define HOPS_MAX           64
 
 typedef Ec2RunInstancesRequest Request;
 
@@ -39,11 +37,8 @@ unsupported_placement(const Ec2Placement *placement)
     if (!placement)
         return NULL;
     return differs(placement->tenancy, "default")                  ? "Placement.Tenancy"
-           : placement->group_name && *placement->group_name       ? "Placement.GroupName"
-           : placement->group_id && *placement->group_id           ? "Placement.GroupId"
            : placement->host_id && *placement->host_id             ? "Placement.HostId"
            : placement->affinity && *placement->affinity           ? "Placement.Affinity"
-           : placement->has_partition_number                       ? "Placement.PartitionNumber"
            : placement->spread_domain && *placement->spread_domain ? "Placement.SpreadDomain"
            : placement->host_resource_group_arn ? "Placement.HostResourceGroupArn"
                                                 : NULL;
@@ -85,8 +80,7 @@ check_supported(const Request *request, GError **error)
     const struct {
         bool given;
         const char *name;
-    } others[] = { { request->launch_template, "LaunchTemplate" },
-                   { request->instance_market_options, "InstanceMarketOptions" },
+    } others[] = { { request->instance_market_options, "InstanceMarketOptions" },
                    { request->cpu_options, "CpuOptions" },
                    { request->kernel_id && *request->kernel_id, "KernelId" },
                    { request->ramdisk_id && *request->ramdisk_id, "RamdiskId" },
@@ -137,19 +131,40 @@ read_counts(const Request *request, VirgaInstanceSpec *spec, GError **error)
 static bool
 read_token(const VirgaCall *call, const Request *request, VirgaInstanceSpec *spec, GError **error)
 {
-    static const char *const except[] = { "ClientToken", "DryRun", NULL };
-    const char *token = request->client_token;
+    Ec2Token token;
 
-    if (!token || !*token)
-        return true;
-    if (strlen(token) > CLIENT_TOKEN_CHARS || !g_str_is_ascii(token))
-        return virga_api_fail(error, "InvalidParameterValue", 400,
-                              "The client token must have at most %d ASCII characters",
-                              CLIENT_TOKEN_CHARS);
-    spec->client_token = token;
-    spec->request_digest =
-        virga_wire_digest(call->arena, &ec2_run_instances_request_shape, request, except);
+    if (!ec2_token_read(call, &ec2_run_instances_request_shape, request, request->client_token,
+                        &token, error))
+        return false;
+    spec->client_token = token.token;
+    spec->request_digest = token.digest;
     return true;
+}
+
+static bool
+read_group(const Request *request, VirgaInstanceSpec *spec, GError **error)
+{
+    const Ec2Placement *placement = request->placement;
+
+    if (!placement)
+        return true;
+    if (placement->group_id && *placement->group_id)
+        spec->placement_group_id = placement->group_id;
+    if (placement->group_name && *placement->group_name)
+        spec->placement_group = placement->group_name;
+    spec->partition = placement->partition_number;
+    if (spec->placement_group_id && spec->placement_group)
+        return combination(error, "The parameter GroupId cannot be used with the parameter "
+                                  "GroupName");
+    if (placement->has_partition_number &&
+        (spec->partition < 1 || (!spec->placement_group_id && !spec->placement_group)))
+        return virga_api_fail(error, "InvalidParameterValue", 400,
+                              "Value (%" G_GINT64_FORMAT ") for parameter PartitionNumber is "
+                              "invalid without a placement group that has it",
+                              spec->partition);
+    return !spec->placement_group_id ||
+           virga_api_check_id(spec->placement_group_id, "pg", "InvalidPlacementGroupId.Malformed",
+                              error);
 }
 
 static bool
@@ -174,56 +189,7 @@ read_zone(const VirgaCall *call, const Request *request, VirgaInstanceSpec *spec
     return true;
 }
 
-/* ---- user data ---- */
-
-static bool
-read_user_data(const VirgaCall *call, const Request *request, VirgaInstanceSpec *spec,
-               GError **error)
-{
-    const char *text = request->user_data;
-    g_autoptr(GString) packed = NULL;
-    gsize digits, bytes;
-
-    if (!text || !*text)
-        return true;
-    packed = g_string_sized_new(strlen(text)); /* encoders wrap lines */
-    for (; *text; text++)
-        if (!g_ascii_isspace(*text))
-            g_string_append_c(packed, *text);
-    digits =
-        strspn(packed->str, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
-    if (packed->len % 4 || packed->len - digits > 2 ||
-        strspn(packed->str + digits, "=") + digits != packed->len)
-        return virga_api_fail(error, "InvalidUserData.Malformed", 400,
-                              "Invalid BASE64 encoding of user data.");
-    bytes = packed->len / 4 * 3 - (packed->len - digits);
-    if (bytes > VIRGA_USER_DATA_BYTES_MAX)
-        return virga_api_fail(error, "InvalidParameterValue", 400,
-                              "User data is limited to %d bytes", VIRGA_USER_DATA_BYTES_MAX);
-    spec->user_data = packed->len ? virga_arena_strdup(call->arena, packed->str) : NULL;
-    return true;
-}
-
 /* ---- metadata options ---- */
-
-/* Keys that are to be paths of the metadata. */
-static bool
-check_metadata_tags(const VirgaInstanceSpec *spec, GError **error)
-{
-    for (size_t i = 0; i < spec->tag_count; i++) {
-        const char *key = spec->tags[i].key;
-
-        if (strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-=._,:@") !=
-                strlen(key) ||
-            g_str_equal(key, ".") || g_str_equal(key, "..") || g_str_equal(key, "_index"))
-            return virga_api_fail(error, "InvalidParameterValue", 400,
-                                  "'%.200s' is not a valid tag key. Tag keys must match pattern "
-                                  "([0-9a-zA-Z\\-_+=,.@:]{1,255}), and must not be a reserved name "
-                                  "('.', '..', '_index')",
-                                  key);
-    }
-    return true;
-}
 
 static bool
 read_metadata_options(const Request *request, VirgaInstanceSpec *spec, GError **error)
@@ -235,16 +201,10 @@ read_metadata_options(const Request *request, VirgaInstanceSpec *spec, GError **
     spec->http_tokens = options->http_tokens;
     spec->http_endpoint = options->http_endpoint;
     spec->http_tags = options->instance_metadata_tags;
-    if (options->has_http_put_response_hop_limit) {
-        spec->http_hops = options->http_put_response_hop_limit;
-        if (spec->http_hops < 1 || spec->http_hops > HOPS_MAX)
-            return virga_api_fail(error, "InvalidParameterValue", 400,
-                                  "Value (%" G_GINT64_FORMAT ") for parameter "
-                                  "HttpPutResponseHopLimit is invalid. Expecting a value between 1 "
-                                  "and %d",
-                                  spec->http_hops, HOPS_MAX);
-    }
-    return g_strcmp0(spec->http_tags, "enabled") != 0 || check_metadata_tags(spec, error);
+    spec->http_hops = options->http_put_response_hop_limit;
+    return ec2_check_hops(options->has_http_put_response_hop_limit, spec->http_hops, error) &&
+           (g_strcmp0(spec->http_tags, "enabled") != 0 ||
+            ec2_check_metadata_tags(spec->tags, spec->tag_count, error));
 }
 
 /* ---- network ---- */
@@ -399,6 +359,16 @@ read_plain(const Request *request, VirgaInstanceSpec *spec, GError **error)
     spec->disable_stop = request->disable_api_stop;
     spec->ebs_optimized = request->ebs_optimized;
     spec->monitoring = request->monitoring && request->monitoring->enabled;
+    if (!request->credit_specification)
+        return true;
+    spec->cpu_credits = request->credit_specification->cpu_credits;
+    if (spec->cpu_credits && !virga_instance_type_credits(spec->type))
+        return virga_api_fail(error, "InvalidParameterCombination", 400,
+                              "CPU credits are not supported for the instance type %.100s",
+                              spec->type);
+    if (spec->cpu_credits && !g_str_equal(spec->cpu_credits, "standard") &&
+        !g_str_equal(spec->cpu_credits, "unlimited"))
+        return invalid(error, "cpuCredits", spec->cpu_credits);
     return true;
 }
 
@@ -427,9 +397,9 @@ read_request(const VirgaCall *call, const Request *request, VirgaInstanceSpec *s
     spec->dry_run = call->dry_run;
     spec->request_id = call->request_id;
     if (!check_supported(request, error) || !read_plain(request, spec, error) ||
-        !read_counts(request, spec, error) || !read_token(call, request, spec, error) ||
-        !read_zone(call, request, spec, error) || !read_tags(call, request, spec, error) ||
-        !read_user_data(call, request, spec, error) ||
+        !read_counts(request, spec, error) || !read_zone(call, request, spec, error) ||
+        !read_group(request, spec, error) || !read_tags(call, request, spec, error) ||
+        !ec2_user_data(call, request->user_data, &spec->user_data, error) ||
         !read_metadata_options(request, spec, error) || !read_network(call, request, spec, error) ||
         !ec2_block_devices(call, &request->block_device_mappings, &disks, &spec->disk_count,
                            error) ||
@@ -491,19 +461,21 @@ explain(GError *reason, const VirgaInstanceSpec *spec, GError **error)
 }
 
 bool
-ec2_run_instances(VirgaCall *call, const Request *request, Ec2RunInstancesResponse *response,
-                  GError **error)
+ec2_launch(VirgaCall *call, const Request *request, VirgaInstanceSpec *spec,
+           Ec2RunInstancesResponse *response, GError **error)
 {
     Seen seen = { .call = call };
-    VirgaInstanceSpec spec = { .look = look, .look_data = &seen };
     GError *reason = NULL;
     char *reservation_id;
 
-    if (!read_request(call, request, &spec, error))
+    spec->look = look;
+    spec->look_data = &seen;
+    if (!ec2_launch_template_apply(call, &request, spec, error) ||
+        !read_request(call, request, spec, error))
         return false;
-    if (!virga_instance_create(call->db, ec2_services(call)->config, call->arena, &spec,
+    if (!virga_instance_create(call->db, ec2_services(call)->config, call->arena, spec,
                                &reservation_id, &reason))
-        return explain(reason, &spec, error);
+        return explain(reason, spec, error);
     if (!virga_call_dry_run(call, error) ||
         (seen.count == 0 && !look_again(&seen, reservation_id, error)))
         return false;
@@ -514,4 +486,15 @@ ec2_run_instances(VirgaCall *call, const Request *request, Ec2RunInstancesRespon
         (Ec2InstanceList){ ec2_instances_show(call, seen.rows, seen.count, &seen.parts),
                            seen.count };
     return true;
+}
+
+bool
+ec2_run_instances(VirgaCall *call, const Request *request, Ec2RunInstancesResponse *response,
+                  GError **error)
+{
+    VirgaInstanceSpec spec = { 0 };
+
+    /* The token stands for what the caller said, not for what the template says at the time. */
+    return read_token(call, request, &spec, error) &&
+           ec2_launch(call, request, &spec, response, error);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules of security groups: authorize, revoke, describe.
+/* Rules of security groups: authorize, revoke, change, describe.
  *
  * A rule comes in one of three forms: permissions (a protocol with many sources), the older flat
  * parameters (one source), or, to revoke it, its id.  All become VirgaSecurityGroupRules. */
@@ -428,6 +428,184 @@ ec2_revoke_security_group_egress(VirgaCall *call,
 
     response->return_ = response->has_return_ = true;
     return run_revoke(call, &form, &response->revoked_security_group_rules, error);
+}
+
+/* ---- change ---- */
+
+/* New descriptions: of rules that permissions match, or that are named by their ids. */
+typedef struct {
+    Change rules;
+    const Ec2SecurityGroupRuleDescriptionList *by_id;
+} Describe;
+
+static bool
+match_descriptions(VirgaCall *call, Describe *asked, const VirgaSecurityGroupRule *present,
+                   size_t count, GError **error)
+{
+    Change *change = &asked->rules;
+    const char **descriptions;
+
+    if (asked->by_id->count) {
+        const Ec2SecurityGroupRuleDescriptionList *list = asked->by_id;
+        const char **ids = ec2_array(call, const char *, list->count);
+        Ec2SecurityGroupRuleIdList named = { ids, list->count };
+        Form form = *change->form;
+
+        for (size_t i = 0; i < list->count; i++)
+            ids[i] =
+                list->items[i].security_group_rule_id ? list->items[i].security_group_rule_id : "";
+        form.rule_ids = &named;
+        change->form = &form;
+        if (!match_ids(call, change, present, count, error))
+            return false;
+        for (size_t i = 0; i < change->count; i++)
+            for (size_t j = 0; j < list->count; j++)
+                if (g_str_equal(ids[j], change->rules[i].id))
+                    change->rules[i].description = (char *) list->items[j].description;
+        return true;
+    }
+    descriptions = ec2_array(call, const char *, change->count);
+    for (size_t i = 0; i < change->count; i++)
+        descriptions[i] = change->rules[i].description;
+    if (!match_rules(call, change, present, count, error))
+        return false;
+    for (size_t i = 0; i < change->count; i++)
+        change->rules[i].description = (char *) descriptions[i];
+    return true;
+}
+
+static bool
+describe_rules(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
+{
+    Describe *asked = data;
+    const Form *form = asked->rules.form;
+    VirgaSecurityGroup *group =
+        ec2_security_group(call, txn, form->group_id, form->group_name, error);
+    const char *group_ids[] = { group ? group->id : NULL, NULL };
+    VirgaSecurityGroupRule *present;
+    size_t count;
+    bool matched;
+
+    if (!group ||
+        !virga_security_group_rules(txn, call->arena, call->account_id, group_ids, &present, &count,
+                                    error) ||
+        !read_rules(call, txn, &asked->rules, error))
+        return false;
+    matched = match_descriptions(call, asked, present, count, error);
+    asked->rules.form = form;
+    return matched && virga_security_group_replace(txn, call->arena, call->account_id, group->id,
+                                                   asked->rules.rules, asked->rules.count, error);
+}
+
+static bool
+update_descriptions(VirgaCall *call, const Form *form,
+                    const Ec2SecurityGroupRuleDescriptionList *by_id, GError **error)
+{
+    Describe asked = { .rules = { .form = form }, .by_id = by_id };
+
+    if (!ec2_check_group(form->group_id, form->group_name, error))
+        return false;
+    if (form->permissions->count == 0 && by_id->count == 0)
+        return virga_api_fail(error, "MissingParameter", 400,
+                              "Either 'ipPermissions' or 'securityGroupRuleDescriptions' should be "
+                              "provided.");
+    if (form->permissions->count && by_id->count)
+        return virga_api_fail(error, "InvalidParameterCombination", 400,
+                              "The parameter ipPermissions cannot be used with the parameter "
+                              "securityGroupRuleDescriptions");
+    return ec2_transaction(call, describe_rules, &asked, error);
+}
+
+bool
+ec2_update_security_group_rule_descriptions_ingress(
+    VirgaCall *call, const Ec2UpdateSecurityGroupRuleDescriptionsIngressRequest *request,
+    Ec2UpdateSecurityGroupRuleDescriptionsIngressResponse *response, GError **error)
+{
+    Form form = { .group_id = request->group_id,
+                  .group_name = request->group_name,
+                  .permissions = &request->ip_permissions };
+
+    response->return_ = response->has_return_ = true;
+    return update_descriptions(call, &form, &request->security_group_rule_descriptions, error);
+}
+
+bool
+ec2_update_security_group_rule_descriptions_egress(
+    VirgaCall *call, const Ec2UpdateSecurityGroupRuleDescriptionsEgressRequest *request,
+    Ec2UpdateSecurityGroupRuleDescriptionsEgressResponse *response, GError **error)
+{
+    Form form = { .is_egress = true,
+                  .group_id = request->group_id,
+                  .group_name = request->group_name,
+                  .permissions = &request->ip_permissions };
+
+    response->return_ = response->has_return_ = true;
+    return update_descriptions(call, &form, &request->security_group_rule_descriptions, error);
+}
+
+static bool
+check_replacement(const Ec2SecurityGroupRuleUpdate *update, GError **error)
+{
+    const Ec2SecurityGroupRuleRequest *rule = update->security_group_rule;
+
+    if (!virga_api_check_id(update->security_group_rule_id, "sgr",
+                            "InvalidSecurityGroupRuleId.Malformed", error))
+        return false;
+    if (!rule || !rule->ip_protocol)
+        return virga_api_fail(error, "MissingParameter", 400,
+                              "The request must contain the parameter "
+                              "SecurityGroupRule.IpProtocol");
+    if (rule->cidr_ipv6 || rule->prefix_list_id)
+        return ec2_unsupported(error, rule->cidr_ipv6 ? "SecurityGroupRule.CidrIpv6"
+                                                      : "SecurityGroupRule.PrefixListId");
+    if ((rule->cidr_ipv4 != NULL) == (rule->referenced_group_id != NULL))
+        return virga_api_fail(error, "InvalidParameterCombination", 400,
+                              "A security group rule must have exactly one of CidrIpv4, CidrIpv6, "
+                              "PrefixListId and ReferencedGroupId");
+    return !rule->referenced_group_id ||
+           virga_api_check_id(rule->referenced_group_id, "sg", "InvalidGroupId.Malformed", error);
+}
+
+static bool
+replace_rules(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
+{
+    const Ec2ModifySecurityGroupRulesRequest *request = data;
+    const Ec2SecurityGroupRuleUpdateList *list = &request->security_group_rules;
+    VirgaSecurityGroup *group = ec2_security_group(call, txn, request->group_id, NULL, error);
+    VirgaSecurityGroupRule *rules = ec2_array(call, VirgaSecurityGroupRule, list->count);
+
+    if (!group)
+        return false;
+    for (size_t i = 0; i < list->count; i++) {
+        const Ec2SecurityGroupRuleRequest *asked = list->items[i].security_group_rule;
+
+        rules[i] =
+            (VirgaSecurityGroupRule){ .id = (char *) list->items[i].security_group_rule_id,
+                                      .protocol = (char *) asked->ip_protocol,
+                                      .from_port = asked->has_from_port ? asked->from_port : -1,
+                                      .to_port = asked->has_to_port ? asked->to_port : -1,
+                                      .cidr = (char *) asked->cidr_ipv4,
+                                      .peer_group_id = (char *) asked->referenced_group_id,
+                                      .description = (char *) asked->description };
+        if (rules[i].peer_group_id &&
+            !ec2_security_group(call, txn, rules[i].peer_group_id, NULL, error))
+            return false;
+    }
+    return virga_security_group_replace(txn, call->arena, call->account_id, group->id, rules,
+                                        list->count, error);
+}
+
+bool
+ec2_modify_security_group_rules(VirgaCall *call, const Ec2ModifySecurityGroupRulesRequest *request,
+                                Ec2ModifySecurityGroupRulesResponse *response, GError **error)
+{
+    if (!ec2_check_group(request->group_id, NULL, error))
+        return false;
+    for (size_t i = 0; i < request->security_group_rules.count; i++)
+        if (!check_replacement(&request->security_group_rules.items[i], error))
+            return false;
+    response->return_ = response->has_return_ = true;
+    return ec2_transaction(call, replace_rules, (gpointer) request, error);
 }
 
 /* ---- describe ---- */

@@ -397,3 +397,64 @@ ec2_describe_security_groups(VirgaCall *call, const Ec2DescribeSecurityGroupsReq
                  offsetof(Ec2SecurityGroup, group_id), &response->next_token);
     return true;
 }
+
+/* ---- of a VPC, for choosing from ---- */
+
+static const VirgaFilterField choice_fields[] = {
+    { "description", "Description" },     { "group-id", "GroupId" },
+    { "group-name", "GroupName" },        { "owner-id", "OwnerId" },
+    { "primary-vpc-id", "PrimaryVpcId" },
+};
+
+static bool
+read_choices(VirgaCall *call, const char *vpc_id, Ec2SecurityGroupForVpcList *list, GError **error)
+{
+    const char *ids[] = { vpc_id, NULL };
+    g_autoptr(VirgaTxn) txn = virga_db_read(call->db, error);
+    VirgaSecurityGroup *rows;
+    VirgaVpc *vpcs;
+    Ec2Tags tags;
+    size_t count, vpc_count;
+
+    if (!txn ||
+        !virga_vpc_list(txn, call->arena, call->account_id, ids, &vpcs, &vpc_count, error) ||
+        !ec2_check_found(call, ids, vpcs, vpc_count, sizeof *vpcs, offsetof(VirgaVpc, id),
+                         "InvalidVpcID.NotFound", "vpc ID", error) ||
+        !virga_security_group_list(txn, call->arena, call->account_id, NULL, NULL, vpc_id, &rows,
+                                   &count, error) ||
+        !ec2_tags_read(call, txn, NULL, "security-group", &tags, error))
+        return false;
+    list->items = ec2_array(call, Ec2SecurityGroupForVpc, count);
+    for (; list->count < count; list->count++) {
+        const VirgaSecurityGroup *row = &rows[list->count];
+
+        list->items[list->count] = (Ec2SecurityGroupForVpc){ .group_id = row->id,
+                                                             .group_name = row->name,
+                                                             .description = row->description,
+                                                             .owner_id = row->account_id,
+                                                             .primary_vpc_id = row->vpc_id,
+                                                             .tags = ec2_tags_of(&tags, row->id) };
+    }
+    return true;
+}
+
+bool
+ec2_get_security_groups_for_vpc(VirgaCall *call, const Ec2GetSecurityGroupsForVpcRequest *request,
+                                Ec2GetSecurityGroupsForVpcResponse *response, GError **error)
+{
+    VirgaFilter *filter;
+    Ec2Page page;
+
+    if (!virga_api_check_id(request->vpc_id, "vpc", "InvalidVpcID.Malformed", error) ||
+        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &page, error))
+        return false;
+    filter = virga_filter_new(call->arena, choice_fields, &ec2_security_group_for_vpc_shape,
+                              &request->filters, error);
+    if (!filter || !virga_call_dry_run(call, error) ||
+        !read_choices(call, request->vpc_id, &response->security_group_for_vpcs, error))
+        return false;
+    ec2_answer(call, filter, &page, &response->security_group_for_vpcs,
+               &ec2_security_group_for_vpc_shape, Ec2SecurityGroupForVpc, group_id,
+               &response->next_token);
+    return true;
+}

@@ -19,6 +19,9 @@ static const struct {
     { "security-group-rule", "InvalidSecurityGroupRuleId.NotFound", "security group rule ID" },
     { "vpc", "InvalidVpcID.NotFound", "vpc ID" },
     { "subnet", "InvalidSubnetID.NotFound", "subnet ID" },
+    { "launch-template", "InvalidLaunchTemplateId.NotFound", "launch template ID" },
+    { "fleet", "InvalidFleetId.NotFound", "fleet ID" },
+    { "placement-group", "InvalidPlacementGroup.Unknown", "placement group" },
     { "network-interface", "InvalidNetworkInterfaceID.NotFound", "networkInterface ID" },
 };
 
@@ -41,6 +44,22 @@ typedef struct {
     bool remove;
 } Change;
 
+/* Tags that an instance shows in its metadata become paths there. */
+static bool
+check_shown(VirgaCall *call, VirgaTxn *txn, const Change *change, const char *id, GError **error)
+{
+    const char *ids[] = { id, NULL };
+    VirgaInstance *row;
+    size_t count;
+
+    if (change->remove || !virga_id_is(id, "i"))
+        return true;
+    return virga_instance_list(txn, call->arena, call->account_id, ids, NULL, &row, &count,
+                               error) &&
+           (count == 0 || !g_str_equal(row->http_tags, "enabled") ||
+            ec2_check_metadata_tags(change->tags, change->count, error));
+}
+
 static bool
 change_one(VirgaCall *call, VirgaTxn *txn, const Change *change, const char *id, GError **error)
 {
@@ -50,6 +69,8 @@ change_one(VirgaCall *call, VirgaTxn *txn, const Change *change, const char *id,
         return false;
     if (!owns)
         return fail_missing(id, error);
+    if (!check_shown(call, txn, change, id, error))
+        return false;
     if (!(change->remove
               ? virga_tag_unset(txn, call->account_id, id, change->tags, change->count, error)
               : virga_tag_set(txn, call->account_id, id, change->tags, change->count, error)))

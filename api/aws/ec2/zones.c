@@ -3,6 +3,7 @@
 #include "common.h"
 
 #include "core/limits.h"
+#include "core/quota.h"
 #include "network/security-group.h"
 #include "network/vpc.h"
 
@@ -90,20 +91,25 @@ add_attribute(const VirgaCall *call, Ec2AccountAttributeList *list, const char *
         (Ec2AccountAttribute){ .attribute_name = name, .attribute_values = { shown, 1 } };
 }
 
-/* The default VPC's id, or "none"; NULL on failure. */
-static const char *
-default_vpc(VirgaCall *call, GError **error)
+/* What differs between accounts: the default VPC's id, or "none", and a quota. */
+static bool
+read_own(VirgaCall *call, const char **ret_vpc, const char **ret_instances, GError **error)
 {
     g_autoptr(VirgaTxn) txn = virga_db_read(call->db, error);
     g_autoptr(GError) reason = NULL;
-    const char *id = txn ? virga_vpc_default(txn, call->arena, call->account_id, &reason) : NULL;
+    gint64 limit;
 
-    if (!txn || id)
-        return id;
+    if (!txn || !virga_quota_limit(txn, call->account_id, VIRGA_QUOTA_INSTANCES, &limit, error))
+        return false;
+    *ret_instances = virga_arena_printf(call->arena, "%" G_GINT64_FORMAT, limit);
+    *ret_vpc = virga_vpc_default(txn, call->arena, call->account_id, &reason);
+    if (*ret_vpc)
+        return true;
+    *ret_vpc = "none";
     if (virga_error_is(reason, "vpc", VIRGA_ERROR_NOT_FOUND))
-        return "none";
+        return true;
     g_propagate_error(error, g_steal_pointer(&reason));
-    return NULL;
+    return false;
 }
 
 bool
@@ -114,20 +120,20 @@ ec2_describe_account_attributes(VirgaCall *call, const Ec2DescribeAccountAttribu
         const char *name, *value;
     } fixed[] = {
         { "supported-platforms", "VPC" },
-        { "max-instances", G_STRINGIFY(VIRGA_INSTANCES_PER_CALL_MAX) },
         { "vpc-max-security-groups-per-interface", G_STRINGIFY(VIRGA_GROUPS_PER_INTERFACE_MAX) },
         { "max-elastic-ips", "5" },
         { "vpc-max-elastic-ips", "5" },
     };
     const char *const *wanted = ec2_strings(call, &request->attribute_names);
     Ec2AccountAttributeList *list = &response->account_attributes;
-    const char *vpc_id = default_vpc(call, error);
+    const char *vpc_id, *instances;
 
-    if (!vpc_id || !virga_call_dry_run(call, error))
+    if (!read_own(call, &vpc_id, &instances, error) || !virga_call_dry_run(call, error))
         return false;
-    list->items = ec2_array(call, Ec2AccountAttribute, G_N_ELEMENTS(fixed) + 1);
+    list->items = ec2_array(call, Ec2AccountAttribute, G_N_ELEMENTS(fixed) + 2);
     for (size_t i = 0; i < G_N_ELEMENTS(fixed); i++)
         add_attribute(call, list, wanted, fixed[i].name, fixed[i].value);
+    add_attribute(call, list, wanted, "max-instances", instances);
     add_attribute(call, list, wanted, "default-vpc", vpc_id);
     return true;
 }

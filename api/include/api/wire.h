@@ -74,6 +74,9 @@ struct VirgaWireShape {
     const VirgaWireMember *members;
     const guint16 *by_input;
     guint32 member_count;
+    /* Its answers leave empty lists out, but for those with items that are not NULL: they show what
+     * somebody has set or asked for. */
+    bool sparse;
 
     /* list */
     const VirgaWireShape *element;
@@ -151,6 +154,22 @@ const VirgaWireMember *virga_wire_member(const VirgaWireShape *shape, const char
  * NULL), for comparing requests that carry the same client token.  The arena's. */
 char *virga_wire_digest(VirgaArena *arena, const VirgaWireShape *shape, const void *structure,
                         const char *const *except);
+
+/* ---- structs at rest ---- */
+
+/* The structure as JSON by the model's names, absent members left out; the same structure always
+ * gives the same text.  The arena's. */
+char *virga_wire_to_json(VirgaArena *arena, const VirgaWireShape *shape, const void *structure);
+
+/* Reads what the above wrote, as this shape or as another one with members of the same names and
+ * kinds; those that 'shape' lacks are passed over.  The arena's; NULL (noun "stored request",
+ * INTERNAL; "request", INVALID) if the text is no such JSON. */
+void *virga_wire_from_json(VirgaArena *arena, const VirgaWireShape *shape, const char *text,
+                           GError **error);
+
+/* Gives 'structure' the members that it lacks and 'from', of the same shape, has.  Values are
+ * shared, not copied. */
+void virga_wire_inherit(const VirgaWireShape *shape, void *structure, const void *from);
 
 /* ---- answers ---- */
 

@@ -10,7 +10,8 @@
  * VPCs that are newer than 'known' ({vpc id: generation}) says:
  *
  *     {"generation": n, "complete": bool, "guests": [VirgaGuestWish], "vpcs": [VirgaVpcPlan],
- *      "vpc_ids": [those in which the host has guests]}
+ *      "vpc_ids": [those in which the host has guests],
+ *      "questions": [{"id", "kind", "instance_id"}: compute/question.h]}
  *
  * 'ret_json' is NULL when there is nothing new; the caller owns it.  A host that has not joined
  * yet has an empty wish. */

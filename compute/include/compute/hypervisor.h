@@ -59,6 +59,10 @@ struct VirgaHypervisor {
     bool (*reset)(VirgaHypervisor *hypervisor, const char *id, GError **error);
     /* Takes the definition away; the domain is off. */
     bool (*remove)(VirgaHypervisor *hypervisor, const char *id, GError **error);
+    /* What its screen shows, as PNG or PPM, the caller's. */
+    GBytes *(*screenshot)(VirgaHypervisor *hypervisor, const char *id, GError **error);
+    /* Sends it an interrupt that it cannot mask. */
+    bool (*interrupt)(VirgaHypervisor *hypervisor, const char *id, GError **error);
     /* The ids of all domains of ours, NULL-terminated, the caller's. */
     char **(*list)(VirgaHypervisor *hypervisor, GError **error);
     void (*free)(VirgaHypervisor *hypervisor);

@@ -14,3 +14,7 @@ const VirgaInstanceType *virga_instance_type_find(const VirgaConfig *config, con
 
 /* All types in order of name, a GPtrArray of loans; the caller owns the array. */
 GPtrArray *virga_instance_type_list(const VirgaConfig *config);
+
+/* The CPU credits that an instance of this type has unless it says otherwise ("standard",
+ * "unlimited"), or NULL if the type is none that has credits. */
+const char *virga_instance_type_credits(const char *name);

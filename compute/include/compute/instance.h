@@ -5,6 +5,7 @@
  * that users see follows from wish and facts by virga_instance_settle() and by nothing else. */
 #pragma once
 
+#include "compute/instance-type.h"
 #include "core/config.h"
 #include "core/db.h"
 #include "core/tag.h"
@@ -27,10 +28,12 @@ typedef struct {
     char *id, *reservation_id, *client_token, *image_id, *type, *architecture, *boot_mode;
     char *root_device_name, *zone, *vpc_id, *subnet_id, *key_name;
     char *http_tokens, *http_endpoint, *http_tags;
+    char *placement_group_id, *placement_group; /* NULL: none */
     char *reason_code, *reason_message, *transition_reason;
     char *profile_id, *profile_arn; /* its instance profile, or NULL */
-    gint64 launch_index, vcpus, http_hops;
+    gint64 launch_index, vcpus, http_hops, partition;
     bool ebs_optimized, monitoring;
+    bool metadata_pending; /* its host has not confirmed the newest metadata options */
     VirgaInstanceState state;
     gint64 launched; /* times are microseconds since the epoch */
 
@@ -60,11 +63,14 @@ typedef struct {
     const char *const *group_ids, *const *group_names;   /* NULL: the group "default" */
     int public_address;                                  /* -1: as the subnet says */
     const char *user_data;                               /* base64 or NULL */
+    const char *placement_group_id, *placement_group;    /* one of them, or NULL */
+    gint64 partition;                                    /* 0: any */
     const char *client_token, *request_digest;           /* both or none */
     const char *shutdown_behavior;                       /* NULL: "stop" */
     const char *http_tokens, *http_endpoint, *http_tags; /* NULL: optional, enabled, disabled */
     gint64 http_hops;                                    /* 0: 1 */
     bool disable_termination, disable_stop, ebs_optimized, monitoring;
+    const char *cpu_credits;             /* of a burstable type; NULL: the family's default */
     int interface_delete_on_termination; /* -1: true */
     const char *interface_description;
     const char *profile_id, *profile_arn; /* NULL: no instance profile */
@@ -72,6 +78,8 @@ typedef struct {
     size_t disk_count;
     const VirgaTag *tags, *volume_tags, *interface_tags;
     size_t tag_count, volume_tag_count, interface_tag_count;
+    const VirgaTag *reserved_tags; /* of the cloud's own, for instances */
+    size_t reserved_tag_count;
     bool dry_run; /* check everything, change nothing */
     const char *request_id;
 
@@ -84,9 +92,9 @@ typedef struct {
 /* Launches between count_min and count_max instances, all rows and claims or none.
  * 'ret_reservation_id' is in 'arena', NULL after a dry run.  A repeated client token gives the
  * first call's reservation.  Fails with the nouns of what is missing (image, snapshot, key pair,
- * subnet, security group), "instance type" INVALID, "instance" INVALID or CAPACITY (the message
- * and "virga why REQUEST-ID" say what each host lacks), "address" and "subnet" CAPACITY,
- * "client token" CONFLICT. */
+ * subnet, security group, placement group), "image" STATE, "instance type" INVALID, "instance"
+ * INVALID or CAPACITY (the message and "virga why REQUEST-ID" say what each host lacks), "address"
+ * and "subnet" CAPACITY, "client token" CONFLICT. */
 bool virga_instance_create(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena,
                            const VirgaInstanceSpec *spec, char **ret_reservation_id,
                            GError **error);
@@ -118,16 +126,51 @@ bool virga_instance_console(VirgaTxn *txn, VirgaArena *arena, const char *accoun
 bool virga_instance_user_data(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                               const char *id, char **ret_user_data, GError **error);
 
+/* A disk of an instance, and whether it goes with it. */
+typedef struct {
+    const char *device, *volume_id; /* volume_id NULL: whatever is there */
+    bool delete_on_termination;
+} VirgaDiskChange;
+
 /* What can be changed after the launch; -1 and NULL: as it is. */
 typedef struct {
-    int disable_termination, disable_stop, ebs_optimized, source_dest_check;
+    int disable_termination, disable_stop, source_dest_check;
     const char *shutdown_behavior;
-    const char *user_data; /* base64; of a stopped instance only */
+    const char *const *group_ids; /* of the first interface */
+    const VirgaDiskChange *disks;
+    size_t disk_count;
+    /* of a stopped instance only */
+    int ebs_optimized;
+    const char *user_data; /* base64 */
+    const VirgaInstanceType *type;
+    bool stopped_only; /* a change without effect that needs a stopped instance all the same */
 } VirgaInstanceAttributes;
 
-/* Noun "instance": NOT_FOUND, STATE. */
+/* Noun "instance": NOT_FOUND, STATE, CAPACITY (its host is smaller than the type); "instance
+ * device": NOT_FOUND; "security group": NOT_FOUND, QUOTA. */
 bool virga_instance_change(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
                            const VirgaInstanceAttributes *attributes, GError **error);
+
+/* Options of the metadata service; NULL and 0: as they are. */
+typedef struct {
+    const char *http_tokens, *http_endpoint, *http_tags;
+    gint64 http_hops;
+} VirgaMetadataOptions;
+
+/* 'ret' (in 'arena') is the instance with its new options.  Noun "instance": NOT_FOUND, STATE. */
+bool virga_instance_set_metadata(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                                 const char *id, const VirgaMetadataOptions *options,
+                                 VirgaInstance **ret, GError **error);
+
+/* Detailed monitoring.  Noun "instance": NOT_FOUND. */
+bool virga_instance_set_monitoring(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                                   const char *const *ids, bool monitoring, GError **error);
+
+/* The CPU credits that were asked for, in the order of 'ids', NULL where none were. */
+bool virga_instance_credits(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                            const char *const *ids, char ***ret, GError **error);
+bool virga_instance_set_credits(VirgaTxn *txn, const char *account_id, const char *id,
+                                const char *credits, GError **error);
 
 /* Says that an instance's tags have changed: its host shows them in the metadata, if asked to. */
 bool virga_instance_tags_changed(VirgaTxn *txn, const char *id, GError **error);

@@ -46,6 +46,8 @@ typedef struct {
     char *partition;       /* NULL: "aws" */
     char *services_domain; /* NULL: "amazonaws.com" */
     gint64 launch_index;
+    char *placement_group;          /* its name, or NULL */
+    gint64 placement_partition;     /* in it; 0: none */
     char *key_name, *public_key;    /* both or none */
     char *user_data;                /* base64, or NULL */
     char *profile_id, *profile_arn; /* of the instance profile; both or none */

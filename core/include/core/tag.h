@@ -40,6 +40,10 @@ bool virga_tag_set(VirgaTxn *txn, const char *account_id, const char *resource_i
 bool virga_tag_set_first(VirgaTxn *txn, const char *account_id, const char *resource_id,
                          const VirgaTag *tags, size_t count, GError **error);
 
+/* Sets tags of the cloud's own ("aws:ec2launchtemplate:id"), which count for nothing. */
+bool virga_tag_set_reserved(VirgaTxn *txn, const char *account_id, const char *resource_id,
+                            const VirgaTag *tags, size_t count, GError **error);
+
 /* Takes tags away: by key, by key and value, or all but reserved ones ('count' 0).  A missing one
  * is no error. */
 bool virga_tag_unset(VirgaTxn *txn, const char *account_id, const char *resource_id,

@@ -66,6 +66,11 @@ bool virga_interface_find(VirgaTxn *txn, VirgaArena *arena, const char *account_
 bool virga_interface_set_check(VirgaTxn *txn, const char *instance_id, bool source_dest_check,
                                GError **error);
 
+/* Puts the groups of an instance's first interface.  Noun "security group": NOT_FOUND for a group
+ * of another VPC or account, QUOTA. */
+bool virga_interface_set_groups(VirgaTxn *txn, const char *instance_id,
+                                const char *const *group_ids, GError **error);
+
 /* Gives back what an instance that is gone held: interfaces that go with it and their addresses;
  * others are detached. */
 bool virga_interface_release(VirgaTxn *txn, const char *instance_id, GError **error);

@@ -18,9 +18,7 @@ typedef struct {
     char *description; /* may be NULL */
 } VirgaSecurityGroupRule;
 
-/* Most groups in a VPC, rules in a group and groups on an interface: AWS's defaults. */
-#define VIRGA_GROUPS_PER_VPC_MAX       2500
-#define VIRGA_RULES_PER_GROUP_MAX      60
+/* Most groups on an interface: AWS's default.  What is configured stands in core/quota.h. */
 #define VIRGA_GROUPS_PER_INTERFACE_MAX 5
 
 /* The group "default" of a new VPC: members may talk to each other, and out to everywhere. */
@@ -69,6 +67,13 @@ bool virga_security_group_authorize(VirgaTxn *txn, VirgaArena *arena, const char
 bool virga_security_group_revoke(VirgaTxn *txn, const char *account_id, const char *group_id,
                                  bool is_egress, const VirgaSecurityGroupRule *rules, size_t count,
                                  GError **error);
+
+/* Gives rules of one group, known by their ids, other values; their direction stays.  Fills in the
+ * canonical form.  Noun "security group rule": INVALID, EXISTS; "security group rule id":
+ * NOT_FOUND. */
+bool virga_security_group_replace(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                                  const char *group_id, VirgaSecurityGroupRule *rules, size_t count,
+                                  GError **error);
 
 /* Brings a rule's protocol, ports and CIDR to the one form in which they are stored and compared,
  * or fails with INVALID.  Pure. */

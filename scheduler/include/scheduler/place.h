@@ -11,6 +11,7 @@ typedef struct {
     const char *id, *name, *zone;
     bool up;             /* heard of lately */
     const char *trouble; /* what the host says is wrong with it, or NULL */
+    const char *barred;  /* why the caller does not want it ("holds …"), or NULL */
     gint64 vcpus, vcpus_claimed;
     gint64 memory_mib, memory_claimed_mib;
     gint64 disk_free_gib;
@@ -30,6 +31,7 @@ typedef enum {
     VIRGA_PLACE_OTHER_HOST, /* the volumes are elsewhere */
     VIRGA_PLACE_DOWN,
     VIRGA_PLACE_TROUBLE,
+    VIRGA_PLACE_BARRED,
     VIRGA_PLACE_NO_VCPUS,
     VIRGA_PLACE_NO_MEMORY,
     VIRGA_PLACE_NO_DISK,

@@ -20,7 +20,8 @@ typedef struct {
     bool delete_on_termination;
 } VirgaVolumeSpec;
 
-/* Makes a volume attached to an instance, in the transaction that makes that one. */
+/* Makes a volume attached to an instance, in the transaction that makes that one; its quota is
+ * claimed by the caller. */
 bool virga_volume_create(VirgaTxn *txn, VirgaArena *arena, const VirgaVolumeSpec *spec,
                          char **ret_id, GError **error);
 
@@ -47,8 +48,16 @@ bool virga_attachment_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaAttach
 bool virga_volume_set_made(VirgaTxn *txn, const char *id, GError **error);
 bool virga_volume_set_lost(VirgaTxn *txn, const char *id, GError **error);
 
-/* Drops what an instance that is gone had: volumes that go with it; the others are detached. */
-bool virga_volume_release(VirgaTxn *txn, const char *instance_id, GError **error);
+/* Says whether what is plugged into an instance at 'device' goes with it; 'volume_id' (NULL: any)
+ * must be what is there. */
+bool virga_volume_set_delete(VirgaTxn *txn, const char *instance_id, const char *device,
+                             const char *volume_id, bool delete_on_termination, bool *ret_found,
+                             GError **error);
+
+/* Drops what an instance that is gone had: volumes that go with it, of which it tells how many they
+ * were and how large together, for the caller to give back; the others are detached. */
+bool virga_volume_release(VirgaTxn *txn, const char *instance_id, gint64 *ret_count,
+                          gint64 *ret_gib, GError **error);
 
 typedef struct {
     char *id, *account_id, *volume_id, *description, *state, *sha256;
