@@ -99,7 +99,9 @@ test_refused(void)
         g_autoptr(GBytes) picture = g_bytes_new(refused[i], strlen(refused[i]));
         g_autoptr(GError) error = NULL;
 
-        g_test_message("%s", refused[i]);
+        g_autofree char *shown = g_strescape(refused[i], NULL); /* TAP is lines of text */
+
+        g_test_message("%s", shown);
         g_assert_null(virga_screen_to_jpeg(picture, &error));
         g_assert_true(virga_error_is(error, "screen", VIRGA_ERROR_INVALID));
     }
