@@ -188,6 +188,32 @@ def test_launch_needs_all_of_it(cloud, image, alice):
     may(run_instances(alice, image))
 
 
+def test_launch_from_a_template(cloud, image, alice):
+    """What only the template names is asked for as well, also when a fleet launches from it."""
+    cloud.ec2.create_launch_template(LaunchTemplateName="held-back", LaunchTemplateData={
+        "ImageId": image, "InstanceType": "t3.micro"})
+    template = {"LaunchTemplateName": "held-back", "Version": "$Latest"}
+
+    def launch():
+        alice.ec2.run_instances(LaunchTemplate=template, MinCount=1, MaxCount=1)
+
+    def fleet():
+        answer = alice.ec2.create_fleet(
+            Type="instant", LaunchTemplateConfigs=[{"LaunchTemplateSpecification": template}],
+            TargetCapacitySpecification={"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "on-demand"})
+        for error in answer["Errors"]:
+            raise botocore.exceptions.ClientError({"Error": {"Code": error["ErrorCode"]}}, "CreateFleet")
+
+    alice.gets(allow("ec2:*"))
+    may(launch)
+    may(fleet)
+    alice.gets(allow("ec2:*"), deny("ec2:RunInstances", EC2.replace(ACCOUNT, "*") + "image/" + image))
+    may_not(launch)
+    may_not(fleet)
+    alice.gets(allow("ec2:*"), deny("ec2:RunInstances"))
+    may_not(fleet)
+
+
 def test_launch_conditions(cloud, image, alice):
     subnet = cloud.ec2.describe_subnets()["Subnets"][0]
     other = next(s["SubnetId"] for s in cloud.ec2.describe_subnets()["Subnets"]

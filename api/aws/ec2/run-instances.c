@@ -5,6 +5,7 @@
 #include "instance-view.h"
 #include "launch-templates.h"
 
+#include "api/authorize.h"
 #include "core/limits.h"
 
 typedef Ec2RunInstancesRequest Request;
@@ -460,17 +461,30 @@ explain(GError *reason, const VirgaInstanceSpec *spec, GError **error)
     return false;
 }
 
+/* The edge has seen what the caller said; a template, or a fleet, says more. */
+static bool
+authorize_whole(const VirgaCall *call, const Request *request, GError **error)
+{
+    VirgaCall launch = *call;
+
+    launch.wire = virga_wire_action(call->service, "RunInstances");
+    return virga_call_authorize_request(&launch, request, error);
+}
+
 bool
 ec2_launch(VirgaCall *call, const Request *request, VirgaInstanceSpec *spec,
            Ec2RunInstancesResponse *response, GError **error)
 {
     Seen seen = { .call = call };
+    const Request *given = request;
     GError *reason = NULL;
     char *reservation_id;
 
     spec->look = look;
     spec->look_data = &seen;
     if (!ec2_launch_template_apply(call, &request, spec, error) ||
+        ((request != given || !g_str_equal(call->wire->name, "RunInstances")) &&
+         !authorize_whole(call, request, error)) ||
         !read_request(call, request, spec, error))
         return false;
     if (!virga_instance_create(call->db, ec2_services(call)->config, call->arena, spec,
