@@ -79,33 +79,6 @@ ec2_check_found(const VirgaCall *call, const char *const *ids, const void *items
 }
 
 bool
-ec2_user_data(const VirgaCall *call, const char *text, const char **ret, GError **error)
-{
-    g_autoptr(GString) packed = NULL;
-    gsize digits, bytes;
-
-    *ret = NULL;
-    if (!text || !*text)
-        return true;
-    packed = g_string_sized_new(strlen(text)); /* encoders wrap lines */
-    for (; *text; text++)
-        if (!g_ascii_isspace(*text))
-            g_string_append_c(packed, *text);
-    digits =
-        strspn(packed->str, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
-    if (packed->len % 4 || packed->len - digits > 2 ||
-        strspn(packed->str + digits, "=") + digits != packed->len)
-        return virga_api_fail(error, "InvalidUserData.Malformed", 400,
-                              "Invalid BASE64 encoding of user data.");
-    bytes = packed->len / 4 * 3 - (packed->len - digits);
-    if (bytes > VIRGA_USER_DATA_BYTES_MAX)
-        return virga_api_fail(error, "InvalidParameterValue", 400,
-                              "User data is limited to %d bytes", VIRGA_USER_DATA_BYTES_MAX);
-    *ret = packed->len ? virga_arena_strdup(call->arena, packed->str) : NULL;
-    return true;
-}
-
-bool
 ec2_check_hops(bool given, gint64 hops, GError **error)
 {
     return !given || (hops >= 1 && hops <= HOPS_MAX) ||

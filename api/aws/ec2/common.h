@@ -45,9 +45,6 @@ bool ec2_check_found(const VirgaCall *call, const char *const *ids, const void *
                      size_t size, size_t offset, const char *code, const char *what,
                      GError **error);
 
-/* User data in base64, without the encoder's line breaks; *ret is NULL if there is none. */
-bool ec2_user_data(const VirgaCall *call, const char *text, const char **ret, GError **error);
-
 /* A HttpPutResponseHopLimit, if it is given. */
 bool ec2_check_hops(bool given, gint64 hops, GError **error);
 

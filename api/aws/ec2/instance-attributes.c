@@ -3,6 +3,8 @@
  * time. */
 #include "instance-view.h"
 
+#include "api/user-data.h"
+
 static Ec2AttributeBooleanValue *
 show_flag(const VirgaCall *call, bool value)
 {
@@ -122,7 +124,7 @@ static bool
 set_user_data(const VirgaCall *call, const char *base64, VirgaInstanceAttributes *change,
               GError **error)
 {
-    if (!ec2_user_data(call, base64, &change->user_data, error))
+    if (!virga_user_data_read(call->arena, base64, &change->user_data, error))
         return false;
     if (!change->user_data)
         change->user_data = "";

@@ -6,6 +6,7 @@
 #include "launch-templates.h"
 
 #include "api/authorize.h"
+#include "api/user-data.h"
 #include "core/limits.h"
 
 typedef Ec2RunInstancesRequest Request;
@@ -400,7 +401,7 @@ read_request(const VirgaCall *call, const Request *request, VirgaInstanceSpec *s
     if (!check_supported(request, error) || !read_plain(request, spec, error) ||
         !read_counts(request, spec, error) || !read_zone(call, request, spec, error) ||
         !read_group(request, spec, error) || !read_tags(call, request, spec, error) ||
-        !ec2_user_data(call, request->user_data, &spec->user_data, error) ||
+        !virga_user_data_read(call->arena, request->user_data, &spec->user_data, error) ||
         !read_metadata_options(request, spec, error) || !read_network(call, request, spec, error) ||
         !ec2_block_devices(call, &request->block_device_mappings, &disks, &spec->disk_count,
                            error) ||
