@@ -341,18 +341,32 @@ test_posted(Fixture *fixture, gconstpointer data)
 
 /* ---- trouble ---- */
 
-static const char sql_kill[] = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                               " WHERE pid <> pg_backend_pid() AND datname = current_database()";
+#define OTHERS                                                                                     \
+    " FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"        \
+    " AND backend_type = 'client backend'"
+static const char sql_others[] = "SELECT count(*)" OTHERS;
+static const char sql_kill[] = "SELECT count(pg_terminate_backend(pid))" OTHERS;
+
+/* Servers of connections that were closed take a moment to go. */
+static void
+wait_for_others(VirgaDb *db, gint64 want)
+{
+    gint64 deadline = g_get_monotonic_time() + 30 * G_USEC_PER_SEC;
+
+    while (number_of(db, sql_others) != want) {
+        g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+        g_usleep(1000);
+    }
+}
 
 static void
 kill_connections(Fixture *fixture, gint64 want)
 {
     g_autoptr(VirgaDb) other = virga_db_new(fixture->dsn, 1);
 
+    wait_for_others(other, want);
     g_assert_cmpint(number_of(other, sql_kill), ==, want);
-    while (number_of(other, "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-                            " AND datname = current_database()") > 0)
-        g_usleep(1000);
+    wait_for_others(other, 0);
 }
 
 static void
