@@ -10,7 +10,7 @@
  * filling it.  What was not needed for a while goes back. */
 #define HEAPS       2 /* not one for each thread */
 #define KEPT_BYTES  (16 << 20)
-#define GIVE_BACK_S 15
+#define GIVE_BACK_S 5
 
 static gpointer
 give_back(gpointer data)
