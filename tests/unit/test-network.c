@@ -92,6 +92,102 @@ example(void)
     return plan;
 }
 
+static void
+add_entry(VirgaVpcAcl *acl, int number, bool egress, bool allow, const char *protocol, int from,
+          int to, const char *cidr4)
+{
+    VirgaVpcAclEntry *entry = virga_vpc_acl_add_entry(acl, number, egress, allow);
+
+    entry->protocol = g_strdup(protocol);
+    entry->from_port = from;
+    entry->to_port = to;
+    entry->cidr4 = g_strdup(cidr4);
+}
+
+static void
+add_nat_gateway(VirgaVpcPlan *plan, const char *id, const char *address, const char *public_address,
+                const char *host, const char *host_address)
+{
+    VirgaVpcNatGateway *gateway = virga_vpc_plan_add_nat_gateway(plan, id);
+
+    gateway->subnet_id = g_strdup("subnet-08000000000000001");
+    gateway->address = g_strdup(address);
+    gateway->public_address = g_strdup(public_address);
+    gateway->host_id = g_strdup(host);
+    gateway->host_address = g_strdup(host_address);
+}
+
+/* A public subnet with gateways, and a private one with everything that a route can lead to. */
+static void
+add_routes(VirgaVpcPlan *plan)
+{
+    VirgaVpcRouteTable *table = virga_vpc_plan_add_route_table(plan, "rtb-08000000000000001");
+
+    table->is_main = true;
+    virga_vpc_route_table_add(table, "10.1.0.0/16", "local", NULL);
+    virga_vpc_route_table_add(table, "0.0.0.0/0", "internet-gateway", NULL);
+    virga_vpc_route_table_add(table, "198.51.100.0/24", "blackhole", NULL);
+    table = virga_vpc_plan_add_route_table(plan, "rtb-08000000000000002");
+    table->subnet_ids = g_strsplit("subnet-08000000000000002", " ", 0);
+    virga_vpc_route_table_add(table, "0.0.0.0/0", "nat-gateway", "nat-08000000000000001");
+    virga_vpc_route_table_add(table, "192.0.2.0/24", "nat-gateway", "nat-08000000000000002");
+    virga_vpc_route_table_add(table, "10.244.1.0/24", "interface", "eni-08000000000000002");
+    virga_vpc_route_table_add(table, "10.244.2.0/24", "interface", "eni-08000000000000003");
+    virga_vpc_route_table_add(table, "10.244.3.0/24", "interface", "eni-08000000000000009");
+    virga_vpc_route_table_add(table, "10.3.0.0/16", "blackhole", NULL);
+}
+
+static void
+add_acls(VirgaVpcPlan *plan)
+{
+    VirgaVpcAcl *acl = virga_vpc_plan_add_acl(plan, "acl-08000000000000001");
+
+    acl->is_default = true;
+    add_entry(acl, 100, true, true, "-1", -1, -1, "0.0.0.0/0");
+    add_entry(acl, 100, false, true, "-1", -1, -1, "0.0.0.0/0");
+    add_entry(acl, 200, false, false, "tcp", 22, 22, "0.0.0.0/0"); /* nothing comes so far */
+    acl = virga_vpc_plan_add_acl(plan, "acl-08000000000000002");
+    acl->subnet_ids = g_strsplit("subnet-08000000000000002", " ", 0);
+    add_entry(acl, 200, false, true, "tcp", 1024, 65535, "0.0.0.0/0");
+    add_entry(acl, 100, false, false, "6", 3389, 3389, "0.0.0.0/0");
+    add_entry(acl, 300, false, true, "icmp", 8, -1, "10.1.0.0/16");
+    add_entry(acl, 100, true, true, "-1", -1, -1, "0.0.0.0/0");
+}
+
+/* As above, with everything that a plan can say besides. */
+static VirgaVpcPlan *
+full_example(void)
+{
+    static const char *const dns[] = { "AmazonProvidedDNS", "10.1.8.53", NULL };
+    VirgaVpcPlan *plan = example();
+    VirgaVpcSubnet *subnet = virga_vpc_plan_add_subnet(plan, "subnet-08000000000000002");
+    VirgaVpcPort *port = plan->ports->pdata[0];
+
+    g_strfreev(plan->cidrs);
+    plan->cidrs = g_strsplit("10.1.0.0/16 10.9.0.0/20", " ", 0);
+    plan->has_internet_gateway = true;
+    plan->public_domain = g_strdup("compute-1.example.org");
+    plan->dhcp_domain = g_strdup("corp.example.org");
+    plan->dhcp_dns = g_strdupv((GStrv) dns);
+    plan->dhcp_ntp = g_strsplit("10.1.8.123", " ", 0);
+    subnet->zone = g_strdup("us-east-1a");
+    subnet->cidr = g_strdup("10.9.8.0/24");
+    port->bandwidth_bps = 100000000;
+    virga_vpc_port_add_address(port, "10.1.4.6")->public_address = g_strdup("203.0.113.12");
+    virga_vpc_port_add_address(port, "10.1.4.7");
+    port = add_port(plan, "eni-08000000000000004", "02:00:00:00:00:04", "10.9.8.5", "host-1");
+    g_free(port->subnet_id);
+    port->subnet_id = g_strdup("subnet-08000000000000002");
+    port->device_index = 1;
+    port->group_ids = g_strsplit("sg-08000000000000001", " ", 0);
+    add_nat_gateway(plan, "nat-08000000000000001", "10.1.4.50", "203.0.113.50", "host-1", NULL);
+    add_nat_gateway(plan, "nat-08000000000000002", "10.1.4.51", "203.0.113.51", "host-2",
+                    "198.51.100.2");
+    add_routes(plan);
+    add_acls(plan);
+    return plan;
+}
+
 static VirgaKernelConfig
 example_config(void)
 {
@@ -150,6 +246,61 @@ test_round_trip(void)
     golden_assert("network/plan.json", text);
 }
 
+static void
+test_full_round_trip(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    g_autoptr(VirgaVpcPlan) again = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = virga_vpc_plan_to_text(plan);
+    g_autofree char *second = NULL;
+
+    again = virga_vpc_plan_from_text(text, &error);
+    g_assert_no_error(error);
+    second = virga_vpc_plan_to_text(again);
+    g_assert_cmpstr(text, ==, second);
+    golden_assert("network/plan-full.json", text);
+}
+
+/* A plan of an older controller means what it always did. */
+static void
+test_old_plan(void)
+{
+    static const char text[] = "{\"id\":\"" VPC "\",\"generation\":1,\"cidrs\":[\"10.1.0.0/16\"],"
+                               "\"domain\":\"ec2.internal\"}";
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VirgaVpcPlan) plan = virga_vpc_plan_from_text(text, &error);
+
+    g_assert_no_error(error);
+    g_assert_true(virga_vpc_plan_has_gateway(plan));
+    g_assert_true(plan->dns_support && plan->dns_hostnames);
+    g_assert_null(virga_vpc_plan_table_of(plan, "subnet-08000000000000001"));
+}
+
+static void
+test_find_route(void)
+{
+    static const struct {
+        const char *cidr, *target;
+    } cases[] = {
+        { "8.8.8.0/24", "nat-08000000000000001" },    { "192.0.2.0/24", "nat-08000000000000002" },
+        { "192.0.2.9/32", "nat-08000000000000002" },  { "192.0.0.0/16", "nat-08000000000000001" },
+        { "10.244.1.7/32", "eni-08000000000000002" },
+    };
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    const VirgaVpcRouteTable *table = virga_vpc_plan_table_of(plan, "subnet-08000000000000002");
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        guint32 base;
+        unsigned prefix;
+
+        g_assert_true(virga_cidr_parse(cases[i].cidr, &base, &prefix));
+        g_assert_cmpstr(virga_vpc_route_table_find(table, base, prefix)->target_id, ==,
+                        cases[i].target);
+    }
+    g_assert_true(virga_vpc_plan_table_of(plan, "subnet-08000000000000001")->is_main);
+}
+
 /* Whatever could mean something to nft, ip or dnsmasq is refused. */
 static void
 test_refusals(void)
@@ -173,8 +324,28 @@ test_refusals(void)
         { "\"vni\":77", "\"vni\":16777216" },
         { "\"group_ids\":[\"sg-08000000000000002\"]", "\"group_ids\":[\"sg-0800000000000000f\"]" },
         { "\"subnets\":[", "\"subnets\":[3," },
+        { "corp.example.org", "corp.example.org,1.2.3.4" },
+        { "AmazonProvidedDNS", "OtherDNS" },
+        { "10.1.8.123", "ntp" },
+        { "10.1.4.7", "10.1.4.6" }, /* taken */
+        { "10.1.4.7", "10.9.8.7" }, /* another subnet's */
+        { "203.0.113.12", "203.0.113.10" },
+        { "100000000", "100" },
+        { "nat-08000000000000001", "nat-x" },
+        { "10.1.4.50", "10.1.4.5" },
+        { "203.0.113.50", "" },
+        { "\"is_main\":true", "\"is_main\":false" },
+        { "internet-gateway", "egress-gateway" },
+        { "10.3.0.0/16", "10.3.0.0/8" },
+        { "10.3.0.0/16", "10.244.3.0/24" },
+        { "\"target_id\":\"eni-08000000000000009\"", "\"target_id\":\"nat-08000000000000009\"" },
+        { "\"subnet_ids\":[\"subnet-08000000000000002\"]", "\"subnet_ids\":[\"subnet-08000009\"]" },
+        { "\"number\":300", "\"number\":200" },
+        { "\"number\":300", "\"number\":0" },
+        { "\"from_port\":3389", "\"from_port\":70000" },
+        { "\"protocol\":\"6\"", "\"protocol\":\"6 accept\"" },
     };
-    g_autoptr(VirgaVpcPlan) plan = example();
+    g_autoptr(VirgaVpcPlan) plan = full_example();
     g_autofree char *text = virga_vpc_plan_to_text(plan);
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -337,6 +508,9 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/network/address", test_address);
     g_test_add_func("/network/plan/round-trip", test_round_trip);
+    g_test_add_func("/network/plan/full-round-trip", test_full_round_trip);
+    g_test_add_func("/network/plan/old", test_old_plan);
+    g_test_add_func("/network/plan/find-route", test_find_route);
     g_test_add_func("/network/plan/refusals", test_refusals);
     g_test_add_func("/network/kernel/policy", test_policy);
     g_test_add_func("/network/kernel/dns", test_dns);
