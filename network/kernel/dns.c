@@ -47,12 +47,8 @@ char *
 virga_dns_config(const VirgaKernelConfig *config, const VirgaVpcPlan *plan, const char *directory)
 {
     GString *text = g_string_new("# Written by virga-node; changes here are lost.\n");
-    g_autofree char *resolver = NULL;
-    guint32 base = 0;
-    unsigned prefix;
+    g_autofree char *resolver = virga_kernel_resolver(plan);
 
-    virga_cidr_parse(plan->cidrs[0], &base, &prefix);
-    resolver = virga_ipv4_text(base + 2);
     g_string_append_printf(text,
                            "pid-file=%s/dnsmasq.pid\n"
                            "except-interface=" VIRGA_UPLINK "\n"

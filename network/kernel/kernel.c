@@ -137,7 +137,9 @@ apply_links(Job *job, GError **error)
     g_autoptr(GPtrArray) is = NULL, want = NULL;
     g_autofree char *answer = NULL, *batch = NULL;
 
-    if (!virga_process_run(argv, "addr show\nroute show\nneigh show nud permanent\n",
+    if (!virga_process_run(argv,
+                           "addr show\nroute show table all\nrule show\n"
+                           "neigh show nud permanent\n",
                            VIRGA_SPAWN_TIMEOUT_MS, &answer, error))
         return false;
     is = virga_links_parse(answer, NULL, present, error);
@@ -188,10 +190,10 @@ static bool
 apply_inside(void *data, GError **error)
 {
     Job *job = data;
-    g_autofree char *policy = virga_policy_vpc(&job->kernel->config, job->plan);
+    VirgaRuleset *policy = virga_policy_vpc(&job->kernel->config, job->plan);
 
-    return virga_policy_apply(&job->vpc->policy, policy, error) && apply_links(job, error) &&
-           apply_fdb(job, error) && apply_dns(job, error);
+    return virga_policy_apply_ruleset(&job->vpc->policy, policy, error) &&
+           apply_links(job, error) && apply_fdb(job, error) && apply_dns(job, error);
 }
 
 static bool

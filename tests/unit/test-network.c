@@ -364,11 +364,56 @@ test_policy(void)
 {
     g_autoptr(VirgaVpcPlan) plan = example();
     VirgaKernelConfig config = example_config();
-    g_autofree char *vpc = virga_policy_vpc(&config, plan);
+    g_autoptr(VirgaRuleset) ruleset = virga_policy_vpc(&config, plan);
+    g_autofree char *vpc = virga_ruleset_text(ruleset);
     g_autofree char *host = virga_policy_host(&config);
 
     golden_assert("network/policy-vpc.nft", vpc);
     golden_assert("network/policy-host.nft", host);
+}
+
+static void
+test_full_policy(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    VirgaKernelConfig config = example_config();
+    g_autoptr(VirgaRuleset) ruleset = NULL;
+    g_autofree char *text = NULL;
+
+    config.underlay_address = (char *) "198.51.100.1";
+    ruleset = virga_policy_vpc(&config, plan);
+    text = virga_ruleset_text(ruleset);
+    golden_assert("network/policy-full.nft", text);
+}
+
+/* A change costs what has changed; another head costs everything. */
+static void
+test_ruleset_diff(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    VirgaKernelConfig config = example_config();
+    g_autoptr(VirgaRuleset) old = virga_policy_vpc(&config, plan);
+    g_autoptr(VirgaRuleset) same = virga_policy_vpc(&config, plan);
+    g_autoptr(VirgaRuleset) new = NULL, other = NULL;
+    g_autofree char *nothing = virga_ruleset_diff(old, same);
+    g_autofree char *forward = NULL, *back = NULL;
+    VirgaVpcPort *port;
+
+    g_assert_cmpstr(nothing, ==, "");
+    port = add_port(plan, "eni-08000000000000005", "02:00:00:00:00:05", "10.1.4.9", "host-1");
+    port->group_ids = g_strsplit("sg-08000000000000001", " ", 0);
+    add_rule(plan->groups->pdata[1], "ingress", "tcp", 8080, 8080, "0.0.0.0/0");
+    port = plan->ports->pdata[0];
+    g_free(port->public_address);
+    port->public_address = g_strdup("203.0.113.99");
+    new = virga_policy_vpc(&config, plan);
+    forward = virga_ruleset_diff(old, new);
+    back = virga_ruleset_diff(new, old);
+    golden_assert("network/policy-forward.nft", forward);
+    golden_assert("network/policy-back.nft", back);
+    config.underlay_address = (char *) "198.51.100.1";
+    other = virga_policy_vpc(&config, plan);
+    g_assert_null(virga_ruleset_diff(new, other));
 }
 
 static void
@@ -412,6 +457,55 @@ test_links(void)
     g_assert_null(nothing);
 }
 
+static void
+test_full_links(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    VirgaKernelConfig config = example_config();
+    g_autoptr(GHashTable) present = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GPtrArray) none = g_ptr_array_new();
+    g_autoptr(GPtrArray) vpc = NULL, port = NULL, host = NULL;
+    g_autofree char *inside = NULL, *plug = NULL, *outside = NULL, *fdb = NULL, *both = NULL;
+
+    config.underlay_address = (char *) "198.51.100.1";
+    g_hash_table_add(present, (char *) "vabc00000000001");
+    vpc = virga_links_vpc(&config, plan, "169.254.0.9", present);
+    port = virga_links_port(&config, plan, plan->ports->pdata[1]); /* a router */
+    host = virga_links_host(&config, plan, "169.254.0.9");
+    inside = virga_links_diff(none, vpc);
+    plug = virga_links_diff(none, port);
+    outside = virga_links_diff(none, host);
+    fdb = virga_links_fdb(&config, plan);
+    both = g_strconcat(inside, "-- plug\n", plug, "-- host\n", outside, "-- bridge\n", fdb, NULL);
+    golden_assert("network/links-full.ip", both);
+}
+
+/* A route gives way to another to the same place without a gap. */
+static void
+test_links_replace(void)
+{
+    g_autoptr(GPtrArray) is = g_ptr_array_new();
+    g_autoptr(GPtrArray) want = g_ptr_array_new();
+    g_autofree char *batch = NULL;
+
+    g_ptr_array_add(is, (char *) "route blackhole default table 5");
+    g_ptr_array_add(is, (char *) "route 10.0.0.1 dev vabc1");
+    g_ptr_array_add(is, (char *) "route 10.0.0.2 dev vabc1");
+    g_ptr_array_add(is, (char *) "rule pref 1000 fwmark 0x5 lookup 5");
+    g_ptr_array_add(want, (char *) "route default via 10.0.0.9 dev up0 onlink table 5");
+    g_ptr_array_add(want, (char *) "route default via 10.0.0.9 dev up0 onlink");
+    g_ptr_array_add(want, (char *) "route 10.0.0.1 via 1.2.3.4 dev vx0 onlink");
+    g_ptr_array_add(want, (char *) "rule pref 1000 fwmark 0x6 lookup 6");
+    batch = virga_links_diff(is, want);
+    g_assert_cmpstr(batch, ==,
+                    "route del 10.0.0.2 dev vabc1\n"
+                    "rule del pref 1000 fwmark 0x5 lookup 5\n"
+                    "route replace default via 10.0.0.9 dev up0 onlink table 5\n"
+                    "route replace default via 10.0.0.9 dev up0 onlink\n"
+                    "route replace 10.0.0.1 via 1.2.3.4 dev vx0 onlink\n"
+                    "rule add pref 1000 fwmark 0x6 lookup 6\n");
+}
+
 /* What ip answers becomes the lines that were wanted. */
 static void
 test_links_parse(void)
@@ -424,7 +518,13 @@ test_links_parse(void)
         "\"address\":\"fe:76:00:00:00:0a\",\"addr_info\":[]}]\n"
         "[{\"dst\":\"default\",\"gateway\":\"169.254.0.1\",\"dev\":\"up0\",\"flags\":[\"onlink\"]},"
         "{\"dst\":\"10.1.4.5\",\"dev\":\"vabc1\",\"scope\":\"link\",\"flags\":[\"linkdown\"]},"
-        "{\"type\":\"unreachable\",\"dst\":\"10.1.0.0/16\",\"dev\":\"lo\",\"flags\":[]}]\n"
+        "{\"type\":\"unreachable\",\"dst\":\"10.1.0.0/16\",\"dev\":\"lo\",\"flags\":[]},"
+        "{\"type\":\"throw\",\"dst\":\"10.1.0.0/16\",\"table\":\"77777\",\"flags\":[]},"
+        "{\"type\":\"local\",\"dst\":\"10.1.0.2\",\"dev\":\"lo\",\"table\":\"local\",\"flags\":[]},"
+        "{\"dst\":\"fe80::/64\",\"dev\":\"up0\",\"flags\":[]}]\n"
+        "[{\"priority\":0,\"src\":\"all\",\"table\":\"local\"},"
+        "{\"priority\":1000,\"src\":\"all\",\"fwmark\":\"0x12fd1\",\"table\":\"77777\"},"
+        "{\"priority\":32766,\"src\":\"all\",\"table\":\"main\"}]\n"
         "[{\"dst\":\"169.254.0.1\",\"dev\":\"up0\",\"lladdr\":\"fe:77:00:00:00:0a\","
         "\"state\":[\"PERMANENT\"]},{\"dst\":\"10.1.4.5\",\"dev\":\"vabc1\",\"state\":[\"FAILED\"]}"
         "]\n";
@@ -435,6 +535,9 @@ test_links_parse(void)
         "route default via 169.254.0.1 dev up0 onlink",
         "route 10.1.4.5 dev vabc1",
         "route unreachable 10.1.0.0/16",
+        "route throw 10.1.0.0/16 table 77777",
+        "rule pref 1000 fwmark 0x12fd1 lookup 77777",
+        "rule pref 32766 lookup main",
         "neigh 169.254.0.1 lladdr fe:77:00:00:00:0a dev up0 nud permanent",
     };
     g_autoptr(GError) error = NULL;
@@ -513,6 +616,10 @@ main(int argc, char **argv)
     g_test_add_func("/network/plan/find-route", test_find_route);
     g_test_add_func("/network/plan/refusals", test_refusals);
     g_test_add_func("/network/kernel/policy", test_policy);
+    g_test_add_func("/network/kernel/full-policy", test_full_policy);
+    g_test_add_func("/network/kernel/ruleset-diff", test_ruleset_diff);
+    g_test_add_func("/network/kernel/full-links", test_full_links);
+    g_test_add_func("/network/kernel/links-replace", test_links_replace);
     g_test_add_func("/network/kernel/dns", test_dns);
     g_test_add_func("/network/kernel/links", test_links);
     g_test_add_func("/network/kernel/links-parse", test_links_parse);
