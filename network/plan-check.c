@@ -57,6 +57,18 @@ is_name(const char *text, bool dots)
     return label > 0;
 }
 
+/* Names with one space between. */
+static bool
+are_names(const char *text)
+{
+    g_auto(GStrv) names = g_strsplit(text, " ", -1);
+
+    for (char **name = names; *name; name++)
+        if (!is_name(*name, true))
+            return false;
+    return true;
+}
+
 /* Addresses, or the one word that may stand for one. */
 static bool
 check_servers(char **servers, const char *word)
@@ -79,7 +91,7 @@ check_head(const VirgaVpcPlan *plan, GError **error)
         return virga_fail(error, "vpc", VIRGA_ERROR_INVALID, "\"%s\" is no id of a vpc", plan->id);
     if (!is_name(plan->domain, true) ||
         (plan->public_domain && !is_name(plan->public_domain, true)) ||
-        (plan->dhcp_domain && !is_name(plan->dhcp_domain, true)))
+        (plan->dhcp_domain && !are_names(plan->dhcp_domain)))
         return virga_fail(error, "vpc", VIRGA_ERROR_INVALID, "\"%s\" is no domain of vpc \"%s\"",
                           plan->domain ? plan->domain : "", plan->id);
     if (plan->vni < 0 || plan->vni > VNI_MAX)

@@ -3,6 +3,7 @@
  * the settings, golden-tested; netns.c, daemon.c and kernel.c touch the machine. */
 #pragma once
 
+#include "network/driver.h"
 #include "network/plan.h"
 #include "ruleset.h"
 
@@ -99,6 +100,38 @@ GStrv virga_links_answering(const char *output, GError **error);
 char *virga_links_diff(GPtrArray *is, GPtrArray *want);
 /* Input of "bridge -batch" for the VXLAN device's static table, or NULL. */
 char *virga_links_fdb(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
+
+/* shape.c: whether anything is limited, and input of "tc -batch" that turns what "tc -j qdisc
+ * show" answered into the plan (NULL: nothing is to be done). */
+bool virga_shape_wanted(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
+bool virga_shape_diff(const VirgaKernelConfig *config, const VirgaVpcPlan *plan, const char *answer,
+                      char **ret_batch, GError **error);
+
+/* counters.c: appends the counters of local ports (VirgaNetworkCounter) that the text of
+ * /proc/net/dev has. */
+void virga_counters_read(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
+                         const char *text, GPtrArray *counters);
+
+/* conntrack.c: what conntrack knows of a connection, in the calling thread's namespace. */
+typedef struct {
+    guint32 source, destination;             /* as it began */
+    guint32 reply_source, reply_destination; /* as it is answered */
+    bool source_translated, destination_translated;
+} VirgaConnection;
+typedef bool (*VirgaConntrackFunc)(const VirgaConnection *connection, void *data);
+/* Forgets the IPv4 connections that 'is_stale' names. */
+bool virga_conntrack_forget(VirgaConntrackFunc is_stale, void *data, GError **error);
+
+/* translation.c: public address -> private address (0: a NAT gateway's), as numbers. */
+#define VIRGA_ANY_ADDRESS "0.0.0.0"
+GHashTable *virga_translation_pairs(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
+bool virga_translation_same(GHashTable *a, GHashTable *b);
+/* A VirgaConntrackFunc with such pairs. */
+bool virga_translation_is_stale(const VirgaConnection *connection, void *pairs);
+/* Public addresses that were somebody's and now are another's, or nobody's; 'old' may be NULL.  The
+ * next function is one with such a set. */
+GHashTable *virga_translation_moved(GHashTable *old, GHashTable *new);
+bool virga_translation_is_moved(const VirgaConnection *connection, void *moved);
 
 /* dns.c: files of dnsmasq. */
 char *virga_dns_config(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,

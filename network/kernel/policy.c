@@ -18,8 +18,8 @@
 
 #include <string.h>
 
-#define LIMIT_BURST_MIN (256 * 1024) /* bytes: some of the largest segments of a guest */
-#define LIMIT_BURST_MS  100
+/* Bytes: some of a guest's largest segments.  nft lets a second's worth pass on top of it. */
+#define LIMIT_BURST (256 * 1024)
 
 /* Sets and maps of local ports. */
 typedef struct {
@@ -51,15 +51,13 @@ static void
 add_limit(VirgaRuleset *ruleset, Maps *maps, const VirgaVpcPort *port, const char *tap)
 {
     gint64 bytes = port->bandwidth_bps / 8;
-    gint64 burst = CLAMP(bytes * LIMIT_BURST_MS / 1000, LIMIT_BURST_MIN, G_MAXINT32);
     g_autofree char *id = virga_policy_identifier(port->id);
     g_autofree char *name = g_strconcat(id, "_limit", NULL);
 
     virga_ruleset_line(maps->limits, "\"%s\" : jump %s", tap, name);
     virga_ruleset_line(add(ruleset, "chain", name, ""),
-                       "limit rate over %" G_GINT64_FORMAT " bytes/second burst %" G_GINT64_FORMAT
-                       " bytes drop",
-                       bytes, burst);
+                       "limit rate over %" G_GINT64_FORMAT " bytes/second burst %d bytes drop",
+                       bytes, LIMIT_BURST);
 }
 
 static void

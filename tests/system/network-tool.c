@@ -3,6 +3,7 @@
  * per line: "ok MILLISECONDS [text]" or "error text".
  *
  *     apply PLAN   prepare PLAN PORT   plug PLAN PORT   tap-remove VPC|- TAP   remove VPC
+ *     counters PLAN (PORT SENT-BYTES RECEIVED-BYTES of each)
  *     list         listen VPC ADDRESS PORT  (answers every connection with its peer's address) */
 #include "network/kernel.h"
 
@@ -64,6 +65,20 @@ describe(VirgaNetworkDriver *driver, GError **error)
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
+static char *
+count(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
+{
+    g_autoptr(GPtrArray) counters = virga_network_counters(driver, plan, error);
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    for (guint i = 0; counters && i < counters->len; i++) {
+        const VirgaNetworkCounter *each = counters->pdata[i];
+        g_string_append_printf(text, "%s %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " ",
+                               each->port_id, each->sent_bytes, each->received_bytes);
+    }
+    return counters ? g_string_free(g_steal_pointer(&text), FALSE) : NULL;
+}
+
 static bool
 run(VirgaNetworkDriver *driver, char **words, char **ret_text, GError **error)
 {
@@ -89,6 +104,8 @@ run(VirgaNetworkDriver *driver, char **words, char **ret_text, GError **error)
     plan = load(words[1], error);
     if (!plan)
         return false;
+    if (g_str_equal(command, "counters"))
+        return (*ret_text = count(driver, plan, error)) != NULL;
     if (g_str_equal(command, "prepare"))
         return virga_network_tap_prepare(driver, plan, words[2], 0, error);
     if (g_str_equal(command, "plug"))
@@ -116,6 +133,7 @@ main(int argc, char **argv)
     settings.state_directory = argv[2];
     settings.public_cidrs = pool;
     settings.underlay_address = argv[4];
+    settings.no_masquerade = g_getenv("VIRGA_NETWORK_NO_MASQUERADE") != NULL;
     driver = virga_network_kernel_new(&settings, &error);
     if (!driver) {
         fprintf(stderr, "%s\n", error->message);

@@ -112,7 +112,7 @@ typedef struct {
     bool dns_support;          /* there is a resolver; true when left out */
     bool dns_hostnames;        /* public names lead to private addresses; true when left out */
     char *public_domain; /* of public names, "compute-1.amazonaws.com"; NULL: there are none */
-    char *dhcp_domain;   /* what DHCP says; NULL: 'domain' */
+    char *dhcp_domain;   /* what DHCP says, several with spaces; NULL: 'domain' */
     char **dhcp_dns;     /* addresses, "AmazonProvidedDNS" is ours; NULL: ours */
     char **dhcp_ntp;     /* addresses; NULL: none */
     GPtrArray *subnets;
