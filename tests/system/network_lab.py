@@ -43,7 +43,7 @@ class Tool:
     def __init__(self, host="host-1", enter=(), tunnel=()):
         self.process = subprocess.Popen([*enter, os.environ["VIRGA_NETWORK_TOOL"], host, "/run/virga", POOL,
                                          *tunnel], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.ms = 0.0
+        self.ms = self.cpu_ms = 0.0
 
     def ask(self, *words):
         self.process.stdin.write(" ".join(words) + "\n")
@@ -51,9 +51,9 @@ class Tool:
         kind, _, rest = self.process.stdout.readline().strip().partition(" ")
         if kind != "ok":
             raise AssertionError(rest)
-        ms, _, text = rest.partition(" ")
-        self.ms = float(ms)
-        return text
+        ms, cpu_ms, text = (rest + "  ").split(" ", 2)
+        self.ms, self.cpu_ms = float(ms), float(cpu_ms)
+        return text.strip()
 
     def close(self):
         self.process.stdin.close()
@@ -101,11 +101,14 @@ class Host:
     def run(self, *words, check=True):
         return sh(*self.enter, *words, check=check)
 
+    def apply(self, plan):
+        sh(*self.enter, "sh", "-c", "cat > /run/plan.json", input=json.dumps(plan))
+        self.tool.ask("apply", "/run/plan.json")
+
     def guest(self, plan, port):
         tap = "vtst" + port["id"][-11:]
         path = "/run/plan.json"
-        sh(*self.enter, "sh", "-c", f"cat > {path}", input=json.dumps(plan))
-        self.tool.ask("apply", path)
+        self.apply(plan)
         self.run("ip", "netns", "add", "guest")
         self.run("ip", "link", "add", tap, "type", "veth", "peer", "name", "eth0", "address", port["mac"],
                  "netns", "guest")
@@ -116,6 +119,16 @@ class Host:
         self.run("ip", "-n", "guest", "link", "set", "eth0", "mtu", "1450")
         self.run("ip", "-n", "guest", "addr", "add", lease["address"] + "/24", "dev", "eth0")
         self.run("ip", "-n", "guest", "route", "add", "default", "via", lease["router"])
+
+    def ask(self, *words):
+        """What the guest does; None if it fails."""
+        done = self.run("ip", "netns", "exec", "guest", sys.executable, GUEST, *words, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    def close(self):
+        self.tool.close()
+        self.keeper.kill()
+        self.keeper.wait()
 
     def ping(self, address, *options):
         return self.run("ip", "netns", "exec", "guest", "ping", "-c1", "-W1", *options, address,

@@ -358,15 +358,12 @@ for ip in ("172.31.1.66", "172.31.2.6"):
         assert hosts[0].ping("172.31.2.6", "-M", "do", "-s", "1422")
         plan["groups"][0]["rules"] = [rule("egress", "-1")]     # filtered where the receiver is
         plan["generation"] += 1
-        sh(*hosts[1].enter, "sh", "-c", "cat > /run/plan.json", input=json.dumps(plan))
-        hosts[1].tool.ask("apply", "/run/plan.json")
+        hosts[1].apply(plan)
         assert not hosts[0].ping("172.31.2.6") and hosts[1].ping("172.31.1.5")
         for host in hosts:
             host.tool.ask("remove", VPC)
             assert re.findall(r"^\d+: ([^:@]+)", host.run("ip", "link"), re.M) == ["lo", "eth0"]
-            host.tool.close()
-            host.keeper.kill()
-            host.keeper.wait()
+            host.close()
         sh("ip", "link", "del", "underlay")
 
     def test_lost_public_address(cloud):

@@ -467,3 +467,69 @@ if INSIDE:
     def test_remove_leaves_nothing(lab):
         lab.tool.ask("remove", VPC)
         assert sh("nft", "list", "ruleset") == "" and "203.0.113" not in sh("ip", "route")
+
+    @pytest.fixture
+    def hosts():
+        """Two, and the world behind them: this namespace, as 198.51.100.254."""
+        sh("ip", "link", "add", "underlay", "type", "bridge")
+        sh("ip", "addr", "add", "198.51.100.254/24", "dev", "underlay")
+        sh("ip", "link", "set", "underlay", "up")
+        sh("ip", "route", "add", "203.0.113.0/24", "via", "198.51.100.2")
+        both = [Host(1), Host(2)]
+        for host in both:
+            host.run("ip", "route", "add", "default", "via", "198.51.100.254")
+        server = subprocess.Popen([sys.executable, GUEST, "serve", "8080"])
+        assert wait_for(lambda: ":8080 " in sh("ss", "-Hltn"))
+        yield both
+        server.kill()
+        for host in both:
+            host.close()
+        sh("ip", "link", "del", "underlay")
+
+    def test_targets_on_another_host(lab, hosts):
+        """The NAT gateway and the router are on host 2, the guest that is sent to them on host 1."""
+        first, second = hosts
+        plan = make_plan()
+        back, router, nat = plan["ports"][3], plan["ports"][2], plan["nat_gateways"][0]
+        back.update(host_id="host-1", host_address="198.51.100.1")
+        for member in (router, nat):
+            member.update(host_id="host-2", host_address="198.51.100.2")
+        plan["ports"] = [back, router]
+        for table in plan["route_tables"]:
+            table["routes"].append(route("10.244.1.0/24", "interface", router["id"]))
+
+        def apply():
+            plan["generation"] += 1
+            for host in hosts:
+                host.apply(plan)
+
+        def out():
+            return first.ask("get", "198.51.100.254", "8080")
+        apply()
+        first.guest(plan, back)
+        second.guest(plan, router)
+        second.run("ip", "-n", "guest", "addr", "add", "10.244.1.1/32", "dev", "eth0")
+        assert first.ping("172.31.1.7") and second.ping("172.31.2.5")
+        assert out() == "203.0.113.50"
+        assert first.ping("10.244.1.1") and second.ping("172.31.2.5", "-I", "10.244.1.1")
+
+        second.run("ip", "-n", NS, "link", "del", "vx0")        # and with it the chain that reads MACs
+        apply()
+        assert first.ping("10.244.1.1") and out() == "203.0.113.50"
+
+        plan["acls"] = [dict(ACL, entries=[entry(100, True, True), entry(100, False, True, "tcp")])]
+        apply()                                                 # asked where the receiver is
+        assert out() == "203.0.113.50" and not second.ping("172.31.2.5")
+        plan["acls"] = [dict(ACL, subnet_ids=[PUBLIC], entries=[entry(100, False, True)])]
+        apply()                                                 # of the gateway's subnet: nothing goes out
+        assert out() is None and not first.ping("172.31.1.7")
+        plan["acls"] = []
+        router["source_dest_check"] = True
+        apply()
+        assert first.ping("172.31.1.7") and not first.ping("10.244.1.1")
+        plan["nat_gateways"] = []
+        apply()
+        assert out() is None
+        for host in hosts:
+            host.tool.ask("remove", VPC)
+            assert re.findall(r"^\d+: ([^:@]+)", host.run("ip", "link"), re.M) == ["lo", "eth0"]
