@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Security groups as chains: for a group and a direction one chain, for a port one that jumps to
- * those of its groups.  Members are hash sets, and the CIDRs of a group's rules with the same
- * protocol and ports are one interval set: a new connection costs as many rules as its groups have
- * distinct (protocol, ports), however many members there are. */
+ * those of its groups.  Members are hash sets; ports and CIDRs of a group's rules are joined to
+ * interval sets.  A new connection costs as many rules as its groups tell peers apart, however
+ * many members and ports there are. */
 #include "kernel-priv.h"
 
 #include "network/address.h"
@@ -73,6 +73,19 @@ virga_policy_match(const char *protocol, gint64 from, gint64 to)
     return g_strdup_printf("meta l4proto %s", protocol);
 }
 
+/* The ports of one protocol that one peer may use. */
+typedef struct {
+    const char *protocol, *cidr4, *group_id; /* loans */
+    GArray *ports;
+} PortClass;
+
+static void
+port_class_free(PortClass *class)
+{
+    g_array_unref(class->ports);
+    g_free(class);
+}
+
 static RuleClass *
 class_of(GPtrArray *classes, char *match)
 {
@@ -91,34 +104,6 @@ class_of(GPtrArray *classes, char *match)
     class->group_ids = g_ptr_array_new();
     g_ptr_array_add(classes, class);
     return class;
-}
-
-static GPtrArray *
-classify(const VirgaVpcGroup *group, const char *direction)
-{
-    GPtrArray *classes = g_ptr_array_new_with_free_func((GDestroyNotify) rule_class_free);
-
-    for (guint i = 0; i < group->rules->len; i++) {
-        const VirgaVpcRule *rule = group->rules->pdata[i];
-        RuleClass *class;
-        guint32 base;
-        unsigned prefix;
-        char *match;
-
-        if (!g_str_equal(rule->direction, direction))
-            continue;
-        match = virga_policy_match(rule->protocol, rule->from_port, rule->to_port);
-        if (!match)
-            continue;
-        class = class_of(classes, match);
-        if (rule->group_id) {
-            g_ptr_array_add(class->group_ids, rule->group_id);
-        } else if (virga_cidr_parse(rule->cidr4, &base, &prefix)) {
-            Range range = { base, virga_cidr_last(base, prefix) };
-            g_array_append_val(class->ranges, range);
-        }
-    }
-    return classes;
 }
 
 static int
@@ -146,6 +131,106 @@ merge_ranges(GArray *ranges)
     }
     if (ranges->len > 0)
         g_array_set_size(ranges, kept + 1);
+}
+
+static void
+add_peer(RuleClass *class, const char *cidr4, const char *group_id)
+{
+    guint32 base;
+    unsigned prefix;
+
+    if (group_id) {
+        g_ptr_array_add(class->group_ids, (gpointer) group_id);
+    } else if (virga_cidr_parse(cidr4, &base, &prefix)) {
+        Range range = { base, virga_cidr_last(base, prefix) };
+        g_array_append_val(class->ranges, range);
+    }
+}
+
+/* "tcp" or "udp" if the rule is about some of its ports only, or NULL. */
+static const char *
+protocol_with_ports(const VirgaVpcRule *rule)
+{
+    bool all = rule->from_port < 0 || rule->to_port < 0 ||
+               (rule->from_port == 0 && rule->to_port == 65535);
+
+    if (all)
+        return NULL;
+    if (g_str_equal(rule->protocol, "tcp") || g_str_equal(rule->protocol, "6"))
+        return "tcp";
+    return g_str_equal(rule->protocol, "udp") || g_str_equal(rule->protocol, "17") ? "udp" : NULL;
+}
+
+static void
+add_ports(GPtrArray *port_classes, GHashTable *by_peer, const char *protocol,
+          const VirgaVpcRule *rule)
+{
+    Range range = { (guint32) MIN(rule->from_port, rule->to_port),
+                    (guint32) MAX(rule->from_port, rule->to_port) };
+    const char *peer = rule->group_id ? rule->group_id : rule->cidr4;
+    g_autofree char *key = g_strdup_printf("%s %s", protocol, peer);
+    PortClass *class = g_hash_table_lookup(by_peer, key);
+
+    if (!class) {
+        class = g_new0(PortClass, 1);
+        *class = (PortClass){ protocol, rule->cidr4, rule->group_id,
+                              g_array_new(FALSE, FALSE, sizeof(Range)) };
+        g_ptr_array_add(port_classes, class);
+        g_hash_table_insert(by_peer, g_steal_pointer(&key), class);
+    }
+    g_array_append_val(class->ports, range);
+}
+
+/* "tcp dport 22", "tcp dport { 22, 80-90 }" */
+static char *
+match_of(const PortClass *class)
+{
+    g_autoptr(GString) text = g_string_new(class->protocol);
+
+    merge_ranges(class->ports);
+    g_string_append(text, class->ports->len > 1 ? " dport { " : " dport ");
+    for (guint i = 0; i < class->ports->len; i++) {
+        const Range *range = &g_array_index(class->ports, Range, i);
+
+        g_string_append_printf(text, "%s%u", i ? ", " : "", range->first);
+        if (range->last != range->first)
+            g_string_append_printf(text, "-%u", range->last);
+    }
+    if (class->ports->len > 1)
+        g_string_append(text, " }");
+    return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+/* First the ports of each peer are joined, then the peers that have the same: sixty rules for as
+ * many ports of one group become one, and so do sixty for as many blocks at one port. */
+static GPtrArray *
+classify(const VirgaVpcGroup *group, const char *direction)
+{
+    GPtrArray *classes = g_ptr_array_new_with_free_func((GDestroyNotify) rule_class_free);
+    g_autoptr(GPtrArray) port_classes =
+        g_ptr_array_new_with_free_func((GDestroyNotify) port_class_free);
+    g_autoptr(GHashTable) by_peer = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+
+    for (guint i = 0; i < group->rules->len; i++) {
+        const VirgaVpcRule *rule = group->rules->pdata[i];
+        const char *protocol = protocol_with_ports(rule);
+        char *match;
+
+        if (!g_str_equal(rule->direction, direction))
+            continue;
+        if (protocol) {
+            add_ports(port_classes, by_peer, protocol, rule);
+            continue;
+        }
+        match = virga_policy_match(rule->protocol, rule->from_port, rule->to_port);
+        if (match)
+            add_peer(class_of(classes, match), rule->cidr4, rule->group_id);
+    }
+    for (guint i = 0; i < port_classes->len; i++) {
+        const PortClass *class = port_classes->pdata[i];
+        add_peer(class_of(classes, match_of(class)), class->cidr4, class->group_id);
+    }
+    return classes;
 }
 
 static void

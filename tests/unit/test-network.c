@@ -75,6 +75,7 @@ example(void)
     add_rule(odd, "ingress", "50", -1, -1, "10.0.0.0/8");
     add_rule(odd, "ingress", "icmpv6", -1, -1, "10.0.0.0/8");      /* no IPv4 packet is */
     add_rule(odd, "ingress", "tcp", 1, 1, "sg-08000000000000003"); /* has no members */
+    add_rule(odd, "ingress", "tcp", 80, 90, "sg-08000000000000003"); /* joins the above */
     add_rule(odd, "egress", "tcp", 443, 443, "sg-08000000000000001");
 
     port = add_port(plan, "eni-08000000000000001", "02:00:00:00:00:01", "10.1.4.5", "host-1");
