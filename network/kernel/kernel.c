@@ -2,8 +2,9 @@
 /* The kernel driver: how network/kernel.h comes true.
  *
  * An apply looks first and acts on differences only.  Programs that it runs when nothing changed:
- * ip twice (one look at each end of the uplink).  A new guest costs one nft more, and one ip if
- * it has a public address; tap_prepare none, tap_plug ip twice. */
+ * ip twice (one look at each end of the uplink), bridge if there is a tunnel, tc if a guest's
+ * bandwidth is limited.  A new guest costs one nft more, and one ip if it has a public address;
+ * tap_prepare none, tap_plug ip twice. */
 #include "network/kernel.h"
 
 #include "core/error.h"
