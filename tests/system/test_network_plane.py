@@ -429,6 +429,33 @@ if INSIDE:
             assert lab.fails("back", "dns", "172.31.0.2", name)
             assert lab.run("back", "dns", "172.31.0.2", "ip-10-50-1-5.ec2.internal") == "10.50.1.5"
 
+    def handles():
+        return re.findall(r"table .* # handle .*", sh("ip", "netns", "exec", NS, "nft", "-a", "list", "ruleset"))
+
+    def test_changes_are_differences(lab):
+        """The filter is never loaded anew while it is what it was left as."""
+        extra = port(7, PRIVATE, "172.31.2.7", bandwidth_bps=1000000, public_address="203.0.113.70")
+        changes = {
+            "rule": lambda plan: plan["groups"][0]["rules"].append(rule("ingress", "tcp", 80, 80, "192.0.2.0/24")),
+            "group": lambda plan: plan["groups"].append({"id": "sg-08000000000000002", "rules": []}),
+            "port": lambda plan: plan["ports"].append(extra),
+            "member": lambda plan: plan["ports"].append(dict(extra, host_id="host-2")),
+            "public address": lambda plan: lab.port("front").update(public_address="203.0.113.13"),
+            "limit": lambda plan: lab.port("front").update(bandwidth_bps=10000000),
+            "ACL": acl(*EVERYTHING[1:]),
+            "router": lambda plan: lab.port("router").update(source_dest_check=True),
+            "gateway": lambda plan: plan["nat_gateways"].clear(),
+            "no internet gateway": lambda plan: plan.update(has_internet_gateway=False),
+        }
+        lab.apply()
+        before = handles()
+        assert len(before) == 2                             # inet and arp
+        for what, change in changes.items():
+            with lab.changed(change):
+                assert handles() == before, what
+            assert handles() == before, what
+        assert lab.seen("front") == "203.0.113.10" and lab.seen("back") == "203.0.113.50"
+
     def table_numbers():
         return re.findall(r"lookup (\d{3,})", sh("ip", "-n", NS, "rule"))
 
