@@ -73,8 +73,8 @@ example(void)
     add_rule(odd, "ingress", "icmp", 3, -1, "0.0.0.0/0");
     add_rule(odd, "ingress", "icmp", -1, -1, "10.0.0.0/8");
     add_rule(odd, "ingress", "50", -1, -1, "10.0.0.0/8");
-    add_rule(odd, "ingress", "icmpv6", -1, -1, "10.0.0.0/8");      /* no IPv4 packet is */
-    add_rule(odd, "ingress", "tcp", 1, 1, "sg-08000000000000003"); /* has no members */
+    add_rule(odd, "ingress", "icmpv6", -1, -1, "10.0.0.0/8");        /* no IPv4 packet is */
+    add_rule(odd, "ingress", "tcp", 1, 1, "sg-08000000000000003");   /* has no members */
     add_rule(odd, "ingress", "tcp", 80, 90, "sg-08000000000000003"); /* joins the above */
     add_rule(odd, "egress", "tcp", 443, 443, "sg-08000000000000001");
 
@@ -434,6 +434,21 @@ test_dns(void)
 }
 
 static void
+test_full_dns(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    VirgaKernelConfig config = example_config();
+    g_autofree char *dnsmasq = virga_dns_config(&config, plan, "/state/" VPC);
+    g_autofree char *hosts = virga_dns_hosts(plan);
+    g_autofree char *off = NULL, *all = NULL;
+
+    plan->dns_support = false;
+    off = virga_dns_config(&config, plan, "/state/" VPC);
+    all = g_strconcat(dnsmasq, "-- without DNS\n", off, "-- hosts\n", hosts, NULL);
+    golden_assert("network/dns-full", all);
+}
+
+static void
 test_links(void)
 {
     g_autoptr(VirgaVpcPlan) plan = example();
@@ -551,6 +566,117 @@ test_links_parse(void)
     g_assert_null(virga_links_parse("Error: nonsense\n", NULL, NULL, &error));
 }
 
+static void
+test_shape(void)
+{
+    static const struct {
+        const char *answer, *want;
+    } cases[] = {
+        { "[{\"kind\":\"noqueue\",\"dev\":\"vabc00000000001\",\"root\":true,\"options\":{}}]",
+          "qdisc replace dev vabc00000000001 root tbf rate 100000000bit burst 250000 latency "
+          "50ms\n" },
+        { "[{\"kind\":\"tbf\",\"dev\":\"vabc00000000001\",\"root\":true,"
+          "\"options\":{\"rate\":12500000,\"burst\":250000,\"lat\":50000}}]",
+          NULL },
+        { "[{\"kind\":\"tbf\",\"dev\":\"vabc00000000001\",\"root\":true,\"options\":{\"rate\":5}}]",
+          "qdisc replace dev vabc00000000001 root tbf rate 100000000bit burst 250000 latency "
+          "50ms\n" },
+        { "[{\"kind\":\"tbf\",\"dev\":\"vabc00000000002\",\"root\":true,\"options\":{\"rate\":5}}]",
+          "qdisc del dev vabc00000000002 root\n" },
+        { "[{\"kind\":\"tbf\",\"dev\":\"eth0\",\"root\":true,\"options\":{\"rate\":5}}]", NULL },
+        { "[]", NULL },
+    };
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    VirgaKernelConfig config = example_config();
+    g_autoptr(GError) error = NULL;
+    g_autofree char *none = NULL;
+
+    g_assert_true(virga_shape_wanted(&config, plan));
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *batch = NULL;
+
+        g_assert_true(virga_shape_diff(&config, plan, cases[i].answer, &batch, &error));
+        g_assert_cmpstr(batch, ==, cases[i].want);
+    }
+    g_assert_false(virga_shape_diff(&config, plan, "Error: nonsense", &none, &error));
+}
+
+static void
+test_counters(void)
+{
+    static const char text[] =
+        "Inter-|   Receive                                                |  Transmit\n"
+        " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs "
+        "drop fifo colls carrier compressed\n"
+        "    lo:     100       2    0    0    0     0          0         0      100       2    0   "
+        " "
+        "0    0     0       0          0\n"
+        "vabc00000000001: 18446744073709551615 7 0 1 0 0 0 0 4242 9 0 0 0 0 0 0\n";
+    g_autoptr(VirgaVpcPlan) plan = example();
+    VirgaKernelConfig config = example_config();
+    g_autoptr(GPtrArray) counters = virga_network_counters_new();
+    const VirgaNetworkCounter *counter;
+
+    virga_counters_read(&config, plan, text, counters);
+    g_assert_cmpuint(counters->len, ==, 1);
+    counter = counters->pdata[0];
+    g_assert_cmpstr(counter->port_id, ==, "eni-08000000000000001");
+    g_assert_cmpuint(counter->sent_bytes, ==, G_MAXUINT64);
+    g_assert_cmpuint(counter->sent_packets, ==, 7);
+    g_assert_cmpuint(counter->received_bytes, ==, 4242);
+    g_assert_cmpuint(counter->received_packets, ==, 9);
+}
+
+static guint32
+number(const char *address)
+{
+    guint32 value = 0;
+
+    g_assert_true(virga_ipv4_parse(address, &value));
+    return value;
+}
+
+/* Connections whose public address is another's now, or nobody's, are stale; others are not. */
+static void
+test_translation(void)
+{
+    static const struct {
+        const char *source, *destination, *reply_source, *reply_destination;
+        bool source_translated, destination_translated, stale;
+    } cases[] = {
+        { "10.1.4.5", "8.8.8.8", "8.8.8.8", "203.0.113.10", true, false, false },
+        { "10.1.4.6", "8.8.8.8", "8.8.8.8", "203.0.113.12", true, false, false },
+        { "10.1.4.6", "8.8.8.8", "8.8.8.8", "203.0.113.10", true, false, true },
+        { "10.9.8.5", "8.8.8.8", "8.8.8.8", "203.0.113.50", true, false, false }, /* a gateway's */
+        { "10.9.8.5", "8.8.8.8", "8.8.8.8", "203.0.113.51", true, false, true },  /* elsewhere */
+        { "8.8.8.8", "203.0.113.10", "10.1.4.5", "8.8.8.8", false, true, false },
+        { "8.8.8.8", "203.0.113.10", "10.1.4.9", "8.8.8.8", false, true, true },
+        { "8.8.8.8", "203.0.113.50", "10.1.4.9", "8.8.8.8", false, true, true },
+        { "8.8.8.8", "203.0.113.99", "10.1.4.5", "8.8.8.8", false, true, true },
+        { "10.1.4.5", "10.9.8.5", "10.9.8.5", "10.1.4.5", false, false, false },
+    };
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    VirgaKernelConfig config = example_config();
+    g_autoptr(GHashTable) pairs = virga_translation_pairs(&config, plan);
+    g_autoptr(GHashTable) none = NULL, moved = NULL;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        VirgaConnection connection = {
+            number(cases[i].source),       number(cases[i].destination),
+            number(cases[i].reply_source), number(cases[i].reply_destination),
+            cases[i].source_translated,    cases[i].destination_translated,
+        };
+        g_assert_true(virga_translation_is_stale(&connection, pairs) == cases[i].stale);
+    }
+    plan->has_internet_gateway = false;
+    none = virga_translation_pairs(&config, plan);
+    g_assert_cmpuint(g_hash_table_size(none), ==, 0);
+    g_assert_false(virga_translation_same(pairs, none));
+    g_assert_true(virga_translation_same(none, none));
+    moved = virga_translation_moved(pairs, none);
+    g_assert_cmpuint(g_hash_table_size(moved), ==, 3);
+}
+
 static bool
 launch(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
 {
@@ -622,8 +748,12 @@ main(int argc, char **argv)
     g_test_add_func("/network/kernel/full-links", test_full_links);
     g_test_add_func("/network/kernel/links-replace", test_links_replace);
     g_test_add_func("/network/kernel/dns", test_dns);
+    g_test_add_func("/network/kernel/full-dns", test_full_dns);
     g_test_add_func("/network/kernel/links", test_links);
     g_test_add_func("/network/kernel/links-parse", test_links_parse);
+    g_test_add_func("/network/kernel/shape", test_shape);
+    g_test_add_func("/network/kernel/counters", test_counters);
+    g_test_add_func("/network/kernel/translation", test_translation);
     g_test_add_func("/network/fake", test_fake);
     g_test_add_func("/network/generic-checks", test_generic_checks);
     return g_test_run();
