@@ -205,9 +205,42 @@ add_nat_gateways(VirgaRuleset *ruleset, const VirgaKernelConfig *config, const V
     }
 }
 
-void
+static bool
+is_watched(const VirgaVpcPlan *plan, const char *subnet_id)
+{
+    const VirgaVpcAcl *acl = virga_vpc_plan_acl_of(plan, subnet_id);
+    return !is_open(acl, false) || !is_open(acl, true);
+}
+
+/* True if some port or gateway of this host is in a subnet whose ACL may deny something. */
+static bool
+is_needed(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
+{
+    for (guint i = 0; i < plan->subnets->len; i++) {
+        const VirgaVpcSubnet *subnet = plan->subnets->pdata[i];
+
+        if (!is_watched(plan, subnet->id))
+            continue;
+        for (guint p = 0; p < plan->ports->len; p++) {
+            const VirgaVpcPort *port = plan->ports->pdata[p];
+            if (virga_kernel_is_local(config, port) && g_str_equal(port->subnet_id, subnet->id))
+                return true;
+        }
+        for (guint g = 0; g < plan->nat_gateways->len; g++) {
+            const VirgaVpcNatGateway *gateway = plan->nat_gateways->pdata[g];
+            if (g_strcmp0(gateway->host_id, config->host_id) == 0 &&
+                g_str_equal(gateway->subnet_id, subnet->id))
+                return true;
+        }
+    }
+    return false;
+}
+
+bool
 virga_policy_acls(VirgaRuleset *ruleset, const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
 {
+    if (!is_needed(config, plan))
+        return false;
     for (guint i = 0; i < plan->acls->len; i++)
         for (int egress = 0; egress < 2; egress++)
             if (!is_open(plan->acls->pdata[i], egress))
@@ -215,4 +248,5 @@ virga_policy_acls(VirgaRuleset *ruleset, const VirgaKernelConfig *config, const 
     add_subnets(ruleset, config, plan);
     add_dispatch(ruleset, config, plan);
     add_nat_gateways(ruleset, config, plan);
+    return true;
 }

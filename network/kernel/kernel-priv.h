@@ -53,7 +53,8 @@ void virga_policy_members(VirgaRuleset *ruleset, const VirgaKernelConfig *config
                           const VirgaVpcPlan *plan);
 void virga_policy_groups(VirgaRuleset *ruleset, const VirgaKernelConfig *config,
                          const VirgaVpcPlan *plan);
-void virga_policy_acls(VirgaRuleset *ruleset, const VirgaKernelConfig *config,
+/* False if no ACL may deny anything here: then nothing is added, and no packet need ask. */
+bool virga_policy_acls(VirgaRuleset *ruleset, const VirgaKernelConfig *config,
                        const VirgaVpcPlan *plan);
 /* "tcp dport 22"; "" matches everything, NULL no IPv4 packet.  The caller owns it. */
 char *virga_policy_match(const char *protocol, gint64 from, gint64 to);

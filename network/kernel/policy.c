@@ -180,7 +180,7 @@ add_translation(VirgaRuleset *ruleset)
  * loses its connections too, as in EC2.  So does one whose subnet has lost the route.  The next
  * hop tells by which route a packet goes, whatever the routing tables have become. */
 static void
-add_forward(VirgaRuleset *ruleset, const VirgaVpcPlan *plan)
+add_forward(VirgaRuleset *ruleset, bool acls)
 {
     static const char *const rules[] = {
         "ct state established,related accept",
@@ -201,7 +201,7 @@ add_forward(VirgaRuleset *ruleset, const VirgaVpcPlan *plan)
     virga_ruleset_line(chain, "meta nfproto ipv6 drop");
     virga_ruleset_line(chain, "icmp type redirect drop");
     virga_ruleset_line(chain, "oifname \"" VIRGA_UPLINK "\" jump leave");
-    if (plan->acls->len > 0) {
+    if (acls) {
         virga_ruleset_line(chain, "iifname vmap @leaving");
         virga_ruleset_line(chain, "oifname \"" VIRGA_UPLINK "\" rt ip nexthop vmap @nat_leaving");
         virga_ruleset_line(chain,
@@ -259,8 +259,7 @@ virga_policy_vpc(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
     add_entrance(ruleset, config);
     add_translation(ruleset);
     virga_policy_groups(ruleset, config, plan);
-    virga_policy_acls(ruleset, config, plan);
-    add_forward(ruleset, plan);
+    add_forward(ruleset, virga_policy_acls(ruleset, config, plan));
     add_input(ruleset, config, plan);
     return ruleset;
 }

@@ -8,6 +8,7 @@
 #include "network/fake.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define VPC "vpc-0800000000000000a"
 
@@ -387,6 +388,23 @@ test_full_policy(void)
     golden_assert("network/policy-full.nft", text);
 }
 
+/* The ACL that every VPC begins with costs no packet anything. */
+static void
+test_open_acl(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    VirgaKernelConfig config = example_config();
+    g_autoptr(VirgaRuleset) ruleset = NULL;
+    g_autofree char *text = NULL;
+    VirgaVpcAcl *strict = plan->acls->pdata[1];
+
+    g_clear_pointer(&strict->subnet_ids, g_strfreev);
+    ruleset = virga_policy_vpc(&config, plan);
+    text = virga_ruleset_text(ruleset);
+    g_assert_null(strstr(text, "leaving"));
+    g_assert_null(strstr(text, "acl_"));
+}
+
 /* A change costs what has changed; another head costs everything. */
 static void
 test_ruleset_diff(void)
@@ -744,6 +762,7 @@ main(int argc, char **argv)
     g_test_add_func("/network/plan/refusals", test_refusals);
     g_test_add_func("/network/kernel/policy", test_policy);
     g_test_add_func("/network/kernel/full-policy", test_full_policy);
+    g_test_add_func("/network/kernel/open-acl", test_open_acl);
     g_test_add_func("/network/kernel/ruleset-diff", test_ruleset_diff);
     g_test_add_func("/network/kernel/full-links", test_full_links);
     g_test_add_func("/network/kernel/links-replace", test_links_replace);
