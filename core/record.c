@@ -15,6 +15,8 @@ virga_record_new(const VirgaRecordType *type)
     for (const VirgaField *field = type->fields; field->name; field++)
         if (field->kind == VIRGA_FIELD_RECORDS)
             MEMBER(record, field, GPtrArray *) = g_ptr_array_new();
+        else if (field->kind == VIRGA_FIELD_BOOL_ON)
+            MEMBER(record, field, bool) = true;
     return record;
 }
 
@@ -98,6 +100,7 @@ read_field(void *record, const VirgaField *field, JsonNode *node, unsigned depth
         MEMBER(record, field, char *) = g_strdup(json_node_get_string(node));
         return true;
     case VIRGA_FIELD_BOOL:
+    case VIRGA_FIELD_BOOL_ON:
         if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_BOOLEAN)
             return false;
         MEMBER(record, field, bool) = json_node_get_boolean(node);
@@ -181,6 +184,7 @@ field_to_json(const void *record, const VirgaField *field)
                    ? json_node_init_string(json_node_alloc(), MEMBER(record, field, char *))
                    : NULL;
     case VIRGA_FIELD_BOOL:
+    case VIRGA_FIELD_BOOL_ON:
         return json_node_init_boolean(json_node_alloc(), MEMBER(record, field, bool));
     case VIRGA_FIELD_INTEGER:
         return json_node_init_int(json_node_alloc(), MEMBER(record, field, gint64));

@@ -47,6 +47,19 @@ virga_network_inventory_free(VirgaNetworkInventory *inventory)
     g_free(inventory);
 }
 
+static void
+counter_free(VirgaNetworkCounter *counter)
+{
+    g_free(counter->port_id);
+    g_free(counter);
+}
+
+GPtrArray *
+virga_network_counters_new(void)
+{
+    return g_ptr_array_new_with_free_func((GDestroyNotify) counter_free);
+}
+
 void
 virga_network_driver_init(VirgaNetworkDriver *driver, const char *tag, const char *host_id)
 {
@@ -201,4 +214,10 @@ GStrv
 virga_network_answering(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
 {
     return driver->answering(driver, plan, error);
+}
+
+GPtrArray *
+virga_network_counters(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
+{
+    return driver->counters(driver, plan, error);
 }

@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The plan of a VPC: memory, wire format and validity. */
+/* The plan of a VPC: memory and wire format. */
 #include "network/plan.h"
 
-#include "core/error.h"
-#include "core/id.h"
-#include "network/address.h"
 #include "core/record.h"
+#include "network/address.h"
 
 #include <string.h>
-
-#define VNI_MAX    0xffffff
-#define MTU_MIN    576
-#define MTU_MAX    65520
-#define LABEL_MAX  63
-#define DOMAIN_MAX 200
-#define PREFIX_MIN 8 /* of a VPC; EC2 itself says 16 */
-#define PREFIX_MAX 29
 
 static const VirgaField subnet_fields[] = {
     { "id", VIRGA_FIELD_STRING, offsetof(VirgaVpcSubnet, id), true, NULL },
@@ -25,9 +15,19 @@ static const VirgaField subnet_fields[] = {
 };
 static const VirgaRecordType subnet_type = { "subnet", sizeof(VirgaVpcSubnet), subnet_fields };
 
+static const VirgaField address_fields[] = {
+    { "address", VIRGA_FIELD_STRING, offsetof(VirgaVpcAddress, address), true, NULL },
+    { "public_address", VIRGA_FIELD_STRING, offsetof(VirgaVpcAddress, public_address), false,
+      NULL },
+    { NULL, 0, 0, false, NULL },
+};
+static const VirgaRecordType address_type = { "private address", sizeof(VirgaVpcAddress),
+                                              address_fields };
+
 static const VirgaField port_fields[] = {
     { "id", VIRGA_FIELD_STRING, offsetof(VirgaVpcPort, id), true, NULL },
     { "instance_id", VIRGA_FIELD_STRING, offsetof(VirgaVpcPort, instance_id), false, NULL },
+    { "device_index", VIRGA_FIELD_INTEGER, offsetof(VirgaVpcPort, device_index), false, NULL },
     { "subnet_id", VIRGA_FIELD_STRING, offsetof(VirgaVpcPort, subnet_id), true, NULL },
     { "mac", VIRGA_FIELD_STRING, offsetof(VirgaVpcPort, mac), true, NULL },
     { "address", VIRGA_FIELD_STRING, offsetof(VirgaVpcPort, address), true, NULL },
@@ -39,6 +39,8 @@ static const VirgaField port_fields[] = {
     { "source_dest_check", VIRGA_FIELD_BOOL, offsetof(VirgaVpcPort, source_dest_check), true,
       NULL },
     { "mtu", VIRGA_FIELD_INTEGER, offsetof(VirgaVpcPort, mtu), false, NULL },
+    { "bandwidth_bps", VIRGA_FIELD_INTEGER, offsetof(VirgaVpcPort, bandwidth_bps), false, NULL },
+    { "secondary", VIRGA_FIELD_RECORDS, offsetof(VirgaVpcPort, secondary), false, &address_type },
     { NULL, 0, 0, false, NULL },
 };
 static const VirgaRecordType port_type = { "network interface", sizeof(VirgaVpcPort), port_fields };
@@ -63,15 +65,81 @@ static const VirgaField group_fields[] = {
 };
 static const VirgaRecordType group_type = { "security group", sizeof(VirgaVpcGroup), group_fields };
 
+static const VirgaField route_fields[] = {
+    { "cidr4", VIRGA_FIELD_STRING, offsetof(VirgaVpcRoute, cidr4), true, NULL },
+    { "target", VIRGA_FIELD_STRING, offsetof(VirgaVpcRoute, target), true, NULL },
+    { "target_id", VIRGA_FIELD_STRING, offsetof(VirgaVpcRoute, target_id), false, NULL },
+    { NULL, 0, 0, false, NULL },
+};
+static const VirgaRecordType route_type = { "route", sizeof(VirgaVpcRoute), route_fields };
+
+static const VirgaField route_table_fields[] = {
+    { "id", VIRGA_FIELD_STRING, offsetof(VirgaVpcRouteTable, id), true, NULL },
+    { "is_main", VIRGA_FIELD_BOOL, offsetof(VirgaVpcRouteTable, is_main), false, NULL },
+    { "subnet_ids", VIRGA_FIELD_STRINGS, offsetof(VirgaVpcRouteTable, subnet_ids), false, NULL },
+    { "routes", VIRGA_FIELD_RECORDS, offsetof(VirgaVpcRouteTable, routes), false, &route_type },
+    { NULL, 0, 0, false, NULL },
+};
+static const VirgaRecordType route_table_type = { "route table", sizeof(VirgaVpcRouteTable),
+                                                  route_table_fields };
+
+static const VirgaField nat_gateway_fields[] = {
+    { "id", VIRGA_FIELD_STRING, offsetof(VirgaVpcNatGateway, id), true, NULL },
+    { "subnet_id", VIRGA_FIELD_STRING, offsetof(VirgaVpcNatGateway, subnet_id), true, NULL },
+    { "address", VIRGA_FIELD_STRING, offsetof(VirgaVpcNatGateway, address), true, NULL },
+    { "public_address", VIRGA_FIELD_STRING, offsetof(VirgaVpcNatGateway, public_address), true,
+      NULL },
+    { "host_id", VIRGA_FIELD_STRING, offsetof(VirgaVpcNatGateway, host_id), false, NULL },
+    { "host_address", VIRGA_FIELD_STRING, offsetof(VirgaVpcNatGateway, host_address), false, NULL },
+    { NULL, 0, 0, false, NULL },
+};
+static const VirgaRecordType nat_gateway_type = { "NAT gateway", sizeof(VirgaVpcNatGateway),
+                                                  nat_gateway_fields };
+
+static const VirgaField acl_entry_fields[] = {
+    { "number", VIRGA_FIELD_INTEGER, offsetof(VirgaVpcAclEntry, number), true, NULL },
+    { "egress", VIRGA_FIELD_BOOL, offsetof(VirgaVpcAclEntry, egress), true, NULL },
+    { "allow", VIRGA_FIELD_BOOL, offsetof(VirgaVpcAclEntry, allow), true, NULL },
+    { "protocol", VIRGA_FIELD_STRING, offsetof(VirgaVpcAclEntry, protocol), true, NULL },
+    { "from_port", VIRGA_FIELD_INTEGER, offsetof(VirgaVpcAclEntry, from_port), true, NULL },
+    { "to_port", VIRGA_FIELD_INTEGER, offsetof(VirgaVpcAclEntry, to_port), true, NULL },
+    { "cidr4", VIRGA_FIELD_STRING, offsetof(VirgaVpcAclEntry, cidr4), true, NULL },
+    { NULL, 0, 0, false, NULL },
+};
+static const VirgaRecordType acl_entry_type = { "network ACL entry", sizeof(VirgaVpcAclEntry),
+                                                acl_entry_fields };
+
+static const VirgaField acl_fields[] = {
+    { "id", VIRGA_FIELD_STRING, offsetof(VirgaVpcAcl, id), true, NULL },
+    { "is_default", VIRGA_FIELD_BOOL, offsetof(VirgaVpcAcl, is_default), false, NULL },
+    { "subnet_ids", VIRGA_FIELD_STRINGS, offsetof(VirgaVpcAcl, subnet_ids), false, NULL },
+    { "entries", VIRGA_FIELD_RECORDS, offsetof(VirgaVpcAcl, entries), false, &acl_entry_type },
+    { NULL, 0, 0, false, NULL },
+};
+static const VirgaRecordType acl_type = { "network ACL", sizeof(VirgaVpcAcl), acl_fields };
+
 static const VirgaField plan_fields[] = {
     { "id", VIRGA_FIELD_STRING, offsetof(VirgaVpcPlan, id), true, NULL },
     { "generation", VIRGA_FIELD_INTEGER, offsetof(VirgaVpcPlan, generation), true, NULL },
     { "cidrs", VIRGA_FIELD_STRINGS, offsetof(VirgaVpcPlan, cidrs), true, NULL },
     { "vni", VIRGA_FIELD_INTEGER, offsetof(VirgaVpcPlan, vni), false, NULL },
     { "domain", VIRGA_FIELD_STRING, offsetof(VirgaVpcPlan, domain), true, NULL },
+    { "has_internet_gateway", VIRGA_FIELD_BOOL, offsetof(VirgaVpcPlan, has_internet_gateway), false,
+      NULL },
+    { "dns_support", VIRGA_FIELD_BOOL_ON, offsetof(VirgaVpcPlan, dns_support), false, NULL },
+    { "dns_hostnames", VIRGA_FIELD_BOOL_ON, offsetof(VirgaVpcPlan, dns_hostnames), false, NULL },
+    { "public_domain", VIRGA_FIELD_STRING, offsetof(VirgaVpcPlan, public_domain), false, NULL },
+    { "dhcp_domain", VIRGA_FIELD_STRING, offsetof(VirgaVpcPlan, dhcp_domain), false, NULL },
+    { "dhcp_dns", VIRGA_FIELD_STRINGS, offsetof(VirgaVpcPlan, dhcp_dns), false, NULL },
+    { "dhcp_ntp", VIRGA_FIELD_STRINGS, offsetof(VirgaVpcPlan, dhcp_ntp), false, NULL },
     { "subnets", VIRGA_FIELD_RECORDS, offsetof(VirgaVpcPlan, subnets), false, &subnet_type },
     { "ports", VIRGA_FIELD_RECORDS, offsetof(VirgaVpcPlan, ports), false, &port_type },
     { "groups", VIRGA_FIELD_RECORDS, offsetof(VirgaVpcPlan, groups), false, &group_type },
+    { "route_tables", VIRGA_FIELD_RECORDS, offsetof(VirgaVpcPlan, route_tables), false,
+      &route_table_type },
+    { "nat_gateways", VIRGA_FIELD_RECORDS, offsetof(VirgaVpcPlan, nat_gateways), false,
+      &nat_gateway_type },
+    { "acls", VIRGA_FIELD_RECORDS, offsetof(VirgaVpcPlan, acls), false, &acl_type },
     { NULL, 0, 0, false, NULL },
 };
 static const VirgaRecordType plan_type = { "vpc", sizeof(VirgaVpcPlan), plan_fields };
@@ -132,6 +200,72 @@ virga_vpc_group_add_rule(VirgaVpcGroup *group, const char *id)
     return rule;
 }
 
+VirgaVpcAddress *
+virga_vpc_port_add_address(VirgaVpcPort *port, const char *address)
+{
+    VirgaVpcAddress *secondary = virga_record_new(&address_type);
+
+    secondary->address = g_strdup(address);
+    g_ptr_array_add(port->secondary, secondary);
+    return secondary;
+}
+
+VirgaVpcRouteTable *
+virga_vpc_plan_add_route_table(VirgaVpcPlan *plan, const char *id)
+{
+    VirgaVpcRouteTable *table = virga_record_new(&route_table_type);
+
+    table->id = g_strdup(id);
+    g_ptr_array_add(plan->route_tables, table);
+    return table;
+}
+
+VirgaVpcRoute *
+virga_vpc_route_table_add(VirgaVpcRouteTable *table, const char *cidr4, const char *target,
+                          const char *target_id)
+{
+    VirgaVpcRoute *route = virga_record_new(&route_type);
+
+    route->cidr4 = g_strdup(cidr4);
+    route->target = g_strdup(target);
+    route->target_id = g_strdup(target_id);
+    g_ptr_array_add(table->routes, route);
+    return route;
+}
+
+VirgaVpcNatGateway *
+virga_vpc_plan_add_nat_gateway(VirgaVpcPlan *plan, const char *id)
+{
+    VirgaVpcNatGateway *gateway = virga_record_new(&nat_gateway_type);
+
+    gateway->id = g_strdup(id);
+    g_ptr_array_add(plan->nat_gateways, gateway);
+    return gateway;
+}
+
+VirgaVpcAcl *
+virga_vpc_plan_add_acl(VirgaVpcPlan *plan, const char *id)
+{
+    VirgaVpcAcl *acl = virga_record_new(&acl_type);
+
+    acl->id = g_strdup(id);
+    g_ptr_array_add(plan->acls, acl);
+    return acl;
+}
+
+VirgaVpcAclEntry *
+virga_vpc_acl_add_entry(VirgaVpcAcl *acl, gint64 number, bool egress, bool allow)
+{
+    VirgaVpcAclEntry *entry = virga_record_new(&acl_entry_type);
+
+    entry->number = number;
+    entry->egress = egress;
+    entry->allow = allow;
+    entry->from_port = entry->to_port = -1;
+    g_ptr_array_add(acl->entries, entry);
+    return entry;
+}
+
 const VirgaVpcSubnet *
 virga_vpc_plan_subnet(const VirgaVpcPlan *plan, const char *id)
 {
@@ -154,146 +288,80 @@ virga_vpc_plan_port(const VirgaVpcPlan *plan, const char *id)
     return NULL;
 }
 
-/* One label, or several with dots between if 'dots'. */
-static bool
-is_name(const char *text, bool dots)
+const VirgaVpcNatGateway *
+virga_vpc_plan_nat_gateway(const VirgaVpcPlan *plan, const char *id)
 {
-    size_t label = 0;
-
-    if (!text || strlen(text) > DOMAIN_MAX)
-        return false;
-    for (const char *at = text; *at; at++) {
-        if (*at == '.' && dots && label > 0 && at[1])
-            label = 0;
-        else if ((g_ascii_isalnum(*at) || (*at == '-' && label > 0)) && label < LABEL_MAX)
-            label++;
-        else
-            return false;
+    for (guint i = 0; i < plan->nat_gateways->len; i++) {
+        const VirgaVpcNatGateway *gateway = plan->nat_gateways->pdata[i];
+        if (g_str_equal(gateway->id, id))
+            return gateway;
     }
-    return label > 0;
+    return NULL;
 }
 
 static bool
-check_head(const VirgaVpcPlan *plan, GError **error)
+names(char **subnet_ids, const char *id)
 {
-    guint32 base;
-    unsigned prefix;
-
-    if (!virga_id_is(plan->id, "vpc"))
-        return virga_fail(error, "vpc", VIRGA_ERROR_INVALID, "\"%s\" is no id of a vpc", plan->id);
-    if (!is_name(plan->domain, true))
-        return virga_fail(error, "vpc", VIRGA_ERROR_INVALID, "\"%s\" is no domain of vpc \"%s\"",
-                          plan->domain ? plan->domain : "", plan->id);
-    if (plan->vni < 0 || plan->vni > VNI_MAX)
-        return virga_fail(error, "vpc", VIRGA_ERROR_INVALID, "vpc \"%s\" has no VNI of 24 bits",
-                          plan->id);
-    if (!plan->cidrs || !plan->cidrs[0])
-        return virga_fail(error, "vpc", VIRGA_ERROR_INVALID, "vpc \"%s\" has no block", plan->id);
-    for (char **cidr = plan->cidrs; *cidr; cidr++)
-        if (!virga_cidr_parse(*cidr, &base, &prefix) || prefix < PREFIX_MIN || prefix > PREFIX_MAX)
-            return virga_fail(error, "vpc", VIRGA_ERROR_INVALID, "\"%s\" is no block of a vpc",
-                              *cidr);
-    return true;
+    return subnet_ids && g_strv_contains((const char *const *) subnet_ids, id);
 }
 
-static bool
-check_subnet(const VirgaVpcSubnet *subnet, GError **error)
+const VirgaVpcRouteTable *
+virga_vpc_plan_table_of(const VirgaVpcPlan *plan, const char *subnet_id)
 {
-    guint32 base;
-    unsigned prefix;
+    const VirgaVpcRouteTable *main_table = NULL;
 
-    if (!virga_id_is(subnet->id, "subnet"))
-        return virga_fail(error, "subnet", VIRGA_ERROR_INVALID, "\"%s\" is no id of a subnet",
-                          subnet->id);
-    if (!virga_cidr_parse(subnet->cidr, &base, &prefix) || prefix < PREFIX_MIN ||
-        prefix > PREFIX_MAX)
-        return virga_fail(error, "subnet", VIRGA_ERROR_INVALID, "subnet \"%s\" has no block",
-                          subnet->id);
-    return true;
+    for (guint i = 0; i < plan->route_tables->len; i++) {
+        const VirgaVpcRouteTable *table = plan->route_tables->pdata[i];
+
+        if (names(table->subnet_ids, subnet_id))
+            return table;
+        if (table->is_main)
+            main_table = table;
+    }
+    return main_table;
 }
 
-static bool
-check_port_members(const VirgaVpcPlan *plan, const VirgaVpcPort *port)
+const VirgaVpcAcl *
+virga_vpc_plan_acl_of(const VirgaVpcPlan *plan, const char *subnet_id)
 {
-    const VirgaVpcSubnet *subnet = virga_vpc_plan_subnet(plan, port->subnet_id);
-    guint32 address, base, other;
-    unsigned prefix;
+    const VirgaVpcAcl *fallback = NULL;
 
-    return virga_id_is(port->id, "eni") && subnet && virga_mac_is(port->mac) &&
-           virga_ipv4_parse(port->address, &address) &&
-           virga_cidr_parse(subnet->cidr, &base, &prefix) &&
-           virga_cidr_has(base, prefix, address) &&
-           (!port->public_address || virga_ipv4_parse(port->public_address, &other)) &&
-           (!port->host_address || virga_ipv4_parse(port->host_address, &other)) &&
-           (!port->hostname || is_name(port->hostname, false)) &&
-           (port->mtu == 0 || (port->mtu >= MTU_MIN && port->mtu <= MTU_MAX));
+    for (guint i = 0; i < plan->acls->len; i++) {
+        const VirgaVpcAcl *acl = plan->acls->pdata[i];
+
+        if (names(acl->subnet_ids, subnet_id))
+            return acl;
+        if (acl->is_default)
+            fallback = acl;
+    }
+    return fallback;
 }
 
-static bool
-check_port(const VirgaVpcPlan *plan, const VirgaVpcPort *port, GHashTable *groups, GError **error)
+const VirgaVpcRoute *
+virga_vpc_route_table_find(const VirgaVpcRouteTable *table, guint32 base, unsigned prefix)
 {
-    if (!check_port_members(plan, port))
-        return virga_fail(error, "network interface", VIRGA_ERROR_INVALID,
-                          "network interface \"%s\" has a malformed member", port->id);
-    for (char **group = port->group_ids; group && *group; group++)
-        if (!g_hash_table_contains(groups, *group))
-            return virga_fail(error, "network interface", VIRGA_ERROR_INVALID,
-                              "network interface \"%s\" is in unknown security group \"%s\"",
-                              port->id, *group);
-    return true;
-}
+    const VirgaVpcRoute *found = NULL;
+    unsigned longest = 0;
 
-static bool
-is_protocol(const char *protocol)
-{
-    return g_str_equal(protocol, "-1") || g_str_equal(protocol, "tcp") ||
-           g_str_equal(protocol, "udp") || g_str_equal(protocol, "icmp") ||
-           g_str_equal(protocol, "icmpv6") ||
-           g_ascii_string_to_unsigned(protocol, 10, 0, 255, NULL, NULL);
-}
+    for (guint i = 0; i < table->routes->len; i++) {
+        const VirgaVpcRoute *route = table->routes->pdata[i];
+        guint32 its_base;
+        unsigned its_prefix;
 
-static bool
-check_rule(const VirgaVpcGroup *group, const VirgaVpcRule *rule, GError **error)
-{
-    bool ingress = g_str_equal(rule->direction, "ingress");
-    guint32 base;
-    unsigned prefix;
-
-    if ((!ingress && !g_str_equal(rule->direction, "egress")) || !is_protocol(rule->protocol) ||
-        rule->from_port < -1 || rule->from_port > 65535 || rule->to_port < -1 ||
-        rule->to_port > 65535 || (rule->cidr4 == NULL) == (rule->group_id == NULL) ||
-        (rule->cidr4 && !virga_cidr_parse(rule->cidr4, &base, &prefix)) ||
-        (rule->group_id && !virga_id_is(rule->group_id, "sg")))
-        return virga_fail(error, "security group rule", VIRGA_ERROR_INVALID,
-                          "security group \"%s\" has a malformed rule \"%s\"", group->id,
-                          rule->id ? rule->id : "");
-    return true;
+        if (virga_cidr_parse(route->cidr4, &its_base, &its_prefix) && its_prefix <= prefix &&
+            virga_cidr_has(its_base, its_prefix, base) && !g_str_equal(route->target, "local") &&
+            (!found || its_prefix > longest)) {
+            found = route;
+            longest = its_prefix;
+        }
+    }
+    return found;
 }
 
 bool
-virga_vpc_plan_check(const VirgaVpcPlan *plan, GError **error)
+virga_vpc_plan_has_gateway(const VirgaVpcPlan *plan)
 {
-    g_autoptr(GHashTable) groups = g_hash_table_new(g_str_hash, g_str_equal);
-
-    if (!check_head(plan, error))
-        return false;
-    for (guint i = 0; i < plan->subnets->len; i++)
-        if (!check_subnet(plan->subnets->pdata[i], error))
-            return false;
-    for (guint i = 0; i < plan->groups->len; i++) {
-        VirgaVpcGroup *group = plan->groups->pdata[i];
-
-        if (!virga_id_is(group->id, "sg") || !g_hash_table_add(groups, group->id))
-            return virga_fail(error, "security group", VIRGA_ERROR_INVALID,
-                              "\"%s\" is no id of a security group or comes twice", group->id);
-        for (guint r = 0; r < group->rules->len; r++)
-            if (!check_rule(group, group->rules->pdata[r], error))
-                return false;
-    }
-    for (guint i = 0; i < plan->ports->len; i++)
-        if (!check_port(plan, plan->ports->pdata[i], groups, error))
-            return false;
-    return true;
+    return plan->route_tables->len == 0 || plan->has_internet_gateway;
 }
 
 VirgaVpcPlan *

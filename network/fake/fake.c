@@ -173,6 +173,25 @@ fake_answering(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **er
     return g_strv_builder_end(addresses);
 }
 
+/* Nothing ever passes. */
+static GPtrArray *
+fake_counters(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
+{
+    GPtrArray *counters = virga_network_counters_new();
+
+    for (guint i = 0; i < plan->ports->len; i++) {
+        const VirgaVpcPort *port = plan->ports->pdata[i];
+        VirgaNetworkCounter *counter;
+
+        if (!virga_network_fake_plugged(driver, plan->id, port->id))
+            continue;
+        counter = g_new0(VirgaNetworkCounter, 1);
+        counter->port_id = g_strdup(port->id);
+        g_ptr_array_add(counters, counter);
+    }
+    return counters;
+}
+
 static void
 fake_free(VirgaNetworkDriver *driver)
 {
@@ -200,6 +219,7 @@ virga_network_fake_new(const char *tag, const char *host_id)
     fake->base.list = fake_list;
     fake->base.listen = fake_listen;
     fake->base.answering = fake_answering;
+    fake->base.counters = fake_counters;
     fake->base.free = fake_free;
     g_mutex_init(&fake->mutex);
     fake->vpcs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define LEASE_SECONDS 3600 /* EC2's */
+#define AMAZON_DNS    "AmazonProvidedDNS"
 
 static void
 append_subnet(GString *text, const VirgaVpcSubnet *subnet)
@@ -43,16 +44,46 @@ append_mtus(GString *text, const VirgaKernelConfig *config, const VirgaVpcPlan *
     }
 }
 
+/* The servers that DHCP names: by default ours.  None: the option is kept back, or dnsmasq would
+ * name itself. */
+static void
+append_servers(GString *text, const VirgaVpcPlan *plan, const char *resolver)
+{
+    static char *ours[] = { (char *) AMAZON_DNS, NULL };
+    char **servers = plan->dhcp_dns && plan->dhcp_dns[0] ? plan->dhcp_dns : ours;
+
+    g_string_append(text, "dhcp-option=option:dns-server");
+    for (char **server = servers; *server; server++) {
+        if (!g_str_equal(*server, AMAZON_DNS))
+            g_string_append_printf(text, ",%s", *server);
+        else if (plan->dns_support)
+            g_string_append_printf(text, ",%s", resolver);
+    }
+    g_string_append_c(text, '\n');
+    if (plan->dhcp_ntp && plan->dhcp_ntp[0]) {
+        g_autofree char *ntp = g_strjoinv(",", plan->dhcp_ntp);
+        g_string_append_printf(text, "dhcp-option=option:ntp-server,%s\n", ntp);
+    }
+}
+
+/* Several names are searched one after the other. */
+static void
+append_domain(GString *text, const VirgaVpcPlan *plan)
+{
+    g_autofree char *search = NULL;
+
+    if (plan->dhcp_domain)
+        g_string_append_printf(text, "dhcp-option=option:domain-name,%s\n", plan->dhcp_domain);
+    search = g_strdelimit(g_strdup(plan->dhcp_domain ? plan->dhcp_domain : plan->domain), " ", ',');
+    g_string_append_printf(text, "dhcp-option=option:domain-search,%s\n", search);
+}
+
 char *
 virga_dns_config(const VirgaKernelConfig *config, const VirgaVpcPlan *plan, const char *directory)
 {
     GString *text = g_string_new("# Written by virga-node; changes here are lost.\n");
-    g_autofree char *resolver = NULL;
-    guint32 base = 0;
-    unsigned prefix;
+    g_autofree char *resolver = virga_kernel_resolver(plan);
 
-    virga_cidr_parse(plan->cidrs[0], &base, &prefix);
-    resolver = virga_ipv4_text(base + 2);
     g_string_append_printf(text,
                            "pid-file=%s/dnsmasq.pid\n"
                            "except-interface=" VIRGA_UPLINK "\n"
@@ -66,24 +97,42 @@ virga_dns_config(const VirgaKernelConfig *config, const VirgaVpcPlan *plan, cons
     g_string_append_printf(text,
                            "dhcp-hostsfile=%s/dhcp-hosts\n"
                            "dhcp-authoritative\ndhcp-ignore-names\nno-ping\nleasefile-ro\n"
-                           "dhcp-lease-max=65536\nquiet-dhcp\n"
-                           "dhcp-option=option:dns-server,%s\n"
-                           "dhcp-option=option:domain-search,%s\n",
-                           directory, resolver, plan->domain);
+                           "dhcp-lease-max=65536\nquiet-dhcp\n%s",
+                           directory, plan->dns_support ? "" : "port=0\n");
+    append_servers(text, plan, resolver);
+    append_domain(text, plan);
     append_mtus(text, config, plan);
     for (guint i = 0; i < plan->subnets->len; i++)
         append_subnet(text, plan->subnets->pdata[i]);
     return g_string_free(text, FALSE);
 }
 
+/* "ip-10-0-0-1", "ec2-192-0-2-1": an address as a name. */
 static char *
-default_name(const VirgaVpcPort *port)
+name_of(const char *prefix, const char *address)
 {
-    g_autofree char *name = g_strconcat("ip-", port->address, NULL);
+    g_autofree char *name = g_strconcat(prefix, "-", address, NULL);
     return g_strdelimit(g_steal_pointer(&name), ".", '-');
 }
 
-/* The first name of a line is the one that a reverse query answers. */
+/* The first name of a line is the one that a reverse query answers.  Within a VPC a public name
+ * leads to the private address. */
+static void
+append_host(GString *text, const VirgaVpcPlan *plan, const char *address, const char *hostname,
+            const char *public_address)
+{
+    g_autofree char *name = name_of("ip", address);
+
+    g_string_append_printf(text, "%s %s.%s %s", address, name, plan->domain, name);
+    if (hostname && !g_str_equal(hostname, name))
+        g_string_append_printf(text, " %s.%s %s", hostname, plan->domain, hostname);
+    if (public_address && plan->public_domain && plan->dns_hostnames) {
+        g_autofree char *public_name = name_of("ec2", public_address);
+        g_string_append_printf(text, " %s.%s", public_name, plan->public_domain);
+    }
+    g_string_append_c(text, '\n');
+}
+
 char *
 virga_dns_hosts(const VirgaVpcPlan *plan)
 {
@@ -91,12 +140,12 @@ virga_dns_hosts(const VirgaVpcPlan *plan)
 
     for (guint i = 0; i < plan->ports->len; i++) {
         const VirgaVpcPort *port = plan->ports->pdata[i];
-        g_autofree char *name = default_name(port);
 
-        g_string_append_printf(text, "%s %s.%s %s", port->address, name, plan->domain, name);
-        if (port->hostname && !g_str_equal(port->hostname, name))
-            g_string_append_printf(text, " %s.%s %s", port->hostname, plan->domain, port->hostname);
-        g_string_append_c(text, '\n');
+        append_host(text, plan, port->address, port->hostname, port->public_address);
+        for (guint a = 0; a < port->secondary->len; a++) {
+            const VirgaVpcAddress *secondary = port->secondary->pdata[a];
+            append_host(text, plan, secondary->address, NULL, secondary->public_address);
+        }
     }
     return g_string_free(text, FALSE);
 }
@@ -108,7 +157,7 @@ virga_dns_dhcp_hosts(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
 
     for (guint i = 0; i < plan->ports->len; i++) {
         const VirgaVpcPort *port = plan->ports->pdata[i];
-        g_autofree char *name = default_name(port);
+        g_autofree char *name = name_of("ip", port->address);
 
         if (!virga_kernel_is_local(config, port))
             continue;

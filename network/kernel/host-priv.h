@@ -8,12 +8,16 @@
 /* What was last given to nft in one namespace; the kernel's own count of changes tells whether
  * somebody touched it since. */
 typedef struct {
-    char *checksum;
+    char *checksum;        /* of a text */
+    VirgaRuleset *ruleset; /* or this */
     guint32 generation;
 } VirgaPolicyState;
 
 /* Gives 'text' to nft here unless it is what the kernel has. */
 bool virga_policy_apply(VirgaPolicyState *state, const char *text, GError **error);
+/* As above, but only what differs if the kernel still has what it was given last.  Takes
+ * 'ruleset'. */
+bool virga_policy_apply_ruleset(VirgaPolicyState *state, VirgaRuleset *ruleset, GError **error);
 void virga_policy_forget(VirgaPolicyState *state);
 
 /* Runs "ip -batch" here; NULL text does nothing. */

@@ -42,9 +42,36 @@ virga_policy_apply(VirgaPolicyState *state, const char *text, GError **error)
     return true;
 }
 
+bool
+virga_policy_apply_ruleset(VirgaPolicyState *state, VirgaRuleset *ruleset, GError **error)
+{
+    guint32 generation = virga_nft_generation();
+    g_autoptr(VirgaRuleset) new = ruleset;
+    g_autofree char *text = NULL;
+
+    if (state->ruleset && generation != 0 && generation == state->generation)
+        text = virga_ruleset_diff(state->ruleset, new);
+    if (!text || *text) {
+        bool done = text && run_nft(text, NULL);
+
+        if (!done) {
+            g_autofree char *whole = virga_ruleset_text(new);
+
+            virga_policy_forget(state);
+            if (!run_nft(whole, error))
+                return false;
+        }
+        state->generation = virga_nft_generation();
+    }
+    virga_ruleset_free(state->ruleset);
+    state->ruleset = g_steal_pointer(&new);
+    return true;
+}
+
 void
 virga_policy_forget(VirgaPolicyState *state)
 {
+    g_clear_pointer(&state->ruleset, virga_ruleset_free);
     g_clear_pointer(&state->checksum, g_free);
     state->generation = 0;
 }

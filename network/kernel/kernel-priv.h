@@ -3,17 +3,23 @@
  * the settings, golden-tested; netns.c, daemon.c and kernel.c touch the machine. */
 #pragma once
 
+#include "network/driver.h"
 #include "network/plan.h"
+#include "ruleset.h"
 
 #include <glib.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define VIRGA_UPLINK           "up0" /* the namespace's end of the veth pair */
-#define VIRGA_VXLAN            "vx0"
-#define VIRGA_METADATA_ADDRESS "169.254.169.254"
-#define VIRGA_RESOLVER_ADDRESS "169.254.169.253"
-#define VIRGA_SPAWN_TIMEOUT_MS 10000
+#define VIRGA_UPLINK              "up0" /* the namespace's end of the veth pair */
+#define VIRGA_VXLAN               "vx0"
+#define VIRGA_METADATA_ADDRESS    "169.254.169.254"
+#define VIRGA_RESOLVER_ADDRESS    "169.254.169.253"
+#define VIRGA_INTERNET_HOP        "169.254.169.252" /* next hop of routes to the internet gateway */
+#define VIRGA_POLICY_TABLE        "inet virga"
+#define VIRGA_POLICY_ARP_TABLE    "arp virga"
+#define VIRGA_POLICY_TUNNEL_TABLE "netdev virga"
+#define VIRGA_SPAWN_TIMEOUT_MS    10000
 
 /* The driver's settings, checked and copied. */
 typedef struct {
@@ -33,11 +39,47 @@ char *virga_kernel_vxlan(const VirgaKernelConfig *config, const char *vpc_id); /
 char *virga_kernel_tap(const VirgaKernelConfig *config, const char *port_id);
 char *virga_kernel_veth_mac(const char *vpc_id, bool inside);
 char *virga_kernel_vxlan_mac(const char *tunnel_address);
+char *virga_kernel_target_mac(const char *private_address); /* of a route's target, in the tunnel */
+char *virga_kernel_resolver(const VirgaVpcPlan *plan);      /* its address: VPC+2 */
 bool virga_kernel_is_local(const VirgaKernelConfig *config, const VirgaVpcPort *port);
 
-/* policy.c: input of "nft -f -", one transaction each. */
-char *virga_policy_vpc(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
+/* policy.c: the tables of a VPC's namespace; the caller owns them.  And those of the host's, as
+ * input of "nft -f -". */
+VirgaRuleset *virga_policy_vpc(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
 char *virga_policy_host(const VirgaKernelConfig *config);
+
+/* groups.c, acl.c: parts of the above. */
+void virga_policy_members(VirgaRuleset *ruleset, const VirgaKernelConfig *config,
+                          const VirgaVpcPlan *plan);
+void virga_policy_groups(VirgaRuleset *ruleset, const VirgaKernelConfig *config,
+                         const VirgaVpcPlan *plan);
+/* False if no ACL may deny anything here: then nothing is added, and no packet need ask. */
+bool virga_policy_acls(VirgaRuleset *ruleset, const VirgaKernelConfig *config,
+                       const VirgaVpcPlan *plan);
+/* "tcp dport 22"; "" matches everything, NULL no IPv4 packet.  The caller owns it. */
+char *virga_policy_match(const char *protocol, gint64 from, gint64 to);
+/* "sg-0abc" as an identifier of nft; the caller owns it. */
+char *virga_policy_identifier(const char *id);
+
+/* routes.c.  A table's number is its mark, too; all are loans of the plan. */
+typedef struct {
+    const char *id, *address;
+    const char *host_address;          /* or NULL */
+    const VirgaVpcNatGateway *gateway; /* this or the next */
+    const VirgaVpcPort *port;
+} VirgaRouteTarget;
+
+/* Ids of route tables and targets -> numbers; follows from the plan. */
+GHashTable *virga_routes_numbers(const VirgaVpcPlan *plan);
+guint32 virga_routes_number(GHashTable *numbers, const char *id);
+guint32 virga_routes_table(const VirgaVpcPlan *plan, GHashTable *numbers, const char *subnet_id);
+/* Targets of routes on this host, and those that the tunnel leads to (of VirgaRouteTarget). */
+GPtrArray *virga_routes_targets(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
+GPtrArray *virga_routes_remote_targets(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
+/* Appends the routes and rules of all tables that this host needs, as lines (see below); with
+ * 'only' the routes that lead to that one interface. */
+void virga_routes_add(GPtrArray *lines, const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
+                      GHashTable *present, const char *only);
 
 /* links.c: the state of one namespace as lines, each the arguments of an ip command without its
  * verb: "addr 10.0.1.1/32 dev vabc…", "route 10.0.1.5 dev vabc…".  What is wanted and what is
@@ -48,8 +90,8 @@ GPtrArray *virga_links_port(const VirgaKernelConfig *config, const VirgaVpcPlan 
                             const VirgaVpcPort *port);
 GPtrArray *virga_links_host(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
                             const char *transit);
-/* Lines of what "ip -j -batch" answered to addr, route and neigh show.  'device' is the one that
- * the answer is limited to, or NULL.  'ret_present' (may be NULL) gets the names of links. */
+/* Lines of what "ip -j -batch" answered to addr, route, rule and neigh show.  'device' is the one
+ * that the answer is limited to, or NULL.  'ret_present' (may be NULL) gets the names of links. */
 GPtrArray *virga_links_parse(const char *output, const char *device, GHashTable *ret_present,
                              GError **error);
 /* The addresses in what "ip -j neigh show" answered that have told their MAC and were not found
@@ -59,6 +101,38 @@ GStrv virga_links_answering(const char *output, GError **error);
 char *virga_links_diff(GPtrArray *is, GPtrArray *want);
 /* Input of "bridge -batch" for the VXLAN device's static table, or NULL. */
 char *virga_links_fdb(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
+
+/* shape.c: whether anything is limited, and input of "tc -batch" that turns what "tc -j qdisc
+ * show" answered into the plan (NULL: nothing is to be done). */
+bool virga_shape_wanted(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
+bool virga_shape_diff(const VirgaKernelConfig *config, const VirgaVpcPlan *plan, const char *answer,
+                      char **ret_batch, GError **error);
+
+/* counters.c: appends the counters of local ports (VirgaNetworkCounter) that the text of
+ * /proc/net/dev has. */
+void virga_counters_read(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
+                         const char *text, GPtrArray *counters);
+
+/* conntrack.c: what conntrack knows of a connection, in the calling thread's namespace. */
+typedef struct {
+    guint32 source, destination;             /* as it began */
+    guint32 reply_source, reply_destination; /* as it is answered */
+    bool source_translated, destination_translated;
+} VirgaConnection;
+typedef bool (*VirgaConntrackFunc)(const VirgaConnection *connection, void *data);
+/* Forgets the IPv4 connections that 'is_stale' names. */
+bool virga_conntrack_forget(VirgaConntrackFunc is_stale, void *data, GError **error);
+
+/* translation.c: public address -> private address (0: a NAT gateway's), as numbers. */
+#define VIRGA_ANY_ADDRESS "0.0.0.0"
+GHashTable *virga_translation_pairs(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
+bool virga_translation_same(GHashTable *a, GHashTable *b);
+/* A VirgaConntrackFunc with such pairs. */
+bool virga_translation_is_stale(const VirgaConnection *connection, void *pairs);
+/* Public addresses that were somebody's and now are another's, or nobody's; 'old' may be NULL.  The
+ * next function is one with such a set. */
+GHashTable *virga_translation_moved(GHashTable *old, GHashTable *new);
+bool virga_translation_is_moved(const VirgaConnection *connection, void *moved);
 
 /* dns.c: files of dnsmasq. */
 char *virga_dns_config(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,

@@ -2,8 +2,9 @@
 /* The kernel driver: how network/kernel.h comes true.
  *
  * An apply looks first and acts on differences only.  Programs that it runs when nothing changed:
- * ip twice (one look at each end of the uplink).  A new guest costs one nft more, and one ip if
- * it has a public address; tap_prepare none, tap_plug ip twice. */
+ * ip twice (one look at each end of the uplink), bridge if there is a tunnel, tc if a guest's
+ * bandwidth is limited.  A new guest costs one nft more, and one ip if it has a public address;
+ * tap_prepare none, tap_plug ip twice. */
 #include "network/kernel.h"
 
 #include "core/error.h"
@@ -26,7 +27,10 @@ typedef struct {
     GMutex lock; /* one call at a time */
     VirgaPolicyState policy;
     guint64 epoch;
-    bool read_again; /* dnsmasq may not have seen its tables yet */
+    unsigned tunnel; /* index of the link that the filter's first chain is bound to */
+    bool may_be_shaped;
+    GHashTable *pairs; /* translations that were valid last; NULL: unknown */
+    bool read_again;   /* dnsmasq may not have seen its tables yet */
 } Vpc;
 
 typedef struct {
@@ -47,6 +51,7 @@ typedef struct {
     char *namespace;
     char *directory;
     char *transit;
+    GHashTable *moved; /* public addresses that mean something else now; NULL: none */
     VirgaDaemon dnsmasq;
 } Job;
 
@@ -59,7 +64,7 @@ vpc_of(Kernel *kernel, const char *id)
     if (!vpc) {
         vpc = g_new0(Vpc, 1);
         g_mutex_init(&vpc->lock);
-        vpc->read_again = true;
+        vpc->read_again = vpc->may_be_shaped = true;
         vpc->epoch = 1;
         g_hash_table_replace(kernel->vpcs, g_strdup(id), vpc);
     }
@@ -70,6 +75,7 @@ static void
 vpc_free(Vpc *vpc)
 {
     virga_policy_forget(&vpc->policy);
+    g_clear_pointer(&vpc->pairs, g_hash_table_unref);
     g_mutex_clear(&vpc->lock);
     g_free(vpc);
 }
@@ -92,6 +98,7 @@ job_done(Job *job)
     g_free(job->namespace);
     g_free(job->directory);
     g_free(job->transit);
+    g_clear_pointer(&job->moved, g_hash_table_unref);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Job, job_done)
 
@@ -137,7 +144,9 @@ apply_links(Job *job, GError **error)
     g_autoptr(GPtrArray) is = NULL, want = NULL;
     g_autofree char *answer = NULL, *batch = NULL;
 
-    if (!virga_process_run(argv, "addr show\nroute show\nneigh show nud permanent\n",
+    if (!virga_process_run(argv,
+                           "addr show\nroute show table all\nrule show\n"
+                           "neigh show nud permanent\n",
                            VIRGA_SPAWN_TIMEOUT_MS, &answer, error))
         return false;
     is = virga_links_parse(answer, NULL, present, error);
@@ -183,15 +192,63 @@ apply_dns(Job *job, GError **error)
     return true;
 }
 
+static bool
+apply_shape(Job *job, GError **error)
+{
+    const char *look[] = { "tc", "-j", "qdisc", "show", NULL };
+    const char *change[] = { "tc", "-batch", "-", NULL };
+    const VirgaKernelConfig *config = &job->kernel->config;
+    g_autofree char *answer = NULL, *batch = NULL;
+    bool wanted = virga_shape_wanted(config, job->plan);
+
+    if (!wanted && !job->vpc->may_be_shaped)
+        return true;
+    if (!virga_process_run(look, NULL, VIRGA_SPAWN_TIMEOUT_MS, &answer, error) ||
+        !virga_shape_diff(config, job->plan, answer, &batch, error) ||
+        (batch && !virga_process_run(change, batch, VIRGA_SPAWN_TIMEOUT_MS, NULL, error)))
+        return false;
+    job->vpc->may_be_shaped = wanted;
+    return true;
+}
+
+/* After a start nothing is known, and all that is stale is looked for. */
+static bool
+apply_translation(Job *job, GError **error)
+{
+    g_autoptr(GHashTable) pairs = virga_translation_pairs(&job->kernel->config, job->plan);
+
+    if (virga_translation_same(job->vpc->pairs, pairs))
+        return true;
+    if (!virga_conntrack_forget(virga_translation_is_stale, pairs, error))
+        return false;
+    job->moved = virga_translation_moved(job->vpc->pairs, pairs);
+    g_clear_pointer(&job->vpc->pairs, g_hash_table_unref);
+    job->vpc->pairs = g_steal_pointer(&pairs);
+    return true;
+}
+
 /* Policy comes first: nothing is ever reachable that it does not allow. */
 static bool
 apply_inside(void *data, GError **error)
 {
     Job *job = data;
-    g_autofree char *policy = virga_policy_vpc(&job->kernel->config, job->plan);
+    unsigned tunnel = if_nametoindex(VIRGA_VXLAN);
+    VirgaRuleset *policy = virga_policy_vpc(&job->kernel->config, job->plan);
 
-    return virga_policy_apply(&job->vpc->policy, policy, error) && apply_links(job, error) &&
-           apply_fdb(job, error) && apply_dns(job, error);
+    if (tunnel != job->vpc->tunnel) /* a chain went with the old one */
+        virga_policy_forget(&job->vpc->policy);
+    job->vpc->tunnel = tunnel;
+    return virga_policy_apply_ruleset(&job->vpc->policy, policy, error) &&
+           apply_translation(job, error) && apply_links(job, error) && apply_fdb(job, error) &&
+           apply_shape(job, error) && apply_dns(job, error);
+}
+
+/* The host's own conntrack may have masqueraded them. */
+static bool
+forget_moved(Job *job, GError **error)
+{
+    return !job->moved || g_hash_table_size(job->moved) == 0 ||
+           virga_conntrack_forget(virga_translation_is_moved, job->moved, error);
 }
 
 static bool
@@ -214,7 +271,7 @@ kernel_apply(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, guint64 *ret_
     }
     *ret_epoch = job.vpc->epoch;
     return virga_host_converge(&kernel->host, plan, &job.transit, error) &&
-           virga_netns_run(job.namespace, apply_inside, &job, error);
+           virga_netns_run(job.namespace, apply_inside, &job, error) && forget_moved(&job, error);
 }
 
 typedef struct {
@@ -262,7 +319,7 @@ kernel_tap_prepare(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, const V
 }
 
 typedef struct {
-    const Job *job;
+    Job *job;
     const VirgaVpcPort *port;
     const char *tap;
 } Plug;
@@ -276,7 +333,8 @@ plug_inside(void *data, GError **error)
     g_autoptr(GPtrArray) is = g_ptr_array_new();
     g_autofree char *batch = virga_links_diff(is, want);
 
-    return set_tap_sysctls(plug->tap, error) && virga_ip_batch(batch, error);
+    return set_tap_sysctls(plug->tap, error) && virga_ip_batch(batch, error) &&
+           (plug->port->bandwidth_bps == 0 || apply_shape(plug->job, error));
 }
 
 static bool
@@ -364,6 +422,7 @@ remove_namespace(Job *job, const char *vpc_id, GError **error)
     unlink(path);
     remove_files(job->directory);
     virga_policy_forget(&job->vpc->policy);
+    g_clear_pointer(&job->vpc->pairs, g_hash_table_unref);
     return true;
 }
 
@@ -542,6 +601,40 @@ kernel_answering(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **
     return addresses;
 }
 
+/* ---- counters ---- */
+
+typedef struct {
+    const VirgaKernelConfig *config;
+    const VirgaVpcPlan *plan;
+    GPtrArray *counters;
+} Counting;
+
+static bool
+count_inside(void *data, GError **error)
+{
+    Counting *counting = data;
+    g_autofree char *text = NULL;
+
+    if (!g_file_get_contents("/proc/thread-self/net/dev", &text, NULL, error))
+        return false;
+    virga_counters_read(counting->config, counting->plan, text, counting->counters);
+    return true;
+}
+
+static GPtrArray *
+kernel_counters(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
+{
+    Kernel *kernel = (Kernel *) driver;
+    g_autofree char *namespace = virga_kernel_namespace(&kernel->config, plan->id);
+    g_autoptr(GPtrArray) counters = virga_network_counters_new();
+    Counting counting = { &kernel->config, plan, counters };
+
+    if (virga_netns_exists(namespace) &&
+        !virga_netns_run(namespace, count_inside, &counting, error))
+        return NULL;
+    return g_steal_pointer(&counters);
+}
+
 static void
 kernel_free(VirgaNetworkDriver *driver)
 {
@@ -635,6 +728,7 @@ virga_network_kernel_new(const VirgaKernelSettings *settings, GError **error)
     kernel->base.list = kernel_list;
     kernel->base.listen = kernel_listen;
     kernel->base.answering = kernel_answering;
+    kernel->base.counters = kernel_counters;
     kernel->base.free = kernel_free;
     copy_settings(&kernel->config, settings);
     kernel->host.config = &kernel->config;

@@ -44,6 +44,9 @@ add_port(GPtrArray *lines, const VirgaKernelConfig *config, const VirgaVpcPlan *
              port_mtu(config, port));
     add_line(lines, "addr %s/32 dev %s", gateway, tap);
     add_line(lines, "route %s dev %s", port->address, tap);
+    for (guint i = 0; i < port->secondary->len; i++)
+        add_line(lines, "route %s dev %s", ((VirgaVpcAddress *) port->secondary->pdata[i])->address,
+                 tap);
 }
 
 /* A guest on another host: a route by the tunnel, with the other tunnel's address as next hop.
@@ -61,6 +64,34 @@ add_remote(GPtrArray *lines, const VirgaKernelConfig *config, const VirgaVpcPort
     }
     add_line(lines, "route %s via %s dev " VIRGA_VXLAN " onlink", port->address,
              port->host_address);
+    for (guint i = 0; i < port->secondary->len; i++)
+        add_line(lines, "route %s via %s dev " VIRGA_VXLAN " onlink",
+                 ((VirgaVpcAddress *) port->secondary->pdata[i])->address, port->host_address);
+}
+
+/* The next hops of routes outside stand behind the uplink, those of other hosts in the tunnel. */
+static void
+add_hops(GPtrArray *lines, const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
+         const char *outside)
+{
+    g_autoptr(GPtrArray) here = virga_routes_targets(config, plan);
+    g_autoptr(GPtrArray) remote = virga_routes_remote_targets(config, plan);
+
+    add_line(lines, "neigh " VIRGA_INTERNET_HOP " lladdr %s dev " VIRGA_UPLINK " nud permanent",
+             outside);
+    for (guint i = 0; i < here->len; i++) {
+        const VirgaRouteTarget *target = here->pdata[i];
+        if (target->gateway)
+            add_line(lines, "neigh %s lladdr %s dev " VIRGA_UPLINK " nud permanent",
+                     target->address, outside);
+    }
+    for (guint i = 0; i < remote->len; i++) {
+        const VirgaRouteTarget *target = remote->pdata[i];
+        g_autofree char *mac = virga_kernel_target_mac(target->address);
+
+        add_line(lines, "neigh %s lladdr %s dev " VIRGA_VXLAN " nud permanent", target->address,
+                 mac);
+    }
 }
 
 GPtrArray *
@@ -71,12 +102,8 @@ virga_links_vpc(const VirgaKernelConfig *config, const VirgaVpcPlan *plan, const
     g_autoptr(GHashTable) hops = g_hash_table_new(g_str_hash, g_str_equal);
     g_autofree char *inside = virga_kernel_veth_mac(plan->id, true);
     g_autofree char *outside = virga_kernel_veth_mac(plan->id, false);
-    g_autofree char *resolver = NULL;
-    guint32 base = 0;
-    unsigned prefix;
+    g_autofree char *resolver = virga_kernel_resolver(plan);
 
-    virga_cidr_parse(plan->cidrs[0], &base, &prefix);
-    resolver = virga_ipv4_text(base + 2);
     add_line(lines, "link lo up");
     add_line(lines, "addr %s/32 dev lo", resolver);
     add_line(lines, "addr " VIRGA_RESOLVER_ADDRESS "/32 dev lo");
@@ -86,7 +113,9 @@ virga_links_vpc(const VirgaKernelConfig *config, const VirgaVpcPlan *plan, const
     add_line(lines, "addr %s/32 dev " VIRGA_UPLINK, transit);
     add_line(lines, "neigh %s lladdr %s dev " VIRGA_UPLINK " nud permanent", config->gateway,
              outside);
+    /* For what the namespace itself sends; guests' packets have tables of their own. */
     add_line(lines, "route default via %s dev " VIRGA_UPLINK " onlink", config->gateway);
+    add_line(lines, "rule pref 32766 lookup main");
     /* Addresses of the VPC that no guest has: never to the uplink, and no proxy ARP. */
     for (char **cidr = plan->cidrs; *cidr; cidr++)
         add_line(lines, "route unreachable %s", *cidr);
@@ -104,6 +133,8 @@ virga_links_vpc(const VirgaKernelConfig *config, const VirgaVpcPlan *plan, const
         else if (g_hash_table_contains(present, tap))
             add_port(lines, config, plan, port);
     }
+    add_hops(lines, config, plan, outside);
+    virga_routes_add(lines, config, plan, present, NULL);
     return lines;
 }
 
@@ -114,7 +145,15 @@ virga_links_port(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
     GPtrArray *lines = g_ptr_array_new_with_free_func(g_free);
 
     add_port(lines, config, plan, port);
+    virga_routes_add(lines, config, plan, NULL, port->id);
     return lines;
+}
+
+static void
+add_public(GPtrArray *lines, const char *public_address, const char *transit, const char *veth)
+{
+    if (public_address)
+        add_line(lines, "route %s via %s dev %s onlink", public_address, transit, veth);
 }
 
 GPtrArray *
@@ -129,10 +168,20 @@ virga_links_host(const VirgaKernelConfig *config, const VirgaVpcPlan *plan, cons
              MAX(1500, config->mtu));
     add_line(lines, "neigh %s lladdr %s dev %s nud permanent", transit, inside, veth);
     add_line(lines, "route %s dev %s", transit, veth);
-    for (guint i = 0; i < plan->ports->len; i++) {
+    for (guint i = 0; i < plan->ports->len && virga_vpc_plan_has_gateway(plan); i++) {
         const VirgaVpcPort *port = plan->ports->pdata[i];
-        if (port->public_address && virga_kernel_is_local(config, port))
-            add_line(lines, "route %s via %s dev %s onlink", port->public_address, transit, veth);
+
+        if (!virga_kernel_is_local(config, port))
+            continue;
+        add_public(lines, port->public_address, transit, veth);
+        for (guint a = 0; a < port->secondary->len; a++)
+            add_public(lines, ((VirgaVpcAddress *) port->secondary->pdata[a])->public_address,
+                       transit, veth);
+    }
+    for (guint i = 0; i < plan->nat_gateways->len && virga_vpc_plan_has_gateway(plan); i++) {
+        const VirgaVpcNatGateway *gateway = plan->nat_gateways->pdata[i];
+        if (g_strcmp0(gateway->host_id, config->host_id) == 0)
+            add_public(lines, gateway->public_address, transit, veth);
     }
     return lines;
 }
@@ -141,8 +190,16 @@ char *
 virga_links_fdb(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
 {
     g_autoptr(GHashTable) done = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GPtrArray) targets = virga_routes_remote_targets(config, plan);
     g_autoptr(GString) text = g_string_new(NULL);
 
+    for (guint i = 0; i < targets->len; i++) {
+        const VirgaRouteTarget *target = targets->pdata[i];
+        g_autofree char *mac = virga_kernel_target_mac(target->address);
+
+        g_string_append_printf(text, "fdb replace %s dev " VIRGA_VXLAN " dst %s self permanent\n",
+                               mac, target->host_address);
+    }
     for (guint i = 0; config->underlay_address && i < plan->ports->len; i++) {
         const VirgaVpcPort *port = plan->ports->pdata[i];
         g_autofree char *mac = NULL;
@@ -208,8 +265,11 @@ parse_route(GPtrArray *lines, JsonObject *route, const char *device)
     const char *type = text_of(route, "type", NULL);
     const char *via = text_of(route, "gateway", NULL);
     const char *dev = text_of(route, "dev", device);
+    const char *table = text_of(route, "table", NULL);
     g_autoptr(GString) line = g_string_new("route ");
 
+    if (g_strcmp0(table, "local") == 0 || strchr(text_of(route, "dst", ""), ':'))
+        return; /* the kernel's own; IPv6 */
     if (type && !g_str_equal(type, "unicast")) {
         g_string_append_printf(line, "%s ", type);
         dev = NULL; /* the kernel says "lo" for some */
@@ -221,15 +281,31 @@ parse_route(GPtrArray *lines, JsonObject *route, const char *device)
         g_string_append_printf(line, " dev %s", dev);
     if (has_flag(route, "flags", "onlink"))
         g_string_append(line, " onlink");
+    if (table)
+        g_string_append_printf(line, " table %s", table);
     g_ptr_array_add(lines, g_strdup(line->str));
 }
 
-/* The three answers differ in their members. */
+static void
+parse_rule(GPtrArray *lines, JsonObject *rule)
+{
+    const char *mark = text_of(rule, "fwmark", NULL);
+    const char *table = text_of(rule, "table", "");
+
+    if (!g_str_equal(table, "local") && !g_str_equal(table, "default"))
+        add_line(lines, "rule pref %" G_GINT64_FORMAT "%s%s lookup %s",
+                 json_object_get_int_member_with_default(rule, "priority", 0),
+                 mark ? " fwmark " : "", mark ? mark : "", table);
+}
+
+/* The answers differ in their members. */
 static void
 parse_object(GPtrArray *lines, JsonObject *object, const char *device, GHashTable *ret_present)
 {
     if (json_object_has_member(object, "ifname"))
         parse_link(lines, object, ret_present);
+    else if (json_object_has_member(object, "priority"))
+        parse_rule(lines, object);
     else if (json_object_has_member(object, "lladdr") && has_flag(object, "state", "PERMANENT"))
         add_line(lines, "neigh %s lladdr %s dev %s nud permanent", text_of(object, "dst", ""),
                  text_of(object, "lladdr", ""), text_of(object, "dev", device ? device : ""));
@@ -272,6 +348,8 @@ append_set_command(GString *text, const char *line)
 
     if (g_str_has_prefix(line, "link "))
         g_string_append_printf(text, "link set dev %s\n", rest);
+    else if (g_str_has_prefix(line, "rule "))
+        g_string_append_printf(text, "rule add %s\n", rest); /* there is no "replace" */
     else
         g_string_append_printf(text, "%.*s replace %s\n", (int) (rest - line - 1), line, rest);
 }
@@ -294,16 +372,54 @@ set_of(GPtrArray *lines)
     return set;
 }
 
+/* What a route is to and in which table: "route replace" puts another in its place without a
+ * gap.  NULL for other lines. */
+static char *
+route_key(const char *line)
+{
+    static const char *const types[] = { "unreachable ", "blackhole ", "throw ", "prohibit " };
+    const char *table = strstr(line, " table ");
+    const char *to = line + strlen("route ");
+
+    if (!g_str_has_prefix(line, "route "))
+        return NULL;
+    for (size_t i = 0; i < G_N_ELEMENTS(types); i++)
+        if (g_str_has_prefix(to, types[i]))
+            to += strlen(types[i]);
+    return g_strdup_printf("%.*s%s", (int) strcspn(to, " "), to, table ? table : "");
+}
+
+static GHashTable *
+route_keys(GPtrArray *lines)
+{
+    GHashTable *keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+
+    for (guint i = 0; i < lines->len; i++) {
+        char *key = route_key(lines->pdata[i]);
+        if (key)
+            g_hash_table_add(keys, key);
+    }
+    return keys;
+}
+
+static bool
+is_replaced(GHashTable *keys, const char *line)
+{
+    g_autofree char *key = route_key(line);
+    return key && g_hash_table_contains(keys, key);
+}
+
 char *
 virga_links_diff(GPtrArray *is, GPtrArray *want)
 {
     g_autoptr(GHashTable) wanted = set_of(want);
     g_autoptr(GHashTable) there = set_of(is);
+    g_autoptr(GHashTable) keys = route_keys(want);
     g_autoptr(GString) text = g_string_new(NULL);
 
     for (guint i = 0; i < is->len; i++)
         if (!g_hash_table_contains(wanted, is->pdata[i]) &&
-            !g_str_has_prefix(is->pdata[i], "link "))
+            !g_str_has_prefix(is->pdata[i], "link ") && !is_replaced(keys, is->pdata[i]))
             append_delete_command(text, is->pdata[i]);
     for (guint i = 0; i < want->len; i++)
         if (!g_hash_table_contains(there, want->pdata[i]))

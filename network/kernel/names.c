@@ -58,6 +58,26 @@ virga_kernel_vxlan_mac(const char *tunnel_address)
                            a & 255);
 }
 
+char *
+virga_kernel_target_mac(const char *private_address)
+{
+    guint32 a = 0;
+
+    virga_ipv4_parse(private_address, &a);
+    return g_strdup_printf("fe:79:%02x:%02x:%02x:%02x", a >> 24, (a >> 16) & 255, (a >> 8) & 255,
+                           a & 255);
+}
+
+char *
+virga_kernel_resolver(const VirgaVpcPlan *plan)
+{
+    guint32 base = 0;
+    unsigned prefix;
+
+    virga_cidr_parse(plan->cidrs[0], &base, &prefix);
+    return virga_ipv4_text(base + 2);
+}
+
 bool
 virga_kernel_is_local(const VirgaKernelConfig *config, const VirgaVpcPort *port)
 {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Drives the kernel network driver for tests: one command per line on standard input, one answer
- * per line: "ok MILLISECONDS [text]" or "error text".
+ * per line: "ok MILLISECONDS CPU-MILLISECONDS [text]" or "error text".  Both are the driver's and
+ * its programs' own: reading the plan is not counted.
  *
  *     apply PLAN   prepare PLAN PORT   plug PLAN PORT   tap-remove VPC|- TAP   remove VPC
+ *     counters PLAN (PORT SENT-BYTES RECEIVED-BYTES of each)
  *     list         listen VPC ADDRESS PORT  (answers every connection with its peer's address) */
 #include "network/kernel.h"
 
@@ -10,6 +12,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -64,8 +67,41 @@ describe(VirgaNetworkDriver *driver, GError **error)
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
+static char *
+count(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
+{
+    g_autoptr(GPtrArray) counters = virga_network_counters(driver, plan, error);
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    for (guint i = 0; counters && i < counters->len; i++) {
+        const VirgaNetworkCounter *each = counters->pdata[i];
+        g_string_append_printf(text, "%s %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " ",
+                               each->port_id, each->sent_bytes, each->received_bytes);
+    }
+    return counters ? g_string_free(g_steal_pointer(&text), FALSE) : NULL;
+}
+
+typedef struct {
+    gint64 wall_us, cpu_us;
+} Clock;
+
+static Clock
+now(void)
+{
+    Clock clock = { g_get_monotonic_time(), 0 };
+
+    for (int who = 0; who < 2; who++) {
+        struct rusage usage;
+
+        getrusage(who ? RUSAGE_CHILDREN : RUSAGE_SELF, &usage);
+        clock.cpu_us += (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * G_USEC_PER_SEC +
+                        usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+    }
+    return clock;
+}
+
 static bool
-run(VirgaNetworkDriver *driver, char **words, char **ret_text, GError **error)
+run(VirgaNetworkDriver *driver, char **words, Clock *start, char **ret_text, GError **error)
 {
     const char *command = words[0];
     g_autoptr(VirgaVpcPlan) plan = NULL;
@@ -89,6 +125,9 @@ run(VirgaNetworkDriver *driver, char **words, char **ret_text, GError **error)
     plan = load(words[1], error);
     if (!plan)
         return false;
+    *start = now();
+    if (g_str_equal(command, "counters"))
+        return (*ret_text = count(driver, plan, error)) != NULL;
     if (g_str_equal(command, "prepare"))
         return virga_network_tap_prepare(driver, plan, words[2], 0, error);
     if (g_str_equal(command, "plug"))
@@ -116,6 +155,7 @@ main(int argc, char **argv)
     settings.state_directory = argv[2];
     settings.public_cidrs = pool;
     settings.underlay_address = argv[4];
+    settings.no_masquerade = g_getenv("VIRGA_NETWORK_NO_MASQUERADE") != NULL;
     driver = virga_network_kernel_new(&settings, &error);
     if (!driver) {
         fprintf(stderr, "%s\n", error->message);
@@ -125,11 +165,13 @@ main(int argc, char **argv)
         g_auto(GStrv) words = g_strsplit(g_strchomp(line), " ", 0);
         g_autoptr(GError) failure = NULL;
         g_autofree char *text = NULL;
-        gint64 start = g_get_monotonic_time();
+        Clock start = now(), end;
+        bool done = run(driver, words, &start, &text, &failure);
 
-        if (run(driver, words, &text, &failure))
-            printf("ok %.2f %s\n", (double) (g_get_monotonic_time() - start) / 1000,
-                   text ? text : "");
+        end = now();
+        if (done)
+            printf("ok %.2f %.2f %s\n", (double) (end.wall_us - start.wall_us) / 1000,
+                   (double) (end.cpu_us - start.cpu_us) / 1000, text ? text : "");
         else
             printf("error %s\n", failure->message);
         fflush(stdout);

@@ -7,8 +7,12 @@
     serve PORT      answers every connection with the peer's address
     hold PORT       one connection; echoes lines
     udp SOURCE DEST PORT   one datagram with a made-up source address
+    mirror PORT     answers every datagram with the peer's address
+    ask HOST PORT SOURCE-PORT   prints what a mirror says, or fails
+    send HOST PORT BYTES   prints the seconds that it takes until the other side has them all
+    sink PORT       takes what "send" sends
 """
-import json, os, socket, struct, sys
+import json, os, socket, struct, sys, time
 
 
 def mac_of(name):
@@ -136,7 +140,42 @@ def udp(source, dest, port):
     sock.sendto(b"spoof", (dest, port))
 
 
+def mirror(port):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("0.0.0.0", port))
+    while True:
+        _, peer = sock.recvfrom(1024)
+        sock.sendto(peer[0].encode(), peer)
+
+
+def ask(host, port, source_port):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("0.0.0.0", source_port))
+    sock.settimeout(1)
+    sock.sendto(b"who am I", (host, port))
+    print(sock.recv(1024).decode())
+
+
+def sink(port):
+    server = socket.create_server(("0.0.0.0", port))
+    while True:
+        client, _ = server.accept()
+        while client.recv(1 << 16):
+            pass
+        client.close()
+
+
+def send(host, port, count):
+    start = time.monotonic()
+    with socket.create_connection((host, port), 2) as sock:
+        sock.settimeout(30)
+        sock.sendall(bytes(count))
+        sock.shutdown(socket.SHUT_WR)
+        sock.recv(1)
+    print(time.monotonic() - start)
+
+
 if __name__ == "__main__":
     args = [int(a) if a.isdigit() else a for a in sys.argv[2:]]
     {"dhcp": dhcp, "dns": dns, "dns-server": dns_server, "get": get, "serve": serve, "hold": hold,
-     "udp": udp}[sys.argv[1]](*args)
+     "udp": udp, "mirror": mirror, "ask": ask, "send": send, "sink": sink}[sys.argv[1]](*args)

@@ -1,66 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel network driver with real packets.
+"""The kernel network driver with real packets: one VPC, its life and its accidents.
 
-Everything happens below one "unshare": its own network ("the host"), mounts, /run and processes,
-which vanish together.  Guests are network namespaces; their taps are stood in for by veth pairs,
-which the driver moves like any link of the right name, except in the tests of taps themselves."""
+See network_lab.py for what stands for hosts and guests."""
 import fcntl, json, os, pathlib, re, socket, struct, subprocess, sys, time
 import pytest
 
-HERE = pathlib.Path(__file__).resolve().parent
-GUEST = str(HERE / "network_guest.py")
-INSIDE = os.environ.get("VIRGA_NETWORK_INSIDE")
-
-VPC, VPC2 = "vpc-0800000000000000a", "vpc-0800000000000000b"
-SUBNETS = {"subnet-08000000000000001": "172.31.1.0/24", "subnet-08000000000000002": "172.31.2.0/24"}
-POOL = "203.0.113.0/24"
-
-
-def sh(*argv, check=True, **kw):
-    done = subprocess.run(argv, text=True, capture_output=True, timeout=30, **kw)
-    if check and done.returncode:
-        raise AssertionError(f"{argv}: {done.stdout}{done.stderr}")
-    return done.stdout.strip() if check else done
-
+from network_lab import (GUEST, INSIDE, SUBNETS, VPC, VPC2, Host, Tool, listening, needs_tool, ping, rule, run_inside,
+                         sh, wait_for)
 
 if not INSIDE:
-    @pytest.mark.skipif(os.geteuid() != 0 or not os.environ.get("VIRGA_NETWORK_TOOL"),
-                        reason="needs root and VIRGA_NETWORK_TOOL")
+    @needs_tool
     def test_in_namespaces():
-        script = ("mount -t tmpfs tmpfs /run && mkdir -p /run/netns && mount -t sysfs sysfs /sys && "
-                  'exec "$0" -m pytest -x -q -s -p no:cacheprovider ' + str(pathlib.Path(__file__).resolve()))
-        done = subprocess.run(["unshare", "-n", "-m", "--fork", "--pid", "--kill-child", "--mount-proc",
-                               "sh", "-c", script, sys.executable], timeout=170,
-                              env=dict(os.environ, VIRGA_NETWORK_INSIDE="1"))
-        assert done.returncode == 0
-
-
-class Tool:
-    """The driver in a process of its own, as virga-node has it."""
-
-    def __init__(self, host="host-1", enter=(), tunnel=()):
-        self.process = subprocess.Popen([*enter, os.environ["VIRGA_NETWORK_TOOL"], host, "/run/virga", POOL,
-                                         *tunnel], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.ms = 0.0
-
-    def ask(self, *words):
-        self.process.stdin.write(" ".join(words) + "\n")
-        self.process.stdin.flush()
-        kind, _, rest = self.process.stdout.readline().strip().partition(" ")
-        if kind != "ok":
-            raise AssertionError(rest)
-        ms, _, text = rest.partition(" ")
-        self.ms = float(ms)
-        return text
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(10)
-
-
-def rule(direction, protocol, low=-1, high=-1, cidr="0.0.0.0/0", group=None):
-    peer = {"group_id": group} if group else {"cidr4": cidr}
-    return dict(direction=direction, protocol=protocol, from_port=low, to_port=high, **peer)
+        run_inside(__file__)
 
 
 class Cloud:
@@ -126,63 +77,6 @@ class Cloud:
 
     def fails(self, name, *words):
         return self.run(name, *words, check=False).returncode != 0
-
-
-def ping(name, address):
-    enter = ["ip", "netns", "exec", name] if name else []
-    return sh(*enter, "ping", "-c1", "-W1", address, check=False).returncode == 0
-
-
-def wait_for(condition):
-    for _ in range(100):
-        if condition():
-            return True
-        time.sleep(0.03)
-    return False
-
-
-def listening(name, port):
-    return wait_for(lambda: f":{port} " in sh("ip", "netns", "exec", name, "ss", "-Hltn"))
-
-
-class Host:
-    """One of several hosts: network, mounts and /run of its own, and a tunnel address."""
-
-    def __init__(self, number):
-        self.keeper = subprocess.Popen(["unshare", "-n", "-m", "sh", "-c", "mount -t tmpfs tmpfs /run && "
-                                        "mkdir -p /run/netns && echo ready && exec sleep 1000"],
-                                       text=True, stdout=subprocess.PIPE)
-        assert self.keeper.stdout.readline() == "ready\n"
-        self.enter = ["nsenter", "-t", str(self.keeper.pid), "-n", "-m"]
-        sh("ip", "link", "add", f"h{number}", "type", "veth", "peer", "name", "eth0",
-           "netns", str(self.keeper.pid))
-        sh("ip", "link", "set", f"h{number}", "up", "master", "underlay")
-        self.run("ip", "addr", "add", f"198.51.100.{number}/24", "dev", "eth0")
-        self.run("ip", "link", "set", "eth0", "up")
-        self.tool = Tool(f"host-{number}", self.enter, [f"198.51.100.{number}"])
-
-    def run(self, *words, check=True):
-        return sh(*self.enter, *words, check=check)
-
-    def guest(self, plan, port):
-        tap = "vtst" + port["id"][-11:]
-        path = "/run/plan.json"
-        sh(*self.enter, "sh", "-c", f"cat > {path}", input=json.dumps(plan))
-        self.tool.ask("apply", path)
-        self.run("ip", "netns", "add", "guest")
-        self.run("ip", "link", "add", tap, "type", "veth", "peer", "name", "eth0", "address", port["mac"],
-                 "netns", "guest")
-        self.run("ip", "-n", "guest", "link", "set", "eth0", "up")
-        self.tool.ask("plug", path, port["id"])
-        lease = json.loads(self.run("ip", "netns", "exec", "guest", sys.executable, GUEST, "dhcp"))
-        assert lease["address"] == port["address"] and lease["mtu"] == 1450
-        self.run("ip", "-n", "guest", "link", "set", "eth0", "mtu", "1450")
-        self.run("ip", "-n", "guest", "addr", "add", lease["address"] + "/24", "dev", "eth0")
-        self.run("ip", "-n", "guest", "route", "add", "default", "via", lease["router"])
-
-    def ping(self, address, *options):
-        return self.run("ip", "netns", "exec", "guest", "ping", "-c1", "-W1", *options, address,
-                        check=False).returncode == 0
 
 
 NS = f"virga-tst-{VPC}"
@@ -464,15 +358,12 @@ for ip in ("172.31.1.66", "172.31.2.6"):
         assert hosts[0].ping("172.31.2.6", "-M", "do", "-s", "1422")
         plan["groups"][0]["rules"] = [rule("egress", "-1")]     # filtered where the receiver is
         plan["generation"] += 1
-        sh(*hosts[1].enter, "sh", "-c", "cat > /run/plan.json", input=json.dumps(plan))
-        hosts[1].tool.ask("apply", "/run/plan.json")
+        hosts[1].apply(plan)
         assert not hosts[0].ping("172.31.2.6") and hosts[1].ping("172.31.1.5")
         for host in hosts:
             host.tool.ask("remove", VPC)
             assert re.findall(r"^\d+: ([^:@]+)", host.run("ip", "link"), re.M) == ["lo", "eth0"]
-            host.tool.close()
-            host.keeper.kill()
-            host.keeper.wait()
+            host.close()
         sh("ip", "link", "del", "underlay")
 
     def test_lost_public_address(cloud):

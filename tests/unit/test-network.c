@@ -8,6 +8,7 @@
 #include "network/fake.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define VPC "vpc-0800000000000000a"
 
@@ -73,8 +74,9 @@ example(void)
     add_rule(odd, "ingress", "icmp", 3, -1, "0.0.0.0/0");
     add_rule(odd, "ingress", "icmp", -1, -1, "10.0.0.0/8");
     add_rule(odd, "ingress", "50", -1, -1, "10.0.0.0/8");
-    add_rule(odd, "ingress", "icmpv6", -1, -1, "10.0.0.0/8");      /* no IPv4 packet is */
-    add_rule(odd, "ingress", "tcp", 1, 1, "sg-08000000000000003"); /* has no members */
+    add_rule(odd, "ingress", "icmpv6", -1, -1, "10.0.0.0/8");        /* no IPv4 packet is */
+    add_rule(odd, "ingress", "tcp", 1, 1, "sg-08000000000000003");   /* has no members */
+    add_rule(odd, "ingress", "tcp", 80, 90, "sg-08000000000000003"); /* joins the above */
     add_rule(odd, "egress", "tcp", 443, 443, "sg-08000000000000001");
 
     port = add_port(plan, "eni-08000000000000001", "02:00:00:00:00:01", "10.1.4.5", "host-1");
@@ -89,6 +91,102 @@ example(void)
     port->host_address = g_strdup("198.51.100.2");
     port->public_address = g_strdup("203.0.113.11");
     port->group_ids = g_strsplit("sg-08000000000000001", " ", 0);
+    return plan;
+}
+
+static void
+add_entry(VirgaVpcAcl *acl, int number, bool egress, bool allow, const char *protocol, int from,
+          int to, const char *cidr4)
+{
+    VirgaVpcAclEntry *entry = virga_vpc_acl_add_entry(acl, number, egress, allow);
+
+    entry->protocol = g_strdup(protocol);
+    entry->from_port = from;
+    entry->to_port = to;
+    entry->cidr4 = g_strdup(cidr4);
+}
+
+static void
+add_nat_gateway(VirgaVpcPlan *plan, const char *id, const char *address, const char *public_address,
+                const char *host, const char *host_address)
+{
+    VirgaVpcNatGateway *gateway = virga_vpc_plan_add_nat_gateway(plan, id);
+
+    gateway->subnet_id = g_strdup("subnet-08000000000000001");
+    gateway->address = g_strdup(address);
+    gateway->public_address = g_strdup(public_address);
+    gateway->host_id = g_strdup(host);
+    gateway->host_address = g_strdup(host_address);
+}
+
+/* A public subnet with gateways, and a private one with everything that a route can lead to. */
+static void
+add_routes(VirgaVpcPlan *plan)
+{
+    VirgaVpcRouteTable *table = virga_vpc_plan_add_route_table(plan, "rtb-08000000000000001");
+
+    table->is_main = true;
+    virga_vpc_route_table_add(table, "10.1.0.0/16", "local", NULL);
+    virga_vpc_route_table_add(table, "0.0.0.0/0", "internet-gateway", NULL);
+    virga_vpc_route_table_add(table, "198.51.100.0/24", "blackhole", NULL);
+    table = virga_vpc_plan_add_route_table(plan, "rtb-08000000000000002");
+    table->subnet_ids = g_strsplit("subnet-08000000000000002", " ", 0);
+    virga_vpc_route_table_add(table, "0.0.0.0/0", "nat-gateway", "nat-08000000000000001");
+    virga_vpc_route_table_add(table, "192.0.2.0/24", "nat-gateway", "nat-08000000000000002");
+    virga_vpc_route_table_add(table, "10.244.1.0/24", "interface", "eni-08000000000000002");
+    virga_vpc_route_table_add(table, "10.244.2.0/24", "interface", "eni-08000000000000003");
+    virga_vpc_route_table_add(table, "10.244.3.0/24", "interface", "eni-08000000000000009");
+    virga_vpc_route_table_add(table, "10.3.0.0/16", "blackhole", NULL);
+}
+
+static void
+add_acls(VirgaVpcPlan *plan)
+{
+    VirgaVpcAcl *acl = virga_vpc_plan_add_acl(plan, "acl-08000000000000001");
+
+    acl->is_default = true;
+    add_entry(acl, 100, true, true, "-1", -1, -1, "0.0.0.0/0");
+    add_entry(acl, 100, false, true, "-1", -1, -1, "0.0.0.0/0");
+    add_entry(acl, 200, false, false, "tcp", 22, 22, "0.0.0.0/0"); /* nothing comes so far */
+    acl = virga_vpc_plan_add_acl(plan, "acl-08000000000000002");
+    acl->subnet_ids = g_strsplit("subnet-08000000000000002", " ", 0);
+    add_entry(acl, 200, false, true, "tcp", 1024, 65535, "0.0.0.0/0");
+    add_entry(acl, 100, false, false, "6", 3389, 3389, "0.0.0.0/0");
+    add_entry(acl, 300, false, true, "icmp", 8, -1, "10.1.0.0/16");
+    add_entry(acl, 100, true, true, "-1", -1, -1, "0.0.0.0/0");
+}
+
+/* As above, with everything that a plan can say besides. */
+static VirgaVpcPlan *
+full_example(void)
+{
+    static const char *const dns[] = { "AmazonProvidedDNS", "10.1.8.53", NULL };
+    VirgaVpcPlan *plan = example();
+    VirgaVpcSubnet *subnet = virga_vpc_plan_add_subnet(plan, "subnet-08000000000000002");
+    VirgaVpcPort *port = plan->ports->pdata[0];
+
+    g_strfreev(plan->cidrs);
+    plan->cidrs = g_strsplit("10.1.0.0/16 10.9.0.0/20", " ", 0);
+    plan->has_internet_gateway = true;
+    plan->public_domain = g_strdup("compute-1.example.org");
+    plan->dhcp_domain = g_strdup("corp.example.org");
+    plan->dhcp_dns = g_strdupv((GStrv) dns);
+    plan->dhcp_ntp = g_strsplit("10.1.8.123", " ", 0);
+    subnet->zone = g_strdup("us-east-1a");
+    subnet->cidr = g_strdup("10.9.8.0/24");
+    port->bandwidth_bps = 100000000;
+    virga_vpc_port_add_address(port, "10.1.4.6")->public_address = g_strdup("203.0.113.12");
+    virga_vpc_port_add_address(port, "10.1.4.7");
+    port = add_port(plan, "eni-08000000000000004", "02:00:00:00:00:04", "10.9.8.5", "host-1");
+    g_free(port->subnet_id);
+    port->subnet_id = g_strdup("subnet-08000000000000002");
+    port->device_index = 1;
+    port->group_ids = g_strsplit("sg-08000000000000001", " ", 0);
+    add_nat_gateway(plan, "nat-08000000000000001", "10.1.4.50", "203.0.113.50", "host-1", NULL);
+    add_nat_gateway(plan, "nat-08000000000000002", "10.1.4.51", "203.0.113.51", "host-2",
+                    "198.51.100.2");
+    add_routes(plan);
+    add_acls(plan);
     return plan;
 }
 
@@ -150,6 +248,61 @@ test_round_trip(void)
     golden_assert("network/plan.json", text);
 }
 
+static void
+test_full_round_trip(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    g_autoptr(VirgaVpcPlan) again = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = virga_vpc_plan_to_text(plan);
+    g_autofree char *second = NULL;
+
+    again = virga_vpc_plan_from_text(text, &error);
+    g_assert_no_error(error);
+    second = virga_vpc_plan_to_text(again);
+    g_assert_cmpstr(text, ==, second);
+    golden_assert("network/plan-full.json", text);
+}
+
+/* A plan of an older controller means what it always did. */
+static void
+test_old_plan(void)
+{
+    static const char text[] = "{\"id\":\"" VPC "\",\"generation\":1,\"cidrs\":[\"10.1.0.0/16\"],"
+                               "\"domain\":\"ec2.internal\"}";
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VirgaVpcPlan) plan = virga_vpc_plan_from_text(text, &error);
+
+    g_assert_no_error(error);
+    g_assert_true(virga_vpc_plan_has_gateway(plan));
+    g_assert_true(plan->dns_support && plan->dns_hostnames);
+    g_assert_null(virga_vpc_plan_table_of(plan, "subnet-08000000000000001"));
+}
+
+static void
+test_find_route(void)
+{
+    static const struct {
+        const char *cidr, *target;
+    } cases[] = {
+        { "8.8.8.0/24", "nat-08000000000000001" },    { "192.0.2.0/24", "nat-08000000000000002" },
+        { "192.0.2.9/32", "nat-08000000000000002" },  { "192.0.0.0/16", "nat-08000000000000001" },
+        { "10.244.1.7/32", "eni-08000000000000002" },
+    };
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    const VirgaVpcRouteTable *table = virga_vpc_plan_table_of(plan, "subnet-08000000000000002");
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        guint32 base;
+        unsigned prefix;
+
+        g_assert_true(virga_cidr_parse(cases[i].cidr, &base, &prefix));
+        g_assert_cmpstr(virga_vpc_route_table_find(table, base, prefix)->target_id, ==,
+                        cases[i].target);
+    }
+    g_assert_true(virga_vpc_plan_table_of(plan, "subnet-08000000000000001")->is_main);
+}
+
 /* Whatever could mean something to nft, ip or dnsmasq is refused. */
 static void
 test_refusals(void)
@@ -173,8 +326,28 @@ test_refusals(void)
         { "\"vni\":77", "\"vni\":16777216" },
         { "\"group_ids\":[\"sg-08000000000000002\"]", "\"group_ids\":[\"sg-0800000000000000f\"]" },
         { "\"subnets\":[", "\"subnets\":[3," },
+        { "corp.example.org", "corp.example.org,1.2.3.4" },
+        { "AmazonProvidedDNS", "OtherDNS" },
+        { "10.1.8.123", "ntp" },
+        { "10.1.4.7", "10.1.4.6" }, /* taken */
+        { "10.1.4.7", "10.9.8.7" }, /* another subnet's */
+        { "203.0.113.12", "203.0.113.10" },
+        { "100000000", "100" },
+        { "nat-08000000000000001", "nat-x" },
+        { "10.1.4.50", "10.1.4.5" },
+        { "203.0.113.50", "" },
+        { "\"is_main\":true", "\"is_main\":false" },
+        { "internet-gateway", "egress-gateway" },
+        { "10.3.0.0/16", "10.3.0.0/8" },
+        { "10.3.0.0/16", "10.244.3.0/24" },
+        { "\"target_id\":\"eni-08000000000000009\"", "\"target_id\":\"nat-08000000000000009\"" },
+        { "\"subnet_ids\":[\"subnet-08000000000000002\"]", "\"subnet_ids\":[\"subnet-08000009\"]" },
+        { "\"number\":300", "\"number\":200" },
+        { "\"number\":300", "\"number\":0" },
+        { "\"from_port\":3389", "\"from_port\":70000" },
+        { "\"protocol\":\"6\"", "\"protocol\":\"6 accept\"" },
     };
-    g_autoptr(VirgaVpcPlan) plan = example();
+    g_autoptr(VirgaVpcPlan) plan = full_example();
     g_autofree char *text = virga_vpc_plan_to_text(plan);
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -193,11 +366,73 @@ test_policy(void)
 {
     g_autoptr(VirgaVpcPlan) plan = example();
     VirgaKernelConfig config = example_config();
-    g_autofree char *vpc = virga_policy_vpc(&config, plan);
+    g_autoptr(VirgaRuleset) ruleset = virga_policy_vpc(&config, plan);
+    g_autofree char *vpc = virga_ruleset_text(ruleset);
     g_autofree char *host = virga_policy_host(&config);
 
     golden_assert("network/policy-vpc.nft", vpc);
     golden_assert("network/policy-host.nft", host);
+}
+
+static void
+test_full_policy(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    VirgaKernelConfig config = example_config();
+    g_autoptr(VirgaRuleset) ruleset = NULL;
+    g_autofree char *text = NULL;
+
+    config.underlay_address = (char *) "198.51.100.1";
+    ruleset = virga_policy_vpc(&config, plan);
+    text = virga_ruleset_text(ruleset);
+    golden_assert("network/policy-full.nft", text);
+}
+
+/* The ACL that every VPC begins with costs no packet anything. */
+static void
+test_open_acl(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    VirgaKernelConfig config = example_config();
+    g_autoptr(VirgaRuleset) ruleset = NULL;
+    g_autofree char *text = NULL;
+    VirgaVpcAcl *strict = plan->acls->pdata[1];
+
+    g_clear_pointer(&strict->subnet_ids, g_strfreev);
+    ruleset = virga_policy_vpc(&config, plan);
+    text = virga_ruleset_text(ruleset);
+    g_assert_null(strstr(text, "leaving"));
+    g_assert_null(strstr(text, "acl_"));
+}
+
+/* A change costs what has changed; another head costs everything. */
+static void
+test_ruleset_diff(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    VirgaKernelConfig config = example_config();
+    g_autoptr(VirgaRuleset) old = virga_policy_vpc(&config, plan);
+    g_autoptr(VirgaRuleset) same = virga_policy_vpc(&config, plan);
+    g_autoptr(VirgaRuleset) new = NULL, other = NULL;
+    g_autofree char *nothing = virga_ruleset_diff(old, same);
+    g_autofree char *forward = NULL, *back = NULL;
+    VirgaVpcPort *port;
+
+    g_assert_cmpstr(nothing, ==, "");
+    port = add_port(plan, "eni-08000000000000005", "02:00:00:00:00:05", "10.1.4.9", "host-1");
+    port->group_ids = g_strsplit("sg-08000000000000001", " ", 0);
+    add_rule(plan->groups->pdata[1], "ingress", "tcp", 8080, 8080, "0.0.0.0/0");
+    port = plan->ports->pdata[0];
+    g_free(port->public_address);
+    port->public_address = g_strdup("203.0.113.99");
+    new = virga_policy_vpc(&config, plan);
+    forward = virga_ruleset_diff(old, new);
+    back = virga_ruleset_diff(new, old);
+    golden_assert("network/policy-forward.nft", forward);
+    golden_assert("network/policy-back.nft", back);
+    config.underlay_address = (char *) "198.51.100.1";
+    other = virga_policy_vpc(&config, plan);
+    g_assert_null(virga_ruleset_diff(new, other));
 }
 
 static void
@@ -214,6 +449,21 @@ test_dns(void)
     golden_assert("network/hosts", hosts);
     golden_assert("network/dhcp-hosts", dhcp);
     golden_assert("network/forwarder.conf", forwarder);
+}
+
+static void
+test_full_dns(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    VirgaKernelConfig config = example_config();
+    g_autofree char *dnsmasq = virga_dns_config(&config, plan, "/state/" VPC);
+    g_autofree char *hosts = virga_dns_hosts(plan);
+    g_autofree char *off = NULL, *all = NULL;
+
+    plan->dns_support = false;
+    off = virga_dns_config(&config, plan, "/state/" VPC);
+    all = g_strconcat(dnsmasq, "-- without DNS\n", off, "-- hosts\n", hosts, NULL);
+    golden_assert("network/dns-full", all);
 }
 
 static void
@@ -241,6 +491,55 @@ test_links(void)
     g_assert_null(nothing);
 }
 
+static void
+test_full_links(void)
+{
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    VirgaKernelConfig config = example_config();
+    g_autoptr(GHashTable) present = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GPtrArray) none = g_ptr_array_new();
+    g_autoptr(GPtrArray) vpc = NULL, port = NULL, host = NULL;
+    g_autofree char *inside = NULL, *plug = NULL, *outside = NULL, *fdb = NULL, *both = NULL;
+
+    config.underlay_address = (char *) "198.51.100.1";
+    g_hash_table_add(present, (char *) "vabc00000000001");
+    vpc = virga_links_vpc(&config, plan, "169.254.0.9", present);
+    port = virga_links_port(&config, plan, plan->ports->pdata[1]); /* a router */
+    host = virga_links_host(&config, plan, "169.254.0.9");
+    inside = virga_links_diff(none, vpc);
+    plug = virga_links_diff(none, port);
+    outside = virga_links_diff(none, host);
+    fdb = virga_links_fdb(&config, plan);
+    both = g_strconcat(inside, "-- plug\n", plug, "-- host\n", outside, "-- bridge\n", fdb, NULL);
+    golden_assert("network/links-full.ip", both);
+}
+
+/* A route gives way to another to the same place without a gap. */
+static void
+test_links_replace(void)
+{
+    g_autoptr(GPtrArray) is = g_ptr_array_new();
+    g_autoptr(GPtrArray) want = g_ptr_array_new();
+    g_autofree char *batch = NULL;
+
+    g_ptr_array_add(is, (char *) "route blackhole default table 5");
+    g_ptr_array_add(is, (char *) "route 10.0.0.1 dev vabc1");
+    g_ptr_array_add(is, (char *) "route 10.0.0.2 dev vabc1");
+    g_ptr_array_add(is, (char *) "rule pref 1000 fwmark 0x5 lookup 5");
+    g_ptr_array_add(want, (char *) "route default via 10.0.0.9 dev up0 onlink table 5");
+    g_ptr_array_add(want, (char *) "route default via 10.0.0.9 dev up0 onlink");
+    g_ptr_array_add(want, (char *) "route 10.0.0.1 via 1.2.3.4 dev vx0 onlink");
+    g_ptr_array_add(want, (char *) "rule pref 1000 fwmark 0x6 lookup 6");
+    batch = virga_links_diff(is, want);
+    g_assert_cmpstr(batch, ==,
+                    "route del 10.0.0.2 dev vabc1\n"
+                    "rule del pref 1000 fwmark 0x5 lookup 5\n"
+                    "route replace default via 10.0.0.9 dev up0 onlink table 5\n"
+                    "route replace default via 10.0.0.9 dev up0 onlink\n"
+                    "route replace 10.0.0.1 via 1.2.3.4 dev vx0 onlink\n"
+                    "rule add pref 1000 fwmark 0x6 lookup 6\n");
+}
+
 /* What ip answers becomes the lines that were wanted. */
 static void
 test_links_parse(void)
@@ -253,7 +552,13 @@ test_links_parse(void)
         "\"address\":\"fe:76:00:00:00:0a\",\"addr_info\":[]}]\n"
         "[{\"dst\":\"default\",\"gateway\":\"169.254.0.1\",\"dev\":\"up0\",\"flags\":[\"onlink\"]},"
         "{\"dst\":\"10.1.4.5\",\"dev\":\"vabc1\",\"scope\":\"link\",\"flags\":[\"linkdown\"]},"
-        "{\"type\":\"unreachable\",\"dst\":\"10.1.0.0/16\",\"dev\":\"lo\",\"flags\":[]}]\n"
+        "{\"type\":\"unreachable\",\"dst\":\"10.1.0.0/16\",\"dev\":\"lo\",\"flags\":[]},"
+        "{\"type\":\"throw\",\"dst\":\"10.1.0.0/16\",\"table\":\"77777\",\"flags\":[]},"
+        "{\"type\":\"local\",\"dst\":\"10.1.0.2\",\"dev\":\"lo\",\"table\":\"local\",\"flags\":[]},"
+        "{\"dst\":\"fe80::/64\",\"dev\":\"up0\",\"flags\":[]}]\n"
+        "[{\"priority\":0,\"src\":\"all\",\"table\":\"local\"},"
+        "{\"priority\":1000,\"src\":\"all\",\"fwmark\":\"0x12fd1\",\"table\":\"77777\"},"
+        "{\"priority\":32766,\"src\":\"all\",\"table\":\"main\"}]\n"
         "[{\"dst\":\"169.254.0.1\",\"dev\":\"up0\",\"lladdr\":\"fe:77:00:00:00:0a\","
         "\"state\":[\"PERMANENT\"]},{\"dst\":\"10.1.4.5\",\"dev\":\"vabc1\",\"state\":[\"FAILED\"]}"
         "]\n";
@@ -264,6 +569,9 @@ test_links_parse(void)
         "route default via 169.254.0.1 dev up0 onlink",
         "route 10.1.4.5 dev vabc1",
         "route unreachable 10.1.0.0/16",
+        "route throw 10.1.0.0/16 table 77777",
+        "rule pref 1000 fwmark 0x12fd1 lookup 77777",
+        "rule pref 32766 lookup main",
         "neigh 169.254.0.1 lladdr fe:77:00:00:00:0a dev up0 nud permanent",
     };
     g_autoptr(GError) error = NULL;
@@ -274,6 +582,117 @@ test_links_parse(void)
     for (guint i = 0; i < lines->len; i++)
         g_assert_cmpstr(lines->pdata[i], ==, want[i]);
     g_assert_null(virga_links_parse("Error: nonsense\n", NULL, NULL, &error));
+}
+
+static void
+test_shape(void)
+{
+    static const struct {
+        const char *answer, *want;
+    } cases[] = {
+        { "[{\"kind\":\"noqueue\",\"dev\":\"vabc00000000001\",\"root\":true,\"options\":{}}]",
+          "qdisc replace dev vabc00000000001 root tbf rate 100000000bit burst 250000 latency "
+          "50ms\n" },
+        { "[{\"kind\":\"tbf\",\"dev\":\"vabc00000000001\",\"root\":true,"
+          "\"options\":{\"rate\":12500000,\"burst\":250000,\"lat\":50000}}]",
+          NULL },
+        { "[{\"kind\":\"tbf\",\"dev\":\"vabc00000000001\",\"root\":true,\"options\":{\"rate\":5}}]",
+          "qdisc replace dev vabc00000000001 root tbf rate 100000000bit burst 250000 latency "
+          "50ms\n" },
+        { "[{\"kind\":\"tbf\",\"dev\":\"vabc00000000002\",\"root\":true,\"options\":{\"rate\":5}}]",
+          "qdisc del dev vabc00000000002 root\n" },
+        { "[{\"kind\":\"tbf\",\"dev\":\"eth0\",\"root\":true,\"options\":{\"rate\":5}}]", NULL },
+        { "[]", NULL },
+    };
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    VirgaKernelConfig config = example_config();
+    g_autoptr(GError) error = NULL;
+    g_autofree char *none = NULL;
+
+    g_assert_true(virga_shape_wanted(&config, plan));
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *batch = NULL;
+
+        g_assert_true(virga_shape_diff(&config, plan, cases[i].answer, &batch, &error));
+        g_assert_cmpstr(batch, ==, cases[i].want);
+    }
+    g_assert_false(virga_shape_diff(&config, plan, "Error: nonsense", &none, &error));
+}
+
+static void
+test_counters(void)
+{
+    static const char text[] =
+        "Inter-|   Receive                                                |  Transmit\n"
+        " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs "
+        "drop fifo colls carrier compressed\n"
+        "    lo:     100       2    0    0    0     0          0         0      100       2    0   "
+        " "
+        "0    0     0       0          0\n"
+        "vabc00000000001: 18446744073709551615 7 0 1 0 0 0 0 4242 9 0 0 0 0 0 0\n";
+    g_autoptr(VirgaVpcPlan) plan = example();
+    VirgaKernelConfig config = example_config();
+    g_autoptr(GPtrArray) counters = virga_network_counters_new();
+    const VirgaNetworkCounter *counter;
+
+    virga_counters_read(&config, plan, text, counters);
+    g_assert_cmpuint(counters->len, ==, 1);
+    counter = counters->pdata[0];
+    g_assert_cmpstr(counter->port_id, ==, "eni-08000000000000001");
+    g_assert_cmpuint(counter->sent_bytes, ==, G_MAXUINT64);
+    g_assert_cmpuint(counter->sent_packets, ==, 7);
+    g_assert_cmpuint(counter->received_bytes, ==, 4242);
+    g_assert_cmpuint(counter->received_packets, ==, 9);
+}
+
+static guint32
+number(const char *address)
+{
+    guint32 value = 0;
+
+    g_assert_true(virga_ipv4_parse(address, &value));
+    return value;
+}
+
+/* Connections whose public address is another's now, or nobody's, are stale; others are not. */
+static void
+test_translation(void)
+{
+    static const struct {
+        const char *source, *destination, *reply_source, *reply_destination;
+        bool source_translated, destination_translated, stale;
+    } cases[] = {
+        { "10.1.4.5", "8.8.8.8", "8.8.8.8", "203.0.113.10", true, false, false },
+        { "10.1.4.6", "8.8.8.8", "8.8.8.8", "203.0.113.12", true, false, false },
+        { "10.1.4.6", "8.8.8.8", "8.8.8.8", "203.0.113.10", true, false, true },
+        { "10.9.8.5", "8.8.8.8", "8.8.8.8", "203.0.113.50", true, false, false }, /* a gateway's */
+        { "10.9.8.5", "8.8.8.8", "8.8.8.8", "203.0.113.51", true, false, true },  /* elsewhere */
+        { "8.8.8.8", "203.0.113.10", "10.1.4.5", "8.8.8.8", false, true, false },
+        { "8.8.8.8", "203.0.113.10", "10.1.4.9", "8.8.8.8", false, true, true },
+        { "8.8.8.8", "203.0.113.50", "10.1.4.9", "8.8.8.8", false, true, true },
+        { "8.8.8.8", "203.0.113.99", "10.1.4.5", "8.8.8.8", false, true, true },
+        { "10.1.4.5", "10.9.8.5", "10.9.8.5", "10.1.4.5", false, false, false },
+    };
+    g_autoptr(VirgaVpcPlan) plan = full_example();
+    VirgaKernelConfig config = example_config();
+    g_autoptr(GHashTable) pairs = virga_translation_pairs(&config, plan);
+    g_autoptr(GHashTable) none = NULL, moved = NULL;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        VirgaConnection connection = {
+            number(cases[i].source),       number(cases[i].destination),
+            number(cases[i].reply_source), number(cases[i].reply_destination),
+            cases[i].source_translated,    cases[i].destination_translated,
+        };
+        g_assert_true(virga_translation_is_stale(&connection, pairs) == cases[i].stale);
+    }
+    plan->has_internet_gateway = false;
+    none = virga_translation_pairs(&config, plan);
+    g_assert_cmpuint(g_hash_table_size(none), ==, 0);
+    g_assert_false(virga_translation_same(pairs, none));
+    g_assert_true(virga_translation_same(none, none));
+    moved = virga_translation_moved(pairs, none);
+    g_assert_cmpuint(g_hash_table_size(moved), ==, 3);
 }
 
 static bool
@@ -337,11 +756,23 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/network/address", test_address);
     g_test_add_func("/network/plan/round-trip", test_round_trip);
+    g_test_add_func("/network/plan/full-round-trip", test_full_round_trip);
+    g_test_add_func("/network/plan/old", test_old_plan);
+    g_test_add_func("/network/plan/find-route", test_find_route);
     g_test_add_func("/network/plan/refusals", test_refusals);
     g_test_add_func("/network/kernel/policy", test_policy);
+    g_test_add_func("/network/kernel/full-policy", test_full_policy);
+    g_test_add_func("/network/kernel/open-acl", test_open_acl);
+    g_test_add_func("/network/kernel/ruleset-diff", test_ruleset_diff);
+    g_test_add_func("/network/kernel/full-links", test_full_links);
+    g_test_add_func("/network/kernel/links-replace", test_links_replace);
     g_test_add_func("/network/kernel/dns", test_dns);
+    g_test_add_func("/network/kernel/full-dns", test_full_dns);
     g_test_add_func("/network/kernel/links", test_links);
     g_test_add_func("/network/kernel/links-parse", test_links_parse);
+    g_test_add_func("/network/kernel/shape", test_shape);
+    g_test_add_func("/network/kernel/counters", test_counters);
+    g_test_add_func("/network/kernel/translation", test_translation);
     g_test_add_func("/network/fake", test_fake);
     g_test_add_func("/network/generic-checks", test_generic_checks);
     return g_test_run();

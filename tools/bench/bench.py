@@ -18,7 +18,9 @@ import xml.etree.ElementTree as tree
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import cloud as clouds  # noqa: E402
+import network  # noqa: E402
 
 BUILD = os.environ["VIRGA_BUILD"]
 PACE = os.path.join(BUILD, "tools", "bench", "pace")
@@ -378,7 +380,8 @@ def bench_launch():
 
 
 BENCHES = {"launch": bench_launch, "describe": bench_describe, "accept": bench_accept,
-           "burst": bench_burst, "scale": bench_scale, "connections": bench_connections}
+           "burst": bench_burst, "scale": bench_scale, "connections": bench_connections,
+           "network": network.run}
 
 
 def main():

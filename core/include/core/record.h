@@ -17,6 +17,7 @@ typedef enum {
     VIRGA_FIELD_STRING,  /* char *, owned; NULL is left out */
     VIRGA_FIELD_STRINGS, /* GStrv, owned; NULL: none */
     VIRGA_FIELD_BOOL,    /* bool */
+    VIRGA_FIELD_BOOL_ON, /* bool that is true when it is left out */
     VIRGA_FIELD_INTEGER, /* gint64 */
     VIRGA_FIELD_RECORDS, /* GPtrArray * of records, owned; never NULL */
 } VirgaFieldKind;

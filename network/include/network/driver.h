@@ -33,6 +33,13 @@ typedef struct {
 void virga_network_inventory_free(VirgaNetworkInventory *inventory);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirgaNetworkInventory, virga_network_inventory_free)
 
+/* What has passed, as the guest sees it, since its tap was made. */
+typedef struct {
+    char *port_id;
+    guint64 received_bytes, received_packets;
+    guint64 sent_bytes, sent_packets;
+} VirgaNetworkCounter;
+
 typedef struct VirgaNetworkDriver VirgaNetworkDriver;
 
 /* Every callback is required.  The functions below check arguments, so that drivers need not. */
@@ -53,6 +60,7 @@ struct VirgaNetworkDriver {
     bool (*listen)(VirgaNetworkDriver *, const char *vpc_id, const char *address, guint16 port,
                    int *ret_fd, GError **);
     GStrv (*answering)(VirgaNetworkDriver *, const VirgaVpcPlan *, GError **);
+    GPtrArray *(*counters)(VirgaNetworkDriver *, const VirgaVpcPlan *, GError **);
     void (*free)(VirgaNetworkDriver *);
 };
 
@@ -102,9 +110,15 @@ bool virga_network_listen(VirgaNetworkDriver *driver, const char *vpc_id, const 
  * asks them again for the next time.  NULL-terminated, the caller's. */
 GStrv virga_network_answering(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error);
 
+/* Counters of the plan's plugged local ports (of VirgaNetworkCounter); the caller's.  Cheap: no
+ * program is run.  An empty list if the VPC is not here. */
+GPtrArray *virga_network_counters(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan,
+                                  GError **error);
+
 /* For drivers: sets and clears what is common to all. */
 void virga_network_driver_init(VirgaNetworkDriver *driver, const char *tag, const char *host_id);
 void virga_network_driver_done(VirgaNetworkDriver *driver);
 VirgaNetworkInventory *virga_network_inventory_new(void);
+GPtrArray *virga_network_counters_new(void);
 void virga_network_inventory_add_tap(VirgaNetworkInventory *inventory, const char *name,
                                      const char *vpc_id);

@@ -3,17 +3,20 @@
  *
  *     host's namespace                     namespace "virga-TAG-vpc-0…"
  *     ------------------                   ---------------------------------------------
- *     uTAG… ============== veth ========== up0   default route, 1:1 NAT of public addresses
+ *     uTAG… ============== veth ========== up0   public addresses: 1:1 NAT, NAT gateways
  *     GATEWAY on lo: DNS forwarder         lo    VPC+2, 169.254.169.253, 169.254.169.254
  *     route PUBLIC/32 -> uTAG…             vTAG… one tap per guest: <subnet+1>/32, proxy ARP,
- *     table inet virga_TAG: masquerade           route GUEST/32
+ *     table inet virga_TAG: masquerade           route GUEST/32; a table per route table
+ *                                          vx0   VXLAN to the other hosts of the VPC
  *
  * A packet from one public address to another leaves the namespace and comes back, as it would
  * through EC2's internet gateway, so security groups see what they see there.  The names of links
  * follow from ids; the transit address of a VPC is kept nowhere but in the host's route to it.
+ * A NAT gateway lives where its host_id says, and only there its public address is routed to.
  * nftables and dnsmasq go on when virga-node stops, and are adopted when it comes back.
  *
- * Needs root (CAP_NET_ADMIN, CAP_SYS_ADMIN) and the programs ip, nft and dnsmasq. */
+ * Needs root (CAP_NET_ADMIN, CAP_SYS_ADMIN) and the programs ip, bridge, tc,
+ * nft and dnsmasq. */
 #pragma once
 
 #include "network/driver.h"

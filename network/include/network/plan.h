@@ -17,9 +17,17 @@ typedef struct {
     char *cidr;
 } VirgaVpcSubnet;
 
+/* A private address that a port has besides its primary one. */
 typedef struct {
-    char *id;          /* "eni-0…" */
-    char *instance_id; /* "i-0…" or NULL */
+    char *address;        /* in the port's subnet */
+    char *public_address; /* or NULL */
+} VirgaVpcAddress;
+
+/* A network interface.  An instance may have several, each with a tap of its own. */
+typedef struct {
+    char *id;            /* "eni-0…" */
+    char *instance_id;   /* "i-0…" or NULL */
+    gint64 device_index; /* within its instance */
     char *subnet_id;
     char *mac;            /* lower case */
     char *address;        /* primary private address */
@@ -29,7 +37,9 @@ typedef struct {
     char *host_address;   /* that host's tunnel address, or NULL */
     char **group_ids;     /* "sg-0…"; NULL: none */
     bool source_dest_check;
-    gint64 mtu; /* 0: what the host thinks best */
+    gint64 mtu;           /* 0: what the host thinks best */
+    gint64 bandwidth_bps; /* bits/s that pass at most, each way; 0: no limit */
+    GPtrArray *secondary; /* of VirgaVpcAddress */
 } VirgaVpcPort;
 
 typedef struct {
@@ -47,15 +57,70 @@ typedef struct {
     GPtrArray *rules;
 } VirgaVpcGroup;
 
+/* Where packets to a block go.  "local" is understood for the blocks of the VPC, named or not. */
+typedef struct {
+    char *cidr4;     /* destination; the longest prefix wins */
+    char *target;    /* "local", "internet-gateway", "nat-gateway", "interface", "blackhole" */
+    char *target_id; /* of "nat-gateway" and "interface": a member of this plan; one that it does
+                      * not have, or that has no host, makes the route a black hole */
+} VirgaVpcRoute;
+
+typedef struct {
+    char *id;          /* "rtb-0…" */
+    bool is_main;      /* of the subnets that no table names; exactly one is */
+    char **subnet_ids; /* NULL: none */
+    GPtrArray *routes; /* of VirgaVpcRoute */
+} VirgaVpcRouteTable;
+
+/* Lets subnets without public addresses out under its own.  It works on one host; others send to
+ * it through the tunnel.  It needs a route to the internet gateway from its own subnet. */
+typedef struct {
+    char *id; /* "nat-0…" */
+    char *subnet_id;
+    char *address; /* private, no port's */
+    char *public_address;
+    char *host_id;      /* NULL: nowhere now */
+    char *host_address; /* that host's tunnel address, or NULL */
+} VirgaVpcNatGateway;
+
+typedef struct {
+    gint64 number; /* the lowest that matches decides; none matches: denied */
+    bool egress;
+    bool allow;
+    char *protocol; /* as in a VirgaVpcRule */
+    gint64 from_port, to_port;
+    char *cidr4; /* of the other side */
+} VirgaVpcAclEntry;
+
+/* A network ACL: stateless, and only for packets that enter or leave a subnet. */
+typedef struct {
+    char *id;          /* "acl-0…" */
+    bool is_default;   /* of the subnets that no ACL names; at most one is */
+    char **subnet_ids; /* NULL: none */
+    GPtrArray *entries;
+} VirgaVpcAcl;
+
+/* A plan without route tables has one that is understood: everything may go to the internet
+ * gateway.  A plan without ACLs lets everything pass. */
 typedef struct {
     char *id; /* "vpc-0…" */
     gint64 generation;
-    char **cidrs;
-    gint64 vni;   /* 24 bits; 0 on a single host */
-    char *domain; /* "ec2.internal", "REGION.compute.internal" */
+    char **cidrs;              /* the first one's third address is the resolver's */
+    gint64 vni;                /* 24 bits; 0 on a single host */
+    char *domain;              /* "ec2.internal", "REGION.compute.internal" */
+    bool has_internet_gateway; /* of a plan with route tables */
+    bool dns_support;          /* there is a resolver; true when left out */
+    bool dns_hostnames;        /* public names lead to private addresses; true when left out */
+    char *public_domain; /* of public names, "compute-1.amazonaws.com"; NULL: there are none */
+    char *dhcp_domain;   /* what DHCP says, several with spaces; NULL: 'domain' */
+    char **dhcp_dns;     /* addresses, "AmazonProvidedDNS" is ours; NULL: ours */
+    char **dhcp_ntp;     /* addresses; NULL: none */
     GPtrArray *subnets;
     GPtrArray *ports;
     GPtrArray *groups;
+    GPtrArray *route_tables;
+    GPtrArray *nat_gateways;
+    GPtrArray *acls;
 } VirgaVpcPlan;
 
 /* Empty but for its id; lists are made. */
@@ -68,10 +133,30 @@ VirgaVpcSubnet *virga_vpc_plan_add_subnet(VirgaVpcPlan *plan, const char *id);
 VirgaVpcPort *virga_vpc_plan_add_port(VirgaVpcPlan *plan, const char *id);
 VirgaVpcGroup *virga_vpc_plan_add_group(VirgaVpcPlan *plan, const char *id);
 VirgaVpcRule *virga_vpc_group_add_rule(VirgaVpcGroup *group, const char *id);
+VirgaVpcAddress *virga_vpc_port_add_address(VirgaVpcPort *port, const char *address);
+VirgaVpcRouteTable *virga_vpc_plan_add_route_table(VirgaVpcPlan *plan, const char *id);
+VirgaVpcRoute *virga_vpc_route_table_add(VirgaVpcRouteTable *table, const char *cidr4,
+                                         const char *target, const char *target_id);
+VirgaVpcNatGateway *virga_vpc_plan_add_nat_gateway(VirgaVpcPlan *plan, const char *id);
+VirgaVpcAcl *virga_vpc_plan_add_acl(VirgaVpcPlan *plan, const char *id);
+VirgaVpcAclEntry *virga_vpc_acl_add_entry(VirgaVpcAcl *acl, gint64 number, bool egress, bool allow);
 
 /* The member with this id, a loan, or NULL. */
 const VirgaVpcSubnet *virga_vpc_plan_subnet(const VirgaVpcPlan *plan, const char *id);
 const VirgaVpcPort *virga_vpc_plan_port(const VirgaVpcPlan *plan, const char *id);
+const VirgaVpcNatGateway *virga_vpc_plan_nat_gateway(const VirgaVpcPlan *plan, const char *id);
+
+/* The table or ACL that is valid for a subnet, a loan; NULL: the plan has none. */
+const VirgaVpcRouteTable *virga_vpc_plan_table_of(const VirgaVpcPlan *plan, const char *subnet_id);
+const VirgaVpcAcl *virga_vpc_plan_acl_of(const VirgaVpcPlan *plan, const char *subnet_id);
+
+/* The most specific route of a table to a whole block, a loan, or NULL; "local" is not looked
+ * for. */
+const VirgaVpcRoute *virga_vpc_route_table_find(const VirgaVpcRouteTable *table, guint32 base,
+                                                unsigned prefix);
+
+/* Whether public addresses mean anything. */
+bool virga_vpc_plan_has_gateway(const VirgaVpcPlan *plan);
 
 /* True if every member is well formed and every reference within the plan resolves; no text of a
  * plan that passes can mean anything but itself in a program's configuration.  A rule may name a
