@@ -151,7 +151,7 @@ read_pair(const VirgaCall *call, const char *attribute, const char *value,
           VirgaInstanceAttributes *change, GError **error)
 {
     Ec2GroupIdStringList groups = { .items = &value, .count = 1 };
-    int flag;
+    int flag = 0;
 
     if (!value)
         return virga_api_fail(error, "MissingParameter", 400,

@@ -275,7 +275,8 @@ ec2_instance_metadata_options(const VirgaCall *call, const VirgaInstance *row)
 static void
 show_state(const VirgaCall *call, const VirgaInstance *row, Ec2Instance *shown)
 {
-    shown->state = ec2_instance_state(call, row->state);
+    if (!shown->state)
+        shown->state = ec2_instance_state(call, row->state);
     shown->state_transition_reason = row->transition_reason;
     if (row->reason_code && *row->reason_code) {
         shown->state_reason = ec2_new(call, Ec2StateReason);
@@ -297,12 +298,13 @@ show_profile(const VirgaCall *call, const VirgaInstance *row, Ec2Instance *shown
 static void
 show_hardware(const VirgaCall *call, const VirgaInstance *row, Ec2Instance *shown)
 {
-    Ec2CpuOptions *cpu = ec2_new(call, Ec2CpuOptions);
-
-    cpu->core_count = row->vcpus;
-    cpu->threads_per_core = 1;
-    cpu->has_core_count = cpu->has_threads_per_core = true;
-    shown->cpu_options = cpu;
+    if (!shown->cpu_options) {
+        shown->cpu_options = ec2_new(call, Ec2CpuOptions);
+        *shown->cpu_options = (Ec2CpuOptions){ .core_count = row->vcpus,
+                                               .has_core_count = true,
+                                               .threads_per_core = 1,
+                                               .has_threads_per_core = true };
+    }
     shown->architecture = row->architecture;
     shown->boot_mode = row->boot_mode;
     shown->current_instance_boot_mode =
@@ -314,6 +316,26 @@ show_hardware(const VirgaCall *call, const VirgaInstance *row, Ec2Instance *show
     shown->virtualization_type = "hvm";
     shown->root_device_name = row->root_device_name;
     shown->root_device_type = "ebs";
+}
+
+/* Takes over from the instance before what is the same for both: neighbours are mostly alike, and
+ * what items share is written once. */
+static void
+share(const VirgaInstance *row, const VirgaInstance *before, const Ec2Instance *shown_before,
+      Ec2Instance *shown)
+{
+    if (row->state == before->state)
+        shown->state = shown_before->state;
+    if (row->vcpus == before->vcpus)
+        shown->cpu_options = shown_before->cpu_options;
+    if (g_str_equal(row->zone, before->zone) && row->partition == before->partition &&
+        g_strcmp0(row->placement_group_id, before->placement_group_id) == 0)
+        shown->placement = shown_before->placement;
+    if (g_str_equal(row->http_tokens, before->http_tokens) &&
+        g_str_equal(row->http_endpoint, before->http_endpoint) &&
+        g_str_equal(row->http_tags, before->http_tags) && row->http_hops == before->http_hops &&
+        row->metadata_pending == before->metadata_pending)
+        shown->metadata_options = shown_before->metadata_options;
 }
 
 static void
@@ -331,8 +353,10 @@ show_instance(const VirgaCall *call, const VirgaInstance *row, const Ec2Instance
     shown->platform_details = "Linux/UNIX";
     shown->usage_operation = "RunInstances";
     shown->public_dns_name = "";
-    shown->placement = show_placement(call, row);
-    shown->metadata_options = ec2_instance_metadata_options(call, row);
+    if (!shown->placement)
+        shown->placement = show_placement(call, row);
+    if (!shown->metadata_options)
+        shown->metadata_options = ec2_instance_metadata_options(call, row);
     shown->monitoring = row->monitoring ? &constants->monitored : &constants->unmonitored;
     shown->capacity_reservation_specification = &constants->reservation;
     shown->hibernation_options = &constants->hibernation;
@@ -360,8 +384,11 @@ ec2_instances_show(const VirgaCall *call, const VirgaInstance *rows, size_t coun
     Ec2Instance *shown = ec2_array(call, Ec2Instance, count);
     Constants *constants = constants_new(call);
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            share(&rows[i], &rows[i - 1], &shown[i - 1], &shown[i]);
         show_instance(call, &rows[i], parts, constants, &shown[i]);
+    }
     return shown;
 }
 
