@@ -71,7 +71,7 @@ static void
 read_rule_claims(Look *look)
 {
     static const char *const of_groups[] = { "%_in", "%_out", "members_%", NULL };
-    static const char *const of_interfaces[] = { "%_in", "%_out", NULL };
+    static const char *const of_interfaces[] = { "%_in", "%_out", "%_limit", NULL };
     const struct {
         const char *list;
         const char *const *patterns;
@@ -245,10 +245,12 @@ check_network(Look *look, GError **error)
 /* ---- nftables ---- */
 
 /* What every ruleset of ours has, whoever is in the VPC. */
-static const char *const vpc_rules[] = { "bound",   "macs",    "routers",    "translated",
-                                         "private", "public",  "outbound",   "inbound",
-                                         "input",   "guest",   "to_private", "to_public",
-                                         "forward", "deliver", "source",     NULL };
+static const char *const vpc_rules[] = {
+    "bound",    "macs",    "routers",      "translated",  "private",   "public",   "outbound",
+    "inbound",  "input",   "guest",        "to_private",  "to_public", "forward",  "deliver",
+    "source",   "leave",   "tunnel",       "targets",     "tables",    "gateways", "limits",
+    "entering", "leaving", "nat_entering", "nat_leaving", NULL
+};
 static const char *const host_rules[] = { "forward", "postrouting", NULL };
 
 /* Names of taps anywhere below 'node' that nobody claims, each once. */
@@ -278,7 +280,7 @@ static void
 check_rule(Look *look, const char *kind, JsonObject *object, const char *where, const char *table,
            const char *const *rules)
 {
-    static const char *const families[] = { "inet", "arp", NULL };
+    static const char *const families[] = { "inet", "arp", "netdev", NULL };
     const char *family = cli_text(object, "family");
     bool is_table = g_str_equal(kind, "table");
     const char *name = cli_text(object, "name");
