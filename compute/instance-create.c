@@ -546,16 +546,41 @@ receive_interfaces(Launch *launch, GError **error)
 
 /* Those whose guessed address was taken. */
 static bool
+look_send(const Launch *launch, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+    const char **ids = virga_arena_new_array(launch->arena, const char *, launch->count + 1);
+
+    for (size_t i = 0; i < launch->count; i++)
+        ids[i] = launch->launched[i].id;
+    return !spec->look_send || spec->look_send(launch->txn, ids, spec->look_data, error);
+}
+
+static bool
+look_receive(const Launch *launch, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+
+    return !spec->look_receive || spec->look_receive(launch->txn, spec->look_data, error);
+}
+
+/* Finds other addresses for those that were taken; then what was seen is not true any more. */
+static bool
 settle_interfaces(Launch *launch, GError **error)
 {
+    bool changed = false;
+
     for (size_t i = 0; i < launch->count; i++) {
         Launched *one = &launch->launched[i];
 
-        if (!one->draft.made && !virga_interface_create_again(launch->txn, launch->arena,
-                                                              &one->interface, &one->draft, error))
+        if (one->draft.made)
+            continue;
+        changed = true;
+        if (!virga_interface_create_again(launch->txn, launch->arena, &one->interface, &one->draft,
+                                          error))
             return false;
     }
-    return true;
+    return !changed || (look_send(launch, error) && look_receive(launch, error));
 }
 
 /* Everything that a launch needs to know is asked for in one round trip. */
@@ -674,20 +699,10 @@ launch_all(Launch *launch, GError **error)
     return virga_image_launched(launch->txn, launch->image, error) &&
            virga_quota_change_send(launch->txn, launch->spec->account_id, &amounts, error) &&
            virga_vpc_touch(launch->txn, launch->subnet->vpc_id, error) &&
-           receive_claims(launch, error) && receive_interfaces(launch, error) &&
+           look_send(launch, error) && receive_claims(launch, error) &&
+           receive_interfaces(launch, error) &&
            virga_quota_change_receive(launch->txn, &amounts, error) &&
-           settle_interfaces(launch, error);
-}
-
-static bool
-look(const Launch *launch, GError **error)
-{
-    const VirgaInstanceSpec *spec = launch->spec;
-    const char **ids = virga_arena_new_array(launch->arena, const char *, launch->count + 1);
-
-    for (size_t i = 0; i < launch->count; i++)
-        ids[i] = launch->launched[i].id;
-    return !spec->look || spec->look(launch->txn, ids, spec->look_data, error);
+           look_receive(launch, error) && settle_interfaces(launch, error);
 }
 
 /* 'ret_unsure': it failed while it was being committed, so that it may have happened. */
@@ -724,8 +739,6 @@ attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaIn
         return false;
     if (spec->dry_run)
         return true; /* all of it would have worked; roll back */
-    if (!look(&launch, error))
-        return false;
     *ret_unsure = !virga_txn_commit(txn, error);
     if (*ret_unsure)
         return false;

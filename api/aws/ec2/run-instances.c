@@ -421,15 +421,21 @@ typedef struct {
 
 /* While the launch's transaction is open. */
 static bool
-look(VirgaTxn *txn, const char *const *ids, gpointer data, GError **error)
+look_send(VirgaTxn *txn, const char *const *ids, gpointer data, GError **error)
+{
+    const Seen *seen = data;
+
+    return virga_instance_show_send(txn, seen->call->account_id, ids, NULL, error) &&
+           ec2_instance_parts_send(seen->call, txn, ids, error);
+}
+
+static bool
+look_receive(VirgaTxn *txn, gpointer data, GError **error)
 {
     Seen *seen = data;
-    VirgaCall *call = seen->call;
 
-    return virga_instance_show_send(txn, call->account_id, ids, NULL, error) &&
-           ec2_instance_parts_send(call, txn, ids, error) &&
-           virga_instance_show_receive(txn, call->arena, &seen->rows, &seen->count, error) &&
-           ec2_instance_parts_receive(call, txn, &seen->parts, error);
+    return virga_instance_show_receive(txn, seen->call->arena, &seen->rows, &seen->count, error) &&
+           ec2_instance_parts_receive(seen->call, txn, &seen->parts, error);
 }
 
 /* Of a launch that was made before: the client token's. */
@@ -481,7 +487,8 @@ ec2_launch(VirgaCall *call, const Request *request, VirgaInstanceSpec *spec,
     GError *reason = NULL;
     char *reservation_id;
 
-    spec->look = look;
+    spec->look_send = look_send;
+    spec->look_receive = look_receive;
     spec->look_data = &seen;
     if (!ec2_launch_template_apply(call, &request, spec, error) ||
         ((request != given || !g_str_equal(call->wire->name, "RunInstances")) &&

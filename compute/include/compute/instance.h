@@ -83,9 +83,11 @@ typedef struct {
     bool dry_run; /* check everything, change nothing */
     const char *request_id;
 
-    /* Called before the commit (again, if the transaction is repeated): whoever wants to see what
-     * was made reads it here and need not wait for a transaction of its own.  NULL: nobody. */
-    bool (*look)(VirgaTxn *txn, const char *const *ids, gpointer data, GError **error);
+    /* The two halves of a look at what was made (virga_txn_send()), before the commit and once more
+     * whenever something has to be repeated: who wants to see it need not wait for a transaction
+     * of its own.  NULL: nobody wants to. */
+    bool (*look_send)(VirgaTxn *txn, const char *const *ids, gpointer data, GError **error);
+    bool (*look_receive)(VirgaTxn *txn, gpointer data, GError **error);
     gpointer look_data;
 } VirgaInstanceSpec;
 
