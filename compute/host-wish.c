@@ -62,7 +62,7 @@ static const char sql_guests[] =
     "       WHERE m.interface_id = n.id))) ORDER BY n.device_index), '[]'::json)"
     "     FROM network_interface n JOIN subnet u ON u.id = n.subnet_id"
     "     JOIN vpc c ON c.id = n.vpc_id LEFT JOIN public_address p ON p.interface_id = n.id"
-    "     WHERE n.instance_id = i.id)))::text"
+    "     AND p.private_address = n.address WHERE n.instance_id = i.id)))::text"
     ")::text FROM instance i WHERE i.host_id = $1 AND i.generation > $2 ORDER BY i.id";
 static const char sql_vpcs[] =
     "SELECT v.id, v.generation FROM vpc v WHERE EXISTS"
@@ -81,7 +81,8 @@ static const char sql_plan[] =
     "   'group_ids', (SELECT coalesce(json_agg(m.group_id ORDER BY m.position), '[]'::json)"
     "     FROM network_interface_group m WHERE m.interface_id = n.id))) ORDER BY n.id),"
     "   '[]'::json) FROM network_interface n LEFT JOIN instance i ON i.id = n.instance_id"
-    "   LEFT JOIN public_address p ON p.interface_id = n.id WHERE n.vpc_id = v.id),"
+    "   LEFT JOIN public_address p ON p.interface_id = n.id AND p.private_address = n.address"
+    "   WHERE n.vpc_id = v.id),"
     " 'groups', (SELECT coalesce(json_agg(json_build_object('id', g.id,"
     "   'rules', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
     "     'id', r.id, 'direction', CASE WHEN r.is_egress THEN 'egress' ELSE 'ingress' END,"

@@ -692,6 +692,8 @@ launch_all(Launch *launch, GError **error)
 
     if (!join_group(launch, error) || !place_all(launch, error) || !send_claims(launch, error))
         return false;
+    if (!virga_subnet_hold(launch->txn, launch->subnet->id, false, error))
+        return false;
     for (size_t i = 0; i < launch->count; i++)
         if (!send_one(launch, &launch->launched[i], (gint64) i, error))
             return false;

@@ -20,6 +20,7 @@ static const struct {
     [VIRGA_QUOTA_KEY_PAIRS] = { "key-pairs", "key pair", "key pairs" },
     [VIRGA_QUOTA_LAUNCH_TEMPLATES] = { "launch-templates", "launch template", "launch templates" },
     [VIRGA_QUOTA_PLACEMENT_GROUPS] = { "placement-groups", "placement group", "placement groups" },
+    [VIRGA_QUOTA_ELASTIC_IPS] = { "elastic-ips", "address", "addresses" },
     [VIRGA_QUOTA_GROUPS_PER_VPC] = { "security-groups-per-vpc", "security group", NULL },
     [VIRGA_QUOTA_RULES_PER_GROUP] = { "rules-per-security-group", "security group rule", NULL },
     [VIRGA_QUOTA_VERSIONS_PER_TEMPLATE] = { "versions-per-launch-template",

@@ -24,46 +24,62 @@ typedef struct {
 static const char sql_create[] =
     "WITH made AS (INSERT INTO network_interface (id, account_id, vpc_id, subnet_id, zone, mac,"
     " address, description, attachment_id, instance_id, device_index, delete_on_termination,"
-    " attached, wants_public) VALUES ($1, $2, $3, $4, $5, $6, $7::inet, $8, $9, $10, $11, $12,"
-    " now(), $13) ON CONFLICT (subnet_id, address) DO NOTHING RETURNING id),"
+    " attached, wants_public, type, requester_id) SELECT $1, $2, $3, $4, $5, $6, $7::inet, $8, $9,"
+    " $10, $11::integer, $12::boolean, CASE WHEN $9::text IS NULL THEN NULL ELSE now() END,"
+    " $13::boolean, coalesce($15, 'interface'), $16 WHERE NOT EXISTS (SELECT 1 FROM"
+    " network_interface_address a WHERE a.subnet_id = $4 AND a.address = $7::inet)"
+    " ON CONFLICT (subnet_id, address) DO NOTHING RETURNING id),"
     " linked AS (INSERT INTO network_interface_group (interface_id, group_id, position)"
     "  SELECT made.id, g.id, w.position FROM made,"
     "  unnest($14::text[]) WITH ORDINALITY w(id, position) JOIN security_group g ON g.id = w.id"
     "  WHERE g.vpc_id = $3 AND g.account_id = $2 ON CONFLICT DO NOTHING RETURNING group_id),"
-    " claimed AS (UPDATE public_address SET interface_id = made.id, account_id = $2 FROM made"
+    " claimed AS (UPDATE public_address SET interface_id = made.id, private_address = $7::inet,"
+    "  account_id = $2 FROM made"
     "  WHERE $13 AND address = (SELECT address FROM public_address WHERE interface_id IS NULL"
     "  AND allocation_id IS NULL ORDER BY released, address LIMIT 1 FOR UPDATE SKIP LOCKED)"
     "  RETURNING address)"
     " SELECT (SELECT count(*) FROM made), (SELECT count(*) FROM linked),"
     " (SELECT count(*) FROM claimed)";
+static const char sql_hold[] = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 1))";
+static const char sql_hold_alone[] = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))";
 static const char sql_free_address[] =
     "SELECT host(($2::cidr)::inet + n) FROM generate_series(4, $3::bigint - 2) n"
     " WHERE NOT EXISTS (SELECT 1 FROM network_interface i WHERE i.subnet_id = $1"
-    " AND i.address = host(($2::cidr)::inet + n)::inet) ORDER BY n LIMIT 1"; /* without the mask */
+    " AND i.address = host(($2::cidr)::inet + n)::inet) AND NOT EXISTS" /* without the mask */
+    " (SELECT 1 FROM network_interface_address a WHERE a.subnet_id = $1"
+    " AND a.address = host(($2::cidr)::inet + n)::inet) ORDER BY n LIMIT 1";
 static const char sql_claim_public[] =
-    "UPDATE public_address SET interface_id = $1, account_id = $2 WHERE address ="
-    " (SELECT address FROM public_address WHERE interface_id IS NULL AND allocation_id IS NULL"
-    "  ORDER BY released, address LIMIT 1 FOR UPDATE SKIP LOCKED)";
+    "UPDATE public_address SET interface_id = $1, private_address = $3::inet, account_id = $2"
+    " WHERE address = (SELECT address FROM public_address WHERE interface_id IS NULL"
+    " AND allocation_id IS NULL ORDER BY released, address LIMIT 1 FOR UPDATE SKIP LOCKED)";
 /* One row for each group of an interface; the interface's own columns repeat.  In the order of the
  * index by which interfaces are joined, so that nothing is sorted. */
 #define INTERFACE_SELECT                                                                           \
     "SELECT i.id, i.account_id, i.vpc_id, i.subnet_id, i.zone, i.mac, host(i.address),"            \
-    " i.description, host(p.address), p.allocation_id, i.source_dest_check,"                       \
+    " i.description, host(p.address), p.allocation_id, p.association_id, i.source_dest_check,"     \
     " i.delete_on_termination, i.attachment_id, i.instance_id, i.device_index,"                    \
     " " VIRGA_SQL_TIME(                                                                            \
-        "i.attached") ", m.group_id, s.name, m.position FROM network_interface i"                  \
-                      " LEFT JOIN public_address p ON p.interface_id = i.id"                       \
+        "i.attached") ", i.type, i.requester_id, CASE WHEN i.secondary_count > 0"                  \
+                      " THEN ARRAY(SELECT concat_ws(' ', host(a.address), host(q.address), "       \
+                      "q.allocation_id,"                                                           \
+                      " q.association_id) FROM network_interface_address a LEFT JOIN "             \
+                      "public_address q"                                                           \
+                      " ON q.interface_id = a.interface_id AND q.private_address = a.address"      \
+                      " WHERE a.interface_id = i.id ORDER BY a.assigned) END,"                     \
+                      " m.group_id, s.name, m.position FROM network_interface i"                   \
+                      " LEFT JOIN public_address p ON p.interface_id = i.id AND "                  \
+                      "p.private_address = i.address"                                              \
                       " LEFT JOIN network_interface_group m ON m.interface_id = i.id"              \
                       " LEFT JOIN security_group s ON s.id = m.group_id WHERE i.account_id = $1"
-enum { ID = 0, GROUP_ID = 16, GROUP_NAME, GROUP_POSITION };
+enum { ID = 0, SECONDARIES = 19, GROUP_ID, GROUP_NAME, GROUP_POSITION };
 #define BY_ID " ORDER BY i.id"
 static const char sql_list[] = INTERFACE_SELECT " AND i.instance_id IS NOT NULL" BY_ID;
 static const char sql_list_of[] = INTERFACE_SELECT " AND i.instance_id = ANY ($2)" BY_ID;
 static const char sql_find[] = INTERFACE_SELECT BY_ID;
 static const char sql_find_ids[] = INTERFACE_SELECT " AND i.id = ANY ($2)" BY_ID;
 static const char sql_release_public[] =
-    "UPDATE public_address SET interface_id = NULL, account_id ="
-    " CASE WHEN allocation_id IS NULL THEN NULL ELSE account_id END, released = now()"
+    "UPDATE public_address SET interface_id = NULL, private_address = NULL, association_id = NULL,"
+    " account_id = CASE WHEN allocation_id IS NULL THEN NULL ELSE account_id END, released = now()"
     " WHERE interface_id IN (SELECT id FROM network_interface WHERE instance_id = $1)"
     " AND ($2 OR allocation_id IS NULL)";
 static const char sql_vpcs_of[] =
@@ -87,8 +103,14 @@ static const char sql_set_groups[] =
     " WHERE i.instance_id = $1 AND i.device_index = 0 AND g.vpc_id = i.vpc_id"
     " AND g.account_id = i.account_id";
 static const char sql_wants_public[] =
-    "SELECT i.id, i.account_id FROM network_interface i WHERE i.instance_id = $1 AND i.wants_public"
-    " AND NOT EXISTS (SELECT 1 FROM public_address p WHERE p.interface_id = i.id)";
+    "SELECT i.id, i.account_id, host(i.address) FROM network_interface i WHERE i.instance_id = $1"
+    " AND i.wants_public AND NOT EXISTS (SELECT 1 FROM public_address p WHERE p.interface_id = i.id"
+    " AND p.private_address = i.address)";
+static const char sql_regain_public[] =
+    "UPDATE public_address SET interface_id = i.id, private_address = i.address,"
+    " account_id = i.account_id FROM network_interface i WHERE i.id = $1 AND"
+    " public_address.address = (SELECT address FROM public_address WHERE interface_id IS NULL"
+    " AND allocation_id IS NULL ORDER BY released, address LIMIT 1 FOR UPDATE SKIP LOCKED)";
 static const char sql_pool_fill[] =
     "INSERT INTO public_address (address) SELECT ($1::cidr)::inet + n"
     " FROM generate_series(1, $2::bigint - 2) n ON CONFLICT DO NOTHING";
@@ -164,13 +186,19 @@ send_draft(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const VirgaInterfaceDr
            GError **error)
 {
     g_autofree char *mac = mac_of(draft->id);
-    g_autofree char *attachment = virga_id_new("eni-attach");
+    g_autofree char *attachment = spec->instance_id ? virga_id_new("eni-attach") : NULL;
 
-    return virga_txn_send(txn, error, sql_create, "ssssssssssibba", draft->id, spec->account_id,
+    return virga_txn_send(txn, error, sql_create, "ssssssssssibbass", draft->id, spec->account_id,
                           spec->vpc_id, spec->subnet_id, spec->zone, mac, draft->address,
                           spec->description ? spec->description : "", attachment, spec->instance_id,
                           spec->device_index, spec->delete_on_termination, spec->public_address,
-                          spec->group_ids);
+                          spec->group_ids, spec->type, spec->requester_id);
+}
+
+bool
+virga_subnet_hold(VirgaTxn *txn, const char *subnet_id, bool alone, GError **error)
+{
+    return virga_txn_post(txn, error, alone ? sql_hold_alone : sql_hold, "s", subnet_id);
 }
 
 bool
@@ -248,11 +276,13 @@ virga_interface_create_again(VirgaTxn *txn, VirgaArena *arena, const VirgaInterf
 }
 
 static bool
-claim_public(VirgaTxn *txn, const char *interface_id, const char *account_id, GError **error)
+claim_public(VirgaTxn *txn, const char *interface_id, const char *account_id, const char *address,
+             GError **error)
 {
     gint64 claimed;
 
-    if (!virga_txn_run(txn, error, &claimed, sql_claim_public, "ss", interface_id, account_id))
+    if (!virga_txn_run(txn, error, &claimed, sql_claim_public, "sss", interface_id, account_id,
+                       address))
         return false;
     return claimed > 0 || fail_pool(error);
 }
@@ -282,16 +312,46 @@ read_groups(const VirgaRows *rows, int from, int to, VirgaArena *arena, VirgaInt
 }
 
 static bool
-touch_vpcs_of(VirgaTxn *txn, const char *instance_id, GError **error)
+touch_vpcs(VirgaTxn *txn, const VirgaRows *vpcs, GError **error)
 {
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_vpcs_of, "s", instance_id);
-
-    if (!rows)
-        return false;
-    for (int i = 0; i < virga_rows_count(rows); i++)
-        if (!virga_vpc_touch(txn, virga_rows_text(rows, i, 0), error))
+    for (int i = 0; i < virga_rows_count(vpcs); i++)
+        if (!virga_vpc_touch(txn, virga_rows_text(vpcs, i, 0), error))
             return false;
     return true;
+}
+
+static bool
+touch_vpcs_of(VirgaTxn *txn, const char *instance_id, GError **error)
+{
+    g_autoptr(VirgaRows) vpcs = virga_txn_query(txn, error, sql_vpcs_of, "s", instance_id);
+
+    return vpcs && touch_vpcs(txn, vpcs, error);
+}
+
+/* Each as the words that there are, in the order of the struct. */
+static void
+read_secondaries(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInterface *interface)
+{
+    g_auto(GStrv) texts = NULL;
+    size_t count;
+
+    if (virga_rows_is_null(rows, row, SECONDARIES))
+        return;
+    texts = virga_rows_array(rows, row, SECONDARIES);
+    count = g_strv_length(texts);
+    interface->secondaries = virga_arena_new_array(arena, VirgaInterfaceAddress, count);
+    interface->secondary_count = count;
+    for (size_t i = 0; i < count; i++) {
+        g_auto(GStrv) words = g_strsplit(texts[i], " ", 4);
+        guint known = g_strv_length(words);
+
+        interface->secondaries[i] = (VirgaInterfaceAddress){
+            .address = virga_arena_strdup(arena, words[0]),
+            .public_address = known > 1 ? virga_arena_strdup(arena, words[1]) : NULL,
+            .allocation_id = known > 2 ? virga_arena_strdup(arena, words[2]) : NULL,
+            .association_id = known > 3 ? virga_arena_strdup(arena, words[3]) : NULL,
+        };
+    }
 }
 
 static void
@@ -304,17 +364,21 @@ read_interface(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInterface
         .subnet_id = virga_rows_dup(rows, arena, row, 3),
         .zone = virga_rows_dup(rows, arena, row, 4),
         .mac = virga_rows_dup(rows, arena, row, 5),
-        .address = virga_rows_dup(rows, arena, row, 6),
+        .primary = { .address = virga_rows_dup(rows, arena, row, 6),
+                     .public_address = virga_rows_dup(rows, arena, row, 8),
+                     .allocation_id = virga_rows_dup(rows, arena, row, 9),
+                     .association_id = virga_rows_dup(rows, arena, row, 10) },
         .description = virga_rows_dup(rows, arena, row, 7),
-        .public_address = virga_rows_dup(rows, arena, row, 8),
-        .public_owner_allocation = virga_rows_dup(rows, arena, row, 9),
-        .source_dest_check = virga_rows_bool(rows, row, 10),
-        .delete_on_termination = virga_rows_bool(rows, row, 11),
-        .attachment_id = virga_rows_dup(rows, arena, row, 12),
-        .instance_id = virga_rows_dup(rows, arena, row, 13),
-        .device_index = virga_rows_int(rows, row, 14),
-        .attached = virga_rows_time(rows, row, 15),
+        .source_dest_check = virga_rows_bool(rows, row, 11),
+        .delete_on_termination = virga_rows_bool(rows, row, 12),
+        .attachment_id = virga_rows_dup(rows, arena, row, 13),
+        .instance_id = virga_rows_dup(rows, arena, row, 14),
+        .device_index = virga_rows_int(rows, row, 15),
+        .attached = virga_rows_time(rows, row, 16),
+        .type = virga_rows_dup(rows, arena, row, 17),
+        .requester_id = virga_rows_dup(rows, arena, row, 18),
     };
+    read_secondaries(rows, row, arena, interface);
 }
 
 static void
@@ -415,10 +479,13 @@ virga_interface_set_groups(VirgaTxn *txn, const char *instance_id, const char *c
 bool
 virga_interface_release(VirgaTxn *txn, const char *instance_id, GError **error)
 {
-    return touch_vpcs_of(txn, instance_id, error) &&
-           virga_txn_run(txn, error, NULL, sql_release_public, "sb", instance_id, true) &&
+    g_autoptr(VirgaRows) vpcs = virga_txn_query(txn, error, sql_vpcs_of, "s", instance_id);
+
+    /* The VPC last: its row is what others wait for, some of them with an address in hand. */
+    return vpcs && virga_txn_run(txn, error, NULL, sql_release_public, "sb", instance_id, true) &&
            virga_txn_run(txn, error, NULL, sql_delete, "s", instance_id) &&
-           virga_txn_run(txn, error, NULL, sql_detach, "s", instance_id);
+           virga_txn_run(txn, error, NULL, sql_detach, "s", instance_id) &&
+           touch_vpcs(txn, vpcs, error);
 }
 
 bool
@@ -436,9 +503,16 @@ virga_interface_claim_public(VirgaTxn *txn, const char *instance_id, GError **er
     if (!rows)
         return false;
     for (int i = 0; i < virga_rows_count(rows); i++)
-        if (!claim_public(txn, virga_rows_text(rows, i, 0), virga_rows_text(rows, i, 1), error))
+        if (!claim_public(txn, virga_rows_text(rows, i, 0), virga_rows_text(rows, i, 1),
+                          virga_rows_text(rows, i, 2), error))
             return false;
     return touch_vpcs_of(txn, instance_id, error);
+}
+
+bool
+virga_interface_regain_public(VirgaTxn *txn, const char *interface_id, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_regain_public, "s", interface_id);
 }
 
 bool

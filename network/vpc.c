@@ -28,7 +28,9 @@ static const char sql_vpc_of[] =
 #define SUBNET_SELECT                                                                              \
     "SELECT s.id, s.account_id, s.vpc_id, s.zone, s.cidr::text, s.map_public, s.is_default,"       \
     " (1::bigint << (32 - masklen(s.cidr))) - 5 -"                                                 \
-    " (SELECT count(*) FROM network_interface n WHERE n.subnet_id = s.id) AS free FROM subnet s "
+    " (SELECT count(*) FROM network_interface n WHERE n.subnet_id = s.id) -"                       \
+    " (SELECT count(*) FROM network_interface_address a WHERE a.subnet_id = s.id) AS free"         \
+    " FROM subnet s "
 enum { ID, ACCOUNT_ID, VPC_ID, ZONE, CIDR, MAP_PUBLIC, IS_DEFAULT, FREE };
 static const char sql_subnet_list[] = SUBNET_SELECT
     "WHERE s.account_id = $1 AND ($2::text[] IS NULL OR s.id = ANY ($2)) ORDER BY s.id";

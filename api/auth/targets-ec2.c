@@ -10,6 +10,7 @@
 #include "compute/key-pair.h"
 #include "core/id.h"
 #include "ec2.h"
+#include "network/elastic-ip.h"
 #include "network/security-group.h"
 
 #include <string.h>
@@ -61,6 +62,7 @@ typedef struct {
     GArray *targets;
     GPtrArray *group_names, *key_ids; /* to be looked up */
     const char *profile_association;  /* likewise, or NULL */
+    const char *address_association;  /* likewise */
 } Walk;
 
 static const char *
@@ -99,6 +101,8 @@ take_text(Walk *walk, const char *member, bool top, const char *value)
         add(walk, type, value, value, false);
     else if (g_str_equal(member, "AssociationId") && g_str_has_prefix(value, "iip-assoc-"))
         walk->profile_association = value;
+    else if (g_str_equal(member, "AssociationId") && g_str_has_prefix(value, "eipassoc-"))
+        walk->address_association = value;
     else if (g_str_equal(member, "KeyName"))
         add(walk, "key-pair", value, NULL,
             g_str_has_prefix(action, "Create") || g_str_has_prefix(action, "Import"));
@@ -196,6 +200,29 @@ look_up_association(Walk *walk, GError **error)
     return true;
 }
 
+/* The association of an elastic IP is a change of both. */
+static bool
+look_up_address(Walk *walk, GError **error)
+{
+    const VirgaCall *call = walk->call;
+    g_autoptr(VirgaTxn) txn = NULL;
+    VirgaElasticIp *rows;
+    size_t count;
+
+    if (!walk->address_association)
+        return true;
+    txn = virga_db_read(call->db, error);
+    if (!txn || !virga_elastic_ip_list(txn, call->arena, call->account_id, &rows, &count, error))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (g_strcmp0(rows[i].association_id, walk->address_association) != 0)
+            continue;
+        add(walk, "elastic-ip", rows[i].allocation_id, rows[i].allocation_id, false);
+        add(walk, "network-interface", rows[i].interface_id, rows[i].interface_id, false);
+    }
+    return true;
+}
+
 static void
 add_made(Walk *walk)
 {
@@ -214,13 +241,14 @@ static bool
 find_targets(const VirgaCall *call, const void *request, GArray *targets, GError **error)
 {
     g_autoptr(GPtrArray) group_names = g_ptr_array_new(), key_ids = g_ptr_array_new();
-    Walk walk = { call, targets, group_names, key_ids, NULL };
+    Walk walk = { call, targets, group_names, key_ids, NULL, NULL };
     const char *action = call->wire->name;
 
     if (g_str_has_prefix(action, "Describe") && !g_str_has_suffix(action, "Attribute"))
         return true;
     walk_structure(&walk, call->wire->input, request, true);
-    if (!look_up(&walk, error) || !look_up_association(&walk, error))
+    if (!look_up(&walk, error) || !look_up_association(&walk, error) ||
+        !look_up_address(&walk, error))
         return false;
     add_made(&walk);
     return true;

@@ -144,6 +144,9 @@ CREATE TABLE network_interface (
     mac                   text NOT NULL UNIQUE,
     address               inet NOT NULL,
     description           text NOT NULL DEFAULT '',
+    type                  text NOT NULL DEFAULT 'interface', -- "nat_gateway", …: the cloud's own
+    requester_id          text, -- of an interface that the cloud made: who manages it
+    secondary_count       integer NOT NULL DEFAULT 0, -- of network_interface_address
     source_dest_check     boolean NOT NULL DEFAULT true,
     wants_public          boolean NOT NULL DEFAULT false, -- an address of the pool while it runs
     attachment_id         text UNIQUE,
@@ -157,6 +160,17 @@ CREATE TABLE network_interface (
 CREATE INDEX network_interface_instance ON network_interface (instance_id);
 CREATE INDEX network_interface_vpc ON network_interface (vpc_id);
 
+-- Private addresses that an interface has besides its own.  Nobody's own address is one of these:
+-- see virga_subnet_hold() in network/interface.h.
+CREATE TABLE network_interface_address (
+    subnet_id    text NOT NULL,
+    address      inet NOT NULL,
+    interface_id text NOT NULL REFERENCES network_interface ON DELETE CASCADE,
+    assigned     bigint GENERATED ALWAYS AS IDENTITY, -- their order
+    PRIMARY KEY (subnet_id, address)
+);
+CREATE INDEX network_interface_address_interface ON network_interface_address (interface_id);
+
 CREATE TABLE network_interface_group (
     interface_id text NOT NULL REFERENCES network_interface ON DELETE CASCADE,
     group_id     text NOT NULL REFERENCES security_group,
@@ -165,14 +179,24 @@ CREATE TABLE network_interface_group (
 );
 CREATE INDEX network_interface_group_group ON network_interface_group (group_id);
 
--- One row for each address of the pool.  Free: no interface, no allocation.
+-- One row for each address of the pool.  Free: no interface, no allocation.  One that an account has
+-- allocated is an elastic IP and stays the account's, with or without an interface.
 CREATE TABLE public_address (
-    address       inet PRIMARY KEY,
-    interface_id  text UNIQUE REFERENCES network_interface ON DELETE SET NULL,
-    allocation_id text UNIQUE,
-    account_id    text REFERENCES account,
-    released      timestamptz NOT NULL DEFAULT '-infinity' -- the longest unused goes first
+    address         inet PRIMARY KEY,
+    interface_id    text REFERENCES network_interface ON DELETE SET NULL,
+    private_address inet, -- of the interface: its primary or a secondary one
+    allocation_id   text,
+    association_id  text, -- of an elastic IP that has an interface
+    account_id      text REFERENCES account,
+    released        timestamptz NOT NULL DEFAULT '-infinity', -- the longest unused goes first
+    CHECK (association_id IS NULL OR (allocation_id IS NOT NULL AND private_address IS NOT NULL))
 );
+CREATE UNIQUE INDEX public_address_interface ON public_address (interface_id, private_address);
+CREATE UNIQUE INDEX public_address_allocation ON public_address (allocation_id)
+    WHERE allocation_id IS NOT NULL;
+CREATE UNIQUE INDEX public_address_association ON public_address (association_id)
+    WHERE association_id IS NOT NULL;
+CREATE INDEX public_address_account ON public_address (account_id) WHERE allocation_id IS NOT NULL;
 CREATE INDEX public_address_free ON public_address (released, address)
     WHERE interface_id IS NULL AND allocation_id IS NULL;
 

@@ -111,6 +111,8 @@ CREATE VIEW quota_actual AS
     UNION ALL SELECT account_id, 'snapshots', count(*) FROM snapshot GROUP BY account_id
     UNION ALL SELECT account_id, 'images', count(*) FROM image GROUP BY account_id
     UNION ALL SELECT account_id, 'key-pairs', count(*) FROM key_pair GROUP BY account_id
+    UNION ALL SELECT account_id, 'elastic-ips', count(*) FROM public_address
+        WHERE allocation_id IS NOT NULL GROUP BY account_id
     UNION ALL SELECT account_id, 'launch-templates', count(*) FROM launch_template
         GROUP BY account_id
     UNION ALL SELECT account_id, 'placement-groups', count(*) FROM placement_group

@@ -349,6 +349,25 @@ def test_placement_groups(aws, image):
     aws.ec2("delete-placement-group", "--group-name", "cli")
 
 
+def test_addresses(fake_cloud, aws, image):
+    instance = launch(aws, image)[0]["InstanceId"]
+    made = aws.ec2("allocate-address", "--domain", "vpc", "--tag-specifications",
+                   "ResourceType=elastic-ip,Tags=[{Key=of,Value=cli}]")
+    fake_cloud.wait_state(instance, "running")
+    association = aws.ec2("associate-address", "--allocation-id", made["AllocationId"],
+                          "--instance-id", instance)["AssociationId"]
+    assert aws.query("Addresses[].[InstanceId,AssociationId]", "describe-addresses", "--filters",
+                     "Name=tag:of,Values=cli") == [[instance, association]]
+    assert aws.query("Reservations[].Instances[].PublicIpAddress", "describe-instances",
+                     "--instance-ids", instance) == [made["PublicIp"]]
+    aws.fails("InvalidIPAddress.InUse", "release-address", "--allocation-id", made["AllocationId"])
+    aws.ec2("disassociate-address", "--association-id", association)
+    aws.ec2("release-address", "--allocation-id", made["AllocationId"])
+    assert aws.ec2("describe-addresses-attribute", "--attribute", "domain-name") == {"Addresses": []}
+    assert aws.ec2("describe-public-ipv4-pools") == {"PublicIpv4Pools": []}
+    aws.ec2("terminate-instances", "--instance-ids", instance)
+
+
 def test_launch_templates(aws, image):
     data = json.dumps({"ImageId": image, "InstanceType": "t3.nano", "TagSpecifications": [
         {"ResourceType": "instance", "Tags": [{"Key": "from", "Value": "template"}]}]})

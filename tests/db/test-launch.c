@@ -54,8 +54,8 @@ test_one(Cloud *cloud, gconstpointer data)
     virga_interface_list(txn, cloud->arena, ACCOUNT, ids, &interface, &count, &error);
     g_assert_no_error(error);
     g_assert_cmpuint(count, ==, 1);
-    g_assert_true(g_str_has_prefix(interface->address, "172.31."));
-    g_assert_true(g_str_has_prefix(interface->public_address, "198.18.0."));
+    g_assert_true(g_str_has_prefix(interface->primary.address, "172.31."));
+    g_assert_true(g_str_has_prefix(interface->primary.public_address, "198.18.0."));
     g_assert_cmpstr(interface->group_names[0], ==, "default");
     g_assert_true(interface->delete_on_termination);
     virga_volume_list(txn, cloud->arena, ACCOUNT, NULL, ids, &volumes, &count, &error);

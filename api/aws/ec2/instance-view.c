@@ -150,17 +150,39 @@ show_disks(const VirgaCall *call, const VirgaInstance *row, const Ec2Index *atta
 /* ---- interfaces ---- */
 
 static Ec2InstanceNetworkInterfaceAssociation *
-show_association(const VirgaCall *call, const VirgaInterface *interface)
+show_association(const VirgaCall *call, const VirgaInterfaceAddress *address)
 {
     Ec2InstanceNetworkInterfaceAssociation *association;
 
-    if (!interface->public_address)
+    if (!address->public_address)
         return NULL;
     association = ec2_new(call, Ec2InstanceNetworkInterfaceAssociation);
-    association->ip_owner_id = interface->public_owner_allocation ? call->account_id : "amazon";
+    association->ip_owner_id = address->allocation_id ? call->account_id : "amazon";
     association->public_dns_name = "";
-    association->public_ip = interface->public_address;
+    association->public_ip = address->public_address;
     return association;
+}
+
+static Ec2InstancePrivateIpAddressList
+show_addresses(const VirgaCall *call, const VirgaInterface *interface)
+{
+    Ec2InstancePrivateIpAddressList list = { ec2_array(call, Ec2InstancePrivateIpAddress,
+                                                       interface->secondary_count + 1),
+                                             interface->secondary_count + 1 };
+
+    for (size_t i = 0; i < list.count; i++) {
+        const VirgaInterfaceAddress *address =
+            i ? &interface->secondaries[i - 1] : &interface->primary;
+
+        list.items[i] =
+            (Ec2InstancePrivateIpAddress){ .association = show_association(call, address),
+                                           .primary = i == 0,
+                                           .has_primary = true,
+                                           .private_dns_name =
+                                               ec2_private_dns_name(call, address->address),
+                                           .private_ip_address = address->address };
+    }
+    return list;
 }
 
 static void
@@ -169,7 +191,6 @@ show_interface(const VirgaCall *call, const VirgaInterface *interface,
 {
     Ec2InstanceNetworkInterfaceAttachment *attachment =
         ec2_new(call, Ec2InstanceNetworkInterfaceAttachment);
-    Ec2InstancePrivateIpAddress *address = ec2_new(call, Ec2InstancePrivateIpAddress);
 
     *attachment = (Ec2InstanceNetworkInterfaceAttachment){
         .attach_time = interface->attached,
@@ -181,27 +202,22 @@ show_interface(const VirgaCall *call, const VirgaInterface *interface,
         .status = "attached",
         .has_network_card_index = true,
     };
-    shown->association = show_association(call, interface);
+    shown->private_ip_addresses = show_addresses(call, interface);
+    shown->association = shown->private_ip_addresses.items[0].association;
     shown->attachment = attachment;
     shown->description = interface->description;
     shown->groups = ec2_groups(call, interface->group_ids, interface->group_names);
     shown->mac_address = interface->mac;
     shown->network_interface_id = interface->id;
     shown->owner_id = interface->account_id;
-    shown->private_dns_name = ec2_private_dns_name(call, interface->address);
-    shown->private_ip_address = interface->address;
+    shown->private_dns_name = shown->private_ip_addresses.items[0].private_dns_name;
+    shown->private_ip_address = interface->primary.address;
     shown->source_dest_check = interface->source_dest_check;
     shown->has_source_dest_check = true;
     shown->status = "in-use";
     shown->subnet_id = interface->subnet_id;
     shown->vpc_id = interface->vpc_id;
-    shown->interface_type = "interface";
-    *address = (Ec2InstancePrivateIpAddress){ .association = shown->association,
-                                              .primary = true,
-                                              .has_primary = true,
-                                              .private_dns_name = shown->private_dns_name,
-                                              .private_ip_address = interface->address };
-    shown->private_ip_addresses = (Ec2InstancePrivateIpAddressList){ address, 1 };
+    shown->interface_type = interface->type;
 }
 
 static gint

@@ -49,22 +49,43 @@ static const VirgaFilterField interface_fields[] = {
 };
 
 static Ec2NetworkInterfaceAssociation *
-show_association(const VirgaCall *call, const VirgaInterface *row)
+show_association(const VirgaCall *call, const VirgaInterfaceAddress *address)
 {
     Ec2NetworkInterfaceAssociation *association;
 
-    if (!row->public_address)
+    if (!address->public_address)
         return NULL;
     association = ec2_new(call, Ec2NetworkInterfaceAssociation);
-    association->public_ip = row->public_address;
-    association->public_dns_name = "";
-    association->ip_owner_id = row->public_owner_allocation ? call->account_id : "amazon";
-    if (row->public_owner_allocation) {
-        association->allocation_id = row->public_owner_allocation;
-        association->association_id =
-            ec2_derived_id(call, "eipassoc", row->public_owner_allocation);
-    }
+    *association =
+        (Ec2NetworkInterfaceAssociation){ .public_ip = address->public_address,
+                                          .public_dns_name = "",
+                                          .ip_owner_id =
+                                              address->allocation_id ? call->account_id : "amazon",
+                                          .allocation_id = address->allocation_id,
+                                          .association_id = address->association_id };
     return association;
+}
+
+static Ec2NetworkInterfacePrivateIpAddressList
+show_addresses(const VirgaCall *call, const VirgaInterface *row)
+{
+    Ec2NetworkInterfacePrivateIpAddressList list = {
+        ec2_array(call, Ec2NetworkInterfacePrivateIpAddress, row->secondary_count + 1),
+        row->secondary_count + 1
+    };
+
+    for (size_t i = 0; i < list.count; i++) {
+        const VirgaInterfaceAddress *address = i ? &row->secondaries[i - 1] : &row->primary;
+
+        list.items[i] =
+            (Ec2NetworkInterfacePrivateIpAddress){ .association = show_association(call, address),
+                                                   .primary = i == 0,
+                                                   .has_primary = true,
+                                                   .private_dns_name =
+                                                       ec2_private_dns_name(call, address->address),
+                                                   .private_ip_address = address->address };
+    }
+    return list;
 }
 
 static Ec2NetworkInterfaceAttachment *
@@ -93,21 +114,23 @@ static void
 show_interface(const VirgaCall *call, const VirgaInterface *row, const Ec2Tags *tags,
                Ec2NetworkInterface *shown)
 {
-    Ec2NetworkInterfacePrivateIpAddress *address =
-        ec2_new(call, Ec2NetworkInterfacePrivateIpAddress);
+    Ec2NetworkInterfacePrivateIpAddressList addresses = show_addresses(call, row);
 
-    *shown = (Ec2NetworkInterface){ .association = show_association(call, row),
+    *shown = (Ec2NetworkInterface){ .association = addresses.items[0].association,
                                     .attachment = show_attachment(call, row),
                                     .availability_zone = row->zone,
                                     .availability_zone_id = ec2_zone_id(call, row->zone),
                                     .description = row->description,
                                     .groups = ec2_groups(call, row->group_ids, row->group_names),
-                                    .interface_type = "interface",
+                                    .interface_type = row->type,
                                     .mac_address = row->mac,
                                     .network_interface_id = row->id,
                                     .owner_id = row->account_id,
-                                    .private_dns_name = ec2_private_dns_name(call, row->address),
-                                    .private_ip_address = row->address,
+                                    .private_dns_name = addresses.items[0].private_dns_name,
+                                    .private_ip_address = row->primary.address,
+                                    .private_ip_addresses = addresses,
+                                    .requester_id = row->requester_id,
+                                    .requester_managed = row->requester_id != NULL,
                                     .has_requester_managed = true,
                                     .source_dest_check = row->source_dest_check,
                                     .has_source_dest_check = true,
@@ -115,12 +138,6 @@ show_interface(const VirgaCall *call, const VirgaInterface *row, const Ec2Tags *
                                     .subnet_id = row->subnet_id,
                                     .tag_set = ec2_tags_of(tags, row->id),
                                     .vpc_id = row->vpc_id };
-    *address = (Ec2NetworkInterfacePrivateIpAddress){ .association = shown->association,
-                                                      .primary = true,
-                                                      .has_primary = true,
-                                                      .private_dns_name = shown->private_dns_name,
-                                                      .private_ip_address = row->address };
-    shown->private_ip_addresses = (Ec2NetworkInterfacePrivateIpAddressList){ address, 1 };
     shown->operator= ec2_new(call, Ec2OperatorResponse);
     shown->operator->has_managed = true;
 }

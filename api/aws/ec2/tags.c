@@ -22,6 +22,7 @@ static const struct {
     { "launch-template", "InvalidLaunchTemplateId.NotFound", "launch template ID" },
     { "fleet", "InvalidFleetId.NotFound", "fleet ID" },
     { "placement-group", "InvalidPlacementGroup.Unknown", "placement group" },
+    { "elastic-ip", "InvalidAllocationID.NotFound", "elasticIp ID" },
     { "network-interface", "InvalidNetworkInterfaceID.NotFound", "networkInterface ID" },
 };
 

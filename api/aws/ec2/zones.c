@@ -91,17 +91,29 @@ add_attribute(const VirgaCall *call, Ec2AccountAttributeList *list, const char *
         (Ec2AccountAttribute){ .attribute_name = name, .attribute_values = { shown, 1 } };
 }
 
-/* What differs between accounts: the default VPC's id, or "none", and a quota. */
 static bool
-read_own(VirgaCall *call, const char **ret_vpc, const char **ret_instances, GError **error)
+read_limit(VirgaCall *call, VirgaTxn *txn, VirgaQuotaResource resource, const char **ret,
+           GError **error)
+{
+    gint64 limit;
+
+    if (!virga_quota_limit(txn, call->account_id, resource, &limit, error))
+        return false;
+    *ret = virga_arena_printf(call->arena, "%" G_GINT64_FORMAT, limit);
+    return true;
+}
+
+/* What differs between accounts: the default VPC's id, or "none", and quotas. */
+static bool
+read_own(VirgaCall *call, const char **ret_vpc, const char **ret_instances,
+         const char **ret_addresses, GError **error)
 {
     g_autoptr(VirgaTxn) txn = virga_db_read(call->db, error);
     g_autoptr(GError) reason = NULL;
-    gint64 limit;
 
-    if (!txn || !virga_quota_limit(txn, call->account_id, VIRGA_QUOTA_INSTANCES, &limit, error))
+    if (!txn || !read_limit(call, txn, VIRGA_QUOTA_INSTANCES, ret_instances, error) ||
+        !read_limit(call, txn, VIRGA_QUOTA_ELASTIC_IPS, ret_addresses, error))
         return false;
-    *ret_instances = virga_arena_printf(call->arena, "%" G_GINT64_FORMAT, limit);
     *ret_vpc = virga_vpc_default(txn, call->arena, call->account_id, &reason);
     if (*ret_vpc)
         return true;
@@ -121,18 +133,18 @@ ec2_describe_account_attributes(VirgaCall *call, const Ec2DescribeAccountAttribu
     } fixed[] = {
         { "supported-platforms", "VPC" },
         { "vpc-max-security-groups-per-interface", G_STRINGIFY(VIRGA_GROUPS_PER_INTERFACE_MAX) },
-        { "max-elastic-ips", "5" },
-        { "vpc-max-elastic-ips", "5" },
     };
     const char *const *wanted = ec2_strings(call, &request->attribute_names);
     Ec2AccountAttributeList *list = &response->account_attributes;
-    const char *vpc_id, *instances;
+    const char *vpc_id, *instances, *addresses;
 
-    if (!read_own(call, &vpc_id, &instances, error) || !virga_call_dry_run(call, error))
+    if (!read_own(call, &vpc_id, &instances, &addresses, error) || !virga_call_dry_run(call, error))
         return false;
-    list->items = ec2_array(call, Ec2AccountAttribute, G_N_ELEMENTS(fixed) + 2);
+    list->items = ec2_array(call, Ec2AccountAttribute, G_N_ELEMENTS(fixed) + 4);
     for (size_t i = 0; i < G_N_ELEMENTS(fixed); i++)
         add_attribute(call, list, wanted, fixed[i].name, fixed[i].value);
+    add_attribute(call, list, wanted, "max-elastic-ips", addresses);
+    add_attribute(call, list, wanted, "vpc-max-elastic-ips", addresses);
     add_attribute(call, list, wanted, "max-instances", instances);
     add_attribute(call, list, wanted, "default-vpc", vpc_id);
     return true;

@@ -22,6 +22,7 @@ typedef enum {
     VIRGA_QUOTA_KEY_PAIRS,
     VIRGA_QUOTA_LAUNCH_TEMPLATES,
     VIRGA_QUOTA_PLACEMENT_GROUPS,
+    VIRGA_QUOTA_ELASTIC_IPS,
     VIRGA_QUOTA_COUNTED,
     /* Limits of one object, counted under its lock by who adds to it. */
     VIRGA_QUOTA_GROUPS_PER_VPC = VIRGA_QUOTA_COUNTED,
@@ -39,7 +40,7 @@ typedef struct {
 
 /* Claims, gives back, or both.  Fails with QUOTA and the noun of what there would be too much of:
  * "instance", "vcpu", "volume", "volume size", "snapshot", "image", "key pair", "launch template",
- * "placement group". */
+ * "placement group", "address". */
 bool virga_quota_change(VirgaTxn *txn, const char *account_id, const VirgaQuotaAmounts *amounts,
                         GError **error);
 

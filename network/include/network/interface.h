@@ -4,11 +4,22 @@
 
 #include "core/db.h"
 
+/* A private address of an interface and the public one that leads to it. */
 typedef struct {
-    char *id, *account_id, *vpc_id, *subnet_id, *zone, *mac, *address;
+    char *address;
+    char *public_address; /* NULL: none */
+    char *allocation_id;  /* of an elastic IP; NULL: of the pool, for as long as it is needed */
+    char *association_id; /* likewise */
+} VirgaInterfaceAddress;
+
+typedef struct {
+    char *id, *account_id, *vpc_id, *subnet_id, *zone, *mac;
     char *description;
-    char *public_address;          /* NULL: none */
-    char *public_owner_allocation; /* of an elastic IP; NULL: "amazon"-owned, from the pool */
+    char *type;                    /* "interface", or what the cloud has made it for */
+    char *requester_id;            /* NULL: the account's own */
+    VirgaInterfaceAddress primary; /* the address that it keeps for life */
+    VirgaInterfaceAddress *secondaries;
+    size_t secondary_count;
     bool source_dest_check, delete_on_termination;
     char *attachment_id, *instance_id;
     gint64 device_index, attached;
@@ -20,10 +31,12 @@ typedef struct {
     const char *address;                                       /* NULL: any free one */
     const char *const *group_ids;                              /* of the same VPC: checked */
     bool public_address;                                       /* claim one of the pool, too */
-    const char *instance_id;
+    const char *instance_id;                                   /* NULL: not attached */
     gint64 device_index;
     bool delete_on_termination;
-    const char *description; /* NULL: none */
+    const char *description;  /* NULL: none */
+    const char *type;         /* NULL: "interface" */
+    const char *requester_id; /* NULL: the account */
 } VirgaInterfaceSpec;
 
 /* An interface in the making. */
@@ -32,7 +45,13 @@ typedef struct {
     bool made; /* false: the address is another's */
 } VirgaInterfaceDraft;
 
-/* Makes an interface attached to an instance and claims its addresses in the caller's transaction,
+/* Addresses that interfaces keep for life and addresses that are added to them later lie in two
+ * tables, so that a launch writes one row.  Whoever makes interfaces in a subnet holds it first,
+ * with others; who adds addresses holds it alone.  Then neither can take what the other is just
+ * taking.  Lasts until the end of the transaction; nothing is waited for now. */
+bool virga_subnet_hold(VirgaTxn *txn, const char *subnet_id, bool alone, GError **error);
+
+/* Makes an interface and claims its addresses in the caller's transaction, which holds the subnet,
  * in two halves (virga_txn_send()): an address is guessed, unless one is wanted.  If the guess was
  * taken, virga_interface_create_again() finds a free one.  All texts are in 'arena'.
  * Noun "subnet": CAPACITY when it is full; "network interface": EXISTS when the wanted address is
@@ -79,6 +98,9 @@ bool virga_interface_release(VirgaTxn *txn, const char *instance_id, GError **er
  * one gets a new one (EC2's rule for addresses that are not elastic). */
 bool virga_interface_release_public(VirgaTxn *txn, const char *instance_id, GError **error);
 bool virga_interface_claim_public(VirgaTxn *txn, const char *instance_id, GError **error);
+
+/* Gives a running instance's interface a public address of the pool, if there is one. */
+bool virga_interface_regain_public(VirgaTxn *txn, const char *interface_id, GError **error);
 
 /* Fills the pool's table from its block; addresses in use stay, whatever the block says. */
 bool virga_public_pool_set(VirgaTxn *txn, const char *cidr, GError **error);
