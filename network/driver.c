@@ -60,6 +60,12 @@ virga_network_counters_new(void)
     return g_ptr_array_new_with_free_func((GDestroyNotify) counter_free);
 }
 
+GPtrArray *
+virga_network_health_new(void)
+{
+    return g_ptr_array_new_with_free_func((GDestroyNotify) virga_target_health_free);
+}
+
 void
 virga_network_driver_init(VirgaNetworkDriver *driver, const char *tag, const char *host_id)
 {
@@ -220,4 +226,10 @@ GPtrArray *
 virga_network_counters(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
 {
     return driver->counters(driver, plan, error);
+}
+
+GPtrArray *
+virga_network_health(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
+{
+    return driver->health(driver, plan, error);
 }

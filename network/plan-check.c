@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/id.h"
 #include "network/address.h"
+#include "plan-priv.h"
 
 #include <string.h>
 
@@ -38,9 +39,8 @@ check_done(Check *check)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Check, check_done)
 
-/* One label, or several with dots between if 'dots'. */
-static bool
-is_name(const char *text, bool dots)
+bool
+virga_plan_is_name(const char *text, bool dots)
 {
     size_t label = 0;
 
@@ -64,7 +64,7 @@ are_names(const char *text)
     g_auto(GStrv) names = g_strsplit(text, " ", -1);
 
     for (char **name = names; *name; name++)
-        if (!is_name(*name, true))
+        if (!virga_plan_is_name(*name, true))
             return false;
     return true;
 }
@@ -89,8 +89,8 @@ check_head(const VirgaVpcPlan *plan, GError **error)
 
     if (!virga_id_is(plan->id, "vpc"))
         return virga_fail(error, "vpc", VIRGA_ERROR_INVALID, "\"%s\" is no id of a vpc", plan->id);
-    if (!is_name(plan->domain, true) ||
-        (plan->public_domain && !is_name(plan->public_domain, true)) ||
+    if (!virga_plan_is_name(plan->domain, true) ||
+        (plan->public_domain && !virga_plan_is_name(plan->public_domain, true)) ||
         (plan->dhcp_domain && !are_names(plan->dhcp_domain)))
         return virga_fail(error, "vpc", VIRGA_ERROR_INVALID, "\"%s\" is no domain of vpc \"%s\"",
                           plan->domain ? plan->domain : "", plan->id);
@@ -154,7 +154,7 @@ check_port_members(Check *check, VirgaVpcPort *port)
         !virga_mac_is(port->mac) ||
         !check_addresses(check, subnet, port->address, port->public_address) ||
         (port->host_address && !virga_ipv4_parse(port->host_address, &other)) ||
-        (port->hostname && !is_name(port->hostname, false)) || port->device_index < 0 ||
+        (port->hostname && !virga_plan_is_name(port->hostname, false)) || port->device_index < 0 ||
         (port->mtu != 0 && (port->mtu < MTU_MIN || port->mtu > MTU_MAX)) ||
         (port->bandwidth_bps != 0 &&
          (port->bandwidth_bps < BANDWIDTH_MIN || port->bandwidth_bps > BANDWIDTH_MAX)))
@@ -369,5 +369,6 @@ virga_vpc_plan_check(const VirgaVpcPlan *plan, GError **error)
     for (guint i = 0; i < plan->nat_gateways->len; i++)
         if (!check_nat_gateway(&check, plan->nat_gateways->pdata[i], error))
             return false;
-    return check_route_tables(&check, error) && check_acls(&check, error);
+    return check_route_tables(&check, error) && check_acls(&check, error) &&
+           virga_vpc_plan_check_balancers(plan, error);
 }

@@ -4,6 +4,7 @@
 
 #include "core/record.h"
 #include "network/address.h"
+#include "plan-priv.h"
 
 #include <string.h>
 
@@ -38,6 +39,7 @@ static const VirgaField port_fields[] = {
     { "group_ids", VIRGA_FIELD_STRINGS, offsetof(VirgaVpcPort, group_ids), false, NULL },
     { "source_dest_check", VIRGA_FIELD_BOOL, offsetof(VirgaVpcPort, source_dest_check), true,
       NULL },
+    { "of_balancer", VIRGA_FIELD_BOOL, offsetof(VirgaVpcPort, of_balancer), false, NULL },
     { "mtu", VIRGA_FIELD_INTEGER, offsetof(VirgaVpcPort, mtu), false, NULL },
     { "bandwidth_bps", VIRGA_FIELD_INTEGER, offsetof(VirgaVpcPort, bandwidth_bps), false, NULL },
     { "secondary", VIRGA_FIELD_RECORDS, offsetof(VirgaVpcPort, secondary), false, &address_type },
@@ -140,6 +142,10 @@ static const VirgaField plan_fields[] = {
     { "nat_gateways", VIRGA_FIELD_RECORDS, offsetof(VirgaVpcPlan, nat_gateways), false,
       &nat_gateway_type },
     { "acls", VIRGA_FIELD_RECORDS, offsetof(VirgaVpcPlan, acls), false, &acl_type },
+    { "balancers", VIRGA_FIELD_RECORDS, offsetof(VirgaVpcPlan, balancers), false,
+      &virga_balancer_type },
+    { "target_groups", VIRGA_FIELD_RECORDS, offsetof(VirgaVpcPlan, target_groups), false,
+      &virga_target_group_type },
     { NULL, 0, 0, false, NULL },
 };
 static const VirgaRecordType plan_type = { "vpc", sizeof(VirgaVpcPlan), plan_fields };

@@ -63,9 +63,15 @@ check_kvm(Doctor *doctor)
 static void
 check_programs(Doctor *doctor)
 {
-    static const char *const names[] = {
-        "qemu-system-x86_64", "qemu-img", "libvirtd", "dnsmasq", "nft", "ip", "setpriv", "prlimit"
-    };
+    static const char *const names[] = { "qemu-system-x86_64",
+                                         "qemu-img",
+                                         "libvirtd",
+                                         "dnsmasq",
+                                         "haproxy",
+                                         "nft",
+                                         "ip",
+                                         "setpriv",
+                                         "prlimit" };
     g_autoptr(GString) missing = g_string_new(NULL);
     g_autofree char *postgresql = NULL;
     g_autoptr(GError) error = NULL;

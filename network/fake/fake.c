@@ -192,6 +192,29 @@ fake_counters(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **err
     return counters;
 }
 
+/* Every target of a balancer that is here is well. */
+static GPtrArray *
+fake_health(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
+{
+    GPtrArray *targets = virga_network_health_new();
+
+    for (guint i = 0; i < plan->target_groups->len; i++) {
+        const VirgaTargetGroup *group = plan->target_groups->pdata[i];
+
+        for (guint t = 0; t < group->targets->len; t++) {
+            const VirgaBalancerTarget *target = group->targets->pdata[t];
+            VirgaTargetHealth *health = g_new0(VirgaTargetHealth, 1);
+
+            health->target_group_id = g_strdup(group->id);
+            health->address = g_strdup(target->address);
+            health->port = (guint16) target->port;
+            health->healthy = health->known = true;
+            g_ptr_array_add(targets, health);
+        }
+    }
+    return targets;
+}
+
 static void
 fake_free(VirgaNetworkDriver *driver)
 {
@@ -220,6 +243,7 @@ virga_network_fake_new(const char *tag, const char *host_id)
     fake->base.listen = fake_listen;
     fake->base.answering = fake_answering;
     fake->base.counters = fake_counters;
+    fake->base.health = fake_health;
     fake->base.free = fake_free;
     g_mutex_init(&fake->mutex);
     fake->vpcs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);

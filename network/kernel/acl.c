@@ -96,7 +96,7 @@ add_taps(VirgaRuleset *ruleset, const VirgaKernelConfig *config, const VirgaVpcP
         const VirgaVpcPort *port = plan->ports->pdata[i];
         g_autofree char *tap = virga_kernel_tap(config, port->id);
 
-        if (virga_kernel_is_local(config, port) && g_str_equal(port->subnet_id, subnet->id))
+        if (virga_kernel_has_tap(config, port) && g_str_equal(port->subnet_id, subnet->id))
             virga_ruleset_line(set, "\"%s\"", tap);
     }
 }
@@ -173,7 +173,7 @@ add_dispatch(VirgaRuleset *ruleset, const VirgaKernelConfig *config, const Virga
         g_autofree char *in = chain_name(port->subnet_id, false);
         g_autofree char *out = chain_name(port->subnet_id, true);
 
-        if (!virga_kernel_is_local(config, port))
+        if (!virga_kernel_has_tap(config, port))
             continue;
         if (!is_open(acl, true))
             virga_ruleset_line(leaving, "\"%s\" : jump %s", tap, out);
@@ -223,7 +223,7 @@ is_needed(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
             continue;
         for (guint p = 0; p < plan->ports->len; p++) {
             const VirgaVpcPort *port = plan->ports->pdata[p];
-            if (virga_kernel_is_local(config, port) && g_str_equal(port->subnet_id, subnet->id))
+            if (virga_kernel_has_tap(config, port) && g_str_equal(port->subnet_id, subnet->id))
                 return true;
         }
         for (guint g = 0; g < plan->nat_gateways->len; g++) {

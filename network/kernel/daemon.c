@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dnsmasq goes on when virga-node stops.  The one that a pid file names is ours if its command
- * line has our configuration's path and it lives in the calling thread's namespace; a pid that was
- * reused by something else is nobody's. */
+/* dnsmasq and HAProxy go on when virga-node stops.  The one that a pid file names is ours if its
+ * command line has our configuration's path and it lives in the calling thread's namespace; a pid
+ * that was reused by something else is nobody's. */
 #include "kernel-priv.h"
 
 #include "core/error.h"
@@ -24,15 +24,23 @@ file_of(const VirgaDaemon *daemon, const char *name)
 }
 
 static char *
+pid_file_of(const VirgaDaemon *daemon)
+{
+    return g_strdup_printf("%s/%s.pid", daemon->directory,
+                           daemon->is_haproxy ? "haproxy" : "dnsmasq");
+}
+
+static char *
 config_argument(const VirgaDaemon *daemon)
 {
-    return g_strdup_printf("--conf-file=%s/dnsmasq.conf", daemon->directory);
+    return daemon->is_haproxy ? file_of(daemon, "haproxy.cfg")
+                              : g_strdup_printf("--conf-file=%s/dnsmasq.conf", daemon->directory);
 }
 
 pid_t
 virga_daemon_pid(const VirgaDaemon *daemon)
 {
-    g_autofree char *pid_file = file_of(daemon, "dnsmasq.pid");
+    g_autofree char *pid_file = pid_file_of(daemon);
     g_autofree char *argument = config_argument(daemon);
     g_autofree char *text = NULL, *proc = NULL, *command = NULL;
     gsize length;
@@ -50,8 +58,8 @@ virga_daemon_pid(const VirgaDaemon *daemon)
     return 0;
 }
 
-static bool
-is_here(pid_t pid)
+bool
+virga_daemon_is_here(pid_t pid)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/ns/net", (int) pid);
     struct stat its, ours;
@@ -61,8 +69,8 @@ is_here(pid_t pid)
 }
 
 bool
-virga_file_update(const char *directory, const char *name, const char *text, bool *ret_changed,
-                  GError **error)
+virga_file_update(const char *directory, const char *name, const char *text, int mode,
+                  bool *ret_changed, GError **error)
 {
     g_autofree char *path = g_build_filename(directory, name, NULL);
     g_autofree char *now = NULL;
@@ -70,13 +78,13 @@ virga_file_update(const char *directory, const char *name, const char *text, boo
     if (g_file_get_contents(path, &now, NULL, NULL) && g_str_equal(now, text))
         return true;
     *ret_changed = true;
-    return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0644, error);
+    return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, mode, error);
 }
 
 bool
 virga_daemon_stop(const VirgaDaemon *daemon, GError **error)
 {
-    g_autofree char *pid_file = file_of(daemon, "dnsmasq.pid");
+    g_autofree char *pid_file = pid_file_of(daemon);
     pid_t pid = virga_daemon_pid(daemon);
     int pidfd = pid ? (int) syscall(SYS_pidfd_open, pid, 0) : -1;
     struct pollfd fd = { pidfd, POLLIN, 0 };
@@ -93,8 +101,8 @@ virga_daemon_stop(const VirgaDaemon *daemon, GError **error)
     if (pidfd >= 0)
         close(pidfd);
     if (!ended)
-        return virga_fail(error, "network", VIRGA_ERROR_INTERNAL, "could not stop dnsmasq %d",
-                          (int) pid);
+        return virga_fail(error, "network", VIRGA_ERROR_INTERNAL, "could not stop %s %d",
+                          daemon->program, (int) pid);
     unlink(pid_file);
     return true;
 }
@@ -109,12 +117,12 @@ virga_daemon_ensure(const VirgaDaemon *daemon, const char *config, bool reload, 
     pid_t pid = virga_daemon_pid(daemon);
     bool changed = !g_file_get_contents(path, &now, NULL, NULL) || !g_str_equal(now, config);
 
-    if (pid && !changed && is_here(pid))
+    if (pid && !changed && virga_daemon_is_here(pid))
         return !reload || kill(pid, SIGHUP) == 0 ||
                virga_fail_errno(error, "network", errno, "could not signal dnsmasq %d", (int) pid);
     /* Stopped before its file is replaced: after a crash in between the two still agree.  It
      * detaches itself into a session of its own, and returns when it is ready. */
     return virga_daemon_stop(daemon, error) &&
-           virga_file_update(daemon->directory, "dnsmasq.conf", config, &changed, error) &&
+           virga_file_update(daemon->directory, "dnsmasq.conf", config, 0644, &changed, error) &&
            virga_process_run(argv, NULL, VIRGA_SPAWN_TIMEOUT_MS, NULL, error);
 }

@@ -37,7 +37,7 @@ append_mtus(GString *text, const VirgaKernelConfig *config, const VirgaVpcPlan *
     for (guint i = 0; i < plan->ports->len; i++) {
         const VirgaVpcPort *port = plan->ports->pdata[i];
 
-        if (port->mtu && port->mtu != config->mtu && virga_kernel_is_local(config, port) &&
+        if (port->mtu && port->mtu != config->mtu && virga_kernel_has_tap(config, port) &&
             g_hash_table_add(done, GINT_TO_POINTER((int) port->mtu)))
             g_string_append_printf(text, "dhcp-option=tag:mtu%d,option:mtu,%d\n", (int) port->mtu,
                                    (int) port->mtu);
@@ -159,7 +159,7 @@ virga_dns_dhcp_hosts(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
         const VirgaVpcPort *port = plan->ports->pdata[i];
         g_autofree char *name = name_of("ip", port->address);
 
-        if (!virga_kernel_is_local(config, port))
+        if (!virga_kernel_has_tap(config, port))
             continue;
         g_string_append(text, port->mac);
         if (port->mtu && port->mtu != config->mtu)

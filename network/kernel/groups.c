@@ -304,6 +304,10 @@ add_port(VirgaRuleset *ruleset, const VirgaVpcPort *port, bool ingress)
     g_autofree char *name = g_strconcat(id, "_", suffix, NULL);
     VirgaRulesetPart *chain = virga_ruleset_add(ruleset, "chain", VIRGA_POLICY_TABLE, name, "");
 
+    if (port->of_balancer && (!port->group_ids || !port->group_ids[0])) {
+        virga_ruleset_line(chain, ingress ? "accept" : "goto deliver");
+        return;
+    }
     for (char **group = port->group_ids; group && *group; group++) {
         g_autofree char *group_name = virga_policy_identifier(*group);
         virga_ruleset_line(chain, "jump %s_%s", group_name, suffix);

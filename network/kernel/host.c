@@ -129,7 +129,7 @@ ensure_forwarder(const VirgaKernelConfig *config, GError **error)
 {
     g_autofree char *directory = forwarder_directory(config);
     g_autofree char *text = virga_dns_forwarder(config, directory);
-    VirgaDaemon daemon = { config->dnsmasq_path, directory };
+    VirgaDaemon daemon = { config->dnsmasq_path, directory, false };
 
     g_mkdir_with_parents(directory, 0755);
     return virga_daemon_ensure(&daemon, text, false, error);
@@ -157,7 +157,7 @@ virga_host_clear(VirgaKernelHost *host, GError **error)
                                              "delete table inet virga_%s\n",
                                              config->tag, config->tag);
     g_autofree char *file = g_build_filename(directory, "dnsmasq.conf", NULL);
-    VirgaDaemon daemon = { config->dnsmasq_path, directory };
+    VirgaDaemon daemon = { config->dnsmasq_path, directory, false };
     bool has_gateway, has_global;
 
     virga_policy_forget(&host->policy);

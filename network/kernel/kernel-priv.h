@@ -23,7 +23,9 @@
 
 /* The driver's settings, checked and copied. */
 typedef struct {
-    char *tag, *host_id, *state_directory, *dnsmasq_path, *resolv_conf;
+    char *tag, *host_id, *state_directory, *dnsmasq_path, *haproxy_path, *resolv_conf;
+    char *haproxy_user;     /* NULL: root stays root */
+    int haproxy_threads;    /* 0: as many as there are processors */
     char *underlay_address; /* or NULL */
     char **public_cidrs;    /* never NULL */
     bool masquerade;
@@ -42,6 +44,9 @@ char *virga_kernel_vxlan_mac(const char *tunnel_address);
 char *virga_kernel_target_mac(const char *private_address); /* of a route's target, in the tunnel */
 char *virga_kernel_resolver(const VirgaVpcPlan *plan);      /* its address: VPC+2 */
 bool virga_kernel_is_local(const VirgaKernelConfig *config, const VirgaVpcPort *port);
+/* Local, and with a tap behind which there is a guest. */
+bool virga_kernel_has_tap(const VirgaKernelConfig *config, const VirgaVpcPort *port);
+char *virga_kernel_haproxy_socket(const VirgaKernelConfig *config, const char *vpc_id);
 
 /* policy.c: the tables of a VPC's namespace; the caller owns them.  And those of the host's, as
  * input of "nft -f -". */
@@ -56,6 +61,11 @@ void virga_policy_groups(VirgaRuleset *ruleset, const VirgaKernelConfig *config,
 /* False if no ACL may deny anything here: then nothing is added, and no packet need ask. */
 bool virga_policy_acls(VirgaRuleset *ruleset, const VirgaKernelConfig *config,
                        const VirgaVpcPlan *plan);
+/* balancers.c: maps and chains of this host's nodes; false if there is none.  Then what leads to
+ * them, called while 'input' has what it has for established connections and no more. */
+bool virga_policy_balancers(VirgaRuleset *ruleset, const VirgaKernelConfig *config,
+                            const VirgaVpcPlan *plan);
+void virga_policy_balancer_hooks(VirgaRuleset *ruleset, VirgaRulesetPart *input);
 /* "tcp dport 22"; "" matches everything, NULL no IPv4 packet.  The caller owns it. */
 char *virga_policy_match(const char *protocol, gint64 from, gint64 to);
 /* "sg-0abc" as an identifier of nft; the caller owns it. */
@@ -156,18 +166,55 @@ bool virga_tap_create(const char *name, uid_t owner, GError **error);
 /* True if a process has the tap open (or the veth's peer is up). */
 bool virga_tap_has_carrier(const char *name);
 
-/* daemon.c: a dnsmasq that outlives us, known by its pid file and its configuration's path. */
+/* haproxy.c: its files; the caller owns the result.  NULL: no balancer is here. */
+typedef struct {
+    char *name, *text;
+} VirgaHaproxyFile;
+typedef struct {
+    char *config;
+    GPtrArray *files;   /* of VirgaHaproxyFile: certificates, bodies */
+    GPtrArray *servers; /* "BACKEND SERVER" of those whose health is checked */
+} VirgaHaproxy;
+VirgaHaproxy *virga_haproxy_new(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
+                                const char *directory, const char *socket);
+void virga_haproxy_free(VirgaHaproxy *haproxy);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirgaHaproxy, virga_haproxy_free)
+/* Addresses of a balancer's nodes on this host, loans of the plan. */
+GPtrArray *virga_haproxy_addresses(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
+                                   const VirgaBalancer *balancer);
+/* What a server's health is, from the answer to "show stat"; of VirgaTargetHealth. */
+GPtrArray *virga_haproxy_parse_health(const char *answer);
+/* The states with which a new HAProxy begins: as the running one says ("show servers state", ""
+ * if there is none), and down for servers that it does not know.  The caller owns it. */
+char *virga_haproxy_states(const VirgaHaproxy *haproxy, const char *answer);
+
+/* haproxy-run.c: the HAProxy of a VPC; the functions act on the calling thread's namespace. */
 typedef struct {
     const char *program;
-    const char *directory; /* holds dnsmasq.conf and dnsmasq.pid */
+    const char *directory; /* its own; readable by nobody else: certificates lie there */
+    const char *socket;    /* of its statistics */
+} VirgaHaproxyRun;
+/* Runs it with these files (NULL: runs none).  A change is a reload that drops no connection. */
+bool virga_haproxy_ensure(const VirgaHaproxyRun *run, const VirgaHaproxy *haproxy, GError **error);
+/* Of VirgaTargetHealth, the caller's; NULL if it does not answer. */
+GPtrArray *virga_haproxy_health(const VirgaHaproxyRun *run, GError **error);
+
+/* daemon.c: a dnsmasq or HAProxy that outlives us, known by its pid file and its configuration's
+ * path. */
+typedef struct {
+    const char *program;
+    const char *directory; /* holds dnsmasq.conf and dnsmasq.pid, or haproxy.cfg and haproxy.pid */
+    bool is_haproxy;
 } VirgaDaemon;
 /* 0: not running. */
 pid_t virga_daemon_pid(const VirgaDaemon *daemon);
-/* Runs it here with this configuration; a running one with the same is kept, and told to read its
- * other files again if 'reload'. */
+/* Whether it is in the calling thread's namespace. */
+bool virga_daemon_is_here(pid_t pid);
+/* Runs a dnsmasq here with this configuration; a running one with the same is kept, and told to
+ * read its other files again if 'reload'. */
 bool virga_daemon_ensure(const VirgaDaemon *daemon, const char *config, bool reload,
                          GError **error);
 bool virga_daemon_stop(const VirgaDaemon *daemon, GError **error);
-/* Replaces a file if its text differs.  World-readable. */
-bool virga_file_update(const char *directory, const char *name, const char *text, bool *ret_changed,
-                       GError **error);
+/* Replaces a file if its text differs. */
+bool virga_file_update(const char *directory, const char *name, const char *text, int mode,
+                       bool *ret_changed, GError **error);

@@ -16,12 +16,15 @@
 #include <glib/gstdio.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define TRANSIT_CIDR   "169.254.0.0/17"
 #define LISTEN_BACKLOG 64
+
+#define HAPROXY_THREADS_MAX 8 /* of one VPC */
 
 typedef struct {
     GMutex lock; /* one call at a time */
@@ -53,6 +56,8 @@ typedef struct {
     char *transit;
     GHashTable *moved; /* public addresses that mean something else now; NULL: none */
     VirgaDaemon dnsmasq;
+    char *haproxy_directory, *haproxy_socket;
+    VirgaHaproxyRun haproxy;
 } Job;
 
 static Vpc *
@@ -87,7 +92,11 @@ job_init(Job *job, Kernel *kernel, const char *vpc_id, const VirgaVpcPlan *plan)
     *job = (Job){ .kernel = kernel, .plan = plan, .vpc = vpc_of(kernel, vpc_id) };
     job->namespace = virga_kernel_namespace(&kernel->config, vpc_id);
     job->directory = g_build_filename(kernel->config.state_directory, vpc_id, NULL);
-    job->dnsmasq = (VirgaDaemon){ kernel->config.dnsmasq_path, job->directory };
+    job->dnsmasq = (VirgaDaemon){ kernel->config.dnsmasq_path, job->directory, false };
+    job->haproxy_directory = g_build_filename(job->directory, "haproxy", NULL);
+    job->haproxy_socket = virga_kernel_haproxy_socket(&kernel->config, vpc_id);
+    job->haproxy = (VirgaHaproxyRun){ kernel->config.haproxy_path, job->haproxy_directory,
+                                      job->haproxy_socket };
     g_mutex_lock(&job->vpc->lock);
 }
 
@@ -97,6 +106,8 @@ job_done(Job *job)
     g_mutex_unlock(&job->vpc->lock);
     g_free(job->namespace);
     g_free(job->directory);
+    g_free(job->haproxy_directory);
+    g_free(job->haproxy_socket);
     g_free(job->transit);
     g_clear_pointer(&job->moved, g_hash_table_unref);
 }
@@ -184,12 +195,22 @@ apply_dns(Job *job, GError **error)
     g_autofree char *dhcp = virga_dns_dhcp_hosts(&job->kernel->config, job->plan);
 
     g_mkdir_with_parents(job->directory, 0755);
-    if (!virga_file_update(job->directory, "hosts", hosts, &job->vpc->read_again, error) ||
-        !virga_file_update(job->directory, "dhcp-hosts", dhcp, &job->vpc->read_again, error) ||
+    if (!virga_file_update(job->directory, "hosts", hosts, 0644, &job->vpc->read_again, error) ||
+        !virga_file_update(job->directory, "dhcp-hosts", dhcp, 0644, &job->vpc->read_again,
+                           error) ||
         !virga_daemon_ensure(&job->dnsmasq, config, job->vpc->read_again, error))
         return false;
     job->vpc->read_again = false;
     return true;
+}
+
+static bool
+apply_balancers(Job *job, GError **error)
+{
+    g_autoptr(VirgaHaproxy) haproxy = virga_haproxy_new(
+        &job->kernel->config, job->plan, job->haproxy_directory, job->haproxy_socket);
+
+    return virga_haproxy_ensure(&job->haproxy, haproxy, error);
 }
 
 static bool
@@ -240,7 +261,7 @@ apply_inside(void *data, GError **error)
     job->vpc->tunnel = tunnel;
     return virga_policy_apply_ruleset(&job->vpc->policy, policy, error) &&
            apply_translation(job, error) && apply_links(job, error) && apply_fdb(job, error) &&
-           apply_shape(job, error) && apply_dns(job, error);
+           apply_shape(job, error) && apply_dns(job, error) && apply_balancers(job, error);
 }
 
 /* The host's own conntrack may have masqueraded them. */
@@ -415,6 +436,7 @@ remove_namespace(Job *job, const char *vpc_id, GError **error)
     bool there = virga_netns_exists(job->namespace);
 
     if (!virga_daemon_stop(&job->dnsmasq, error) ||
+        !virga_haproxy_ensure(&job->haproxy, NULL, error) ||
         (there && !virga_netns_run(job->namespace, delete_links_inside, NULL, error)) ||
         !delete_link_here(veth, error) || !delete_link_here(vxlan, error) ||
         (there && !virga_ip_batch(text, error)))
@@ -575,7 +597,7 @@ ask_inside(void *data, GError **error)
     for (guint i = 0; fd >= 0 && i < asking->plan->ports->len; i++) {
         const VirgaVpcPort *port = asking->plan->ports->pdata[i];
 
-        if (virga_kernel_is_local(asking->config, port))
+        if (virga_kernel_has_tap(asking->config, port))
             poke(fd, port->address);
     }
     if (fd >= 0)
@@ -645,6 +667,8 @@ kernel_free(VirgaNetworkDriver *driver)
     g_free(config->host_id);
     g_free(config->state_directory);
     g_free(config->dnsmasq_path);
+    g_free(config->haproxy_path);
+    g_free(config->haproxy_user);
     g_free(config->resolv_conf);
     g_free(config->underlay_address);
     g_free(config->gateway);
@@ -656,6 +680,16 @@ kernel_free(VirgaNetworkDriver *driver)
     g_rw_lock_clear(&kernel->in_use);
     virga_network_driver_done(driver);
     g_free(kernel);
+}
+
+static GPtrArray *
+kernel_health(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
+{
+    Kernel *kernel = (Kernel *) driver;
+    g_autofree char *socket = virga_kernel_haproxy_socket(&kernel->config, plan->id);
+    VirgaHaproxyRun run = { kernel->config.haproxy_path, NULL, socket };
+
+    return virga_haproxy_health(&run, error);
 }
 
 static bool
@@ -692,6 +726,7 @@ copy_settings(VirgaKernelConfig *config, const VirgaKernelSettings *settings)
 {
     const char *transit = settings->transit_cidr ? settings->transit_cidr : TRANSIT_CIDR;
     const char *dnsmasq = settings->dnsmasq_path ? settings->dnsmasq_path : "dnsmasq";
+    const char *haproxy = settings->haproxy_path ? settings->haproxy_path : "haproxy";
     const char *resolv = settings->resolv_conf ? settings->resolv_conf : "/etc/resolv.conf";
     unsigned prefix = 32;
 
@@ -699,6 +734,9 @@ copy_settings(VirgaKernelConfig *config, const VirgaKernelSettings *settings)
     config->host_id = g_strdup(settings->host_id);
     config->state_directory = g_strdup(settings->state_directory);
     config->dnsmasq_path = g_strdup(dnsmasq);
+    config->haproxy_path = g_strdup(haproxy);
+    config->haproxy_user = getpwnam("haproxy") ? g_strdup("haproxy") : g_strdup("nobody");
+    config->haproxy_threads = (int) MIN(g_get_num_processors(), HAPROXY_THREADS_MAX);
     config->resolv_conf = g_strdup(resolv);
     config->underlay_address = g_strdup(settings->underlay_address);
     config->public_cidrs =
@@ -729,6 +767,7 @@ virga_network_kernel_new(const VirgaKernelSettings *settings, GError **error)
     kernel->base.listen = kernel_listen;
     kernel->base.answering = kernel_answering;
     kernel->base.counters = kernel_counters;
+    kernel->base.health = kernel_health;
     kernel->base.free = kernel_free;
     copy_settings(&kernel->config, settings);
     kernel->host.config = &kernel->config;

@@ -130,6 +130,8 @@ virga_links_vpc(const VirgaKernelConfig *config, const VirgaVpcPlan *plan, const
 
         if (!virga_kernel_is_local(config, port))
             add_remote(lines, config, port, hops);
+        else if (port->of_balancer)
+            add_line(lines, "addr %s/32 dev lo", port->address);
         else if (g_hash_table_contains(present, tap))
             add_port(lines, config, plan, port);
     }

@@ -83,3 +83,16 @@ virga_kernel_is_local(const VirgaKernelConfig *config, const VirgaVpcPort *port)
 {
     return g_strcmp0(port->host_id, config->host_id) == 0;
 }
+
+bool
+virga_kernel_has_tap(const VirgaKernelConfig *config, const VirgaVpcPort *port)
+{
+    return virga_kernel_is_local(config, port) && !port->of_balancer;
+}
+
+/* In /run, since the path of a socket must be short. */
+char *
+virga_kernel_haproxy_socket(const VirgaKernelConfig *config, const char *vpc_id)
+{
+    return g_strdup_printf("/run/virga-%s-%s.haproxy", config->tag, vpc_id);
+}

@@ -6,7 +6,7 @@
  *              then it gets the mark of its subnet's routing table (routes.c)
  * forward      -> leave (may it go outside by this route?) -> ACLs (acl.c) -> established
  *              -> out_<port> (egress rules of its groups) -> deliver -> in_<port> (ingress rules)
- * input        from guests only DHCP, DNS, metadata and ping
+ * input        from guests only DHCP, DNS, metadata and ping; balancers (balancers.c)
  * nat          public <-> private, only across the uplink; a NAT gateway is known by its address
  *              as next hop
  *
@@ -180,7 +180,7 @@ add_translation(VirgaRuleset *ruleset)
  * loses its connections too, as in EC2.  So does one whose subnet has lost the route.  The next
  * hop tells by which route a packet goes, whatever the routing tables have become. */
 static void
-add_forward(VirgaRuleset *ruleset, bool acls)
+add_forward(VirgaRuleset *ruleset, bool acls, bool balancers)
 {
     static const char *const rules[] = {
         "ct state established,related accept",
@@ -213,11 +213,14 @@ add_forward(VirgaRuleset *ruleset, bool acls)
     chain = add(ruleset, "chain", "deliver", "");
     virga_ruleset_line(chain, "oifname { \"" VIRGA_UPLINK "\", \"" VIRGA_VXLAN "\" } accept");
     virga_ruleset_line(chain, "oifname vmap @inbound");
+    if (balancers)
+        virga_ruleset_line(chain, "ip daddr vmap @to_balancer");
     virga_ruleset_line(chain, "drop");
 }
 
 static void
-add_input(VirgaRuleset *ruleset, const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
+add_input(VirgaRuleset *ruleset, const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
+          bool balancers)
 {
     VirgaRulesetPart *chain =
         add(ruleset, "chain", "input", "type filter hook input priority filter; policy drop");
@@ -225,6 +228,8 @@ add_input(VirgaRuleset *ruleset, const VirgaKernelConfig *config, const VirgaVpc
 
     virga_ruleset_line(chain, "iifname \"lo\" accept");
     virga_ruleset_line(chain, "ct state established,related accept");
+    if (balancers)
+        virga_policy_balancer_hooks(ruleset, chain);
     virga_ruleset_line(chain, "iifname != \"v%s*\" drop", config->tag);
     virga_ruleset_line(chain, "udp dport 67 accept");
     virga_ruleset_line(chain,
@@ -240,15 +245,22 @@ virga_policy_vpc(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
 {
     VirgaRuleset *ruleset = virga_ruleset_new();
     g_autoptr(GHashTable) numbers = virga_routes_numbers(plan);
+    bool balancers;
     Maps maps;
 
     add_maps(ruleset, &maps);
     add_arp(ruleset, config);
     if (config->underlay_address)
         add_tunnel(ruleset, config, plan, numbers);
-    for (guint i = 0; i < plan->ports->len; i++)
-        if (virga_kernel_is_local(config, plan->ports->pdata[i]))
-            add_port(ruleset, &maps, config, plan, plan->ports->pdata[i], numbers);
+    for (guint i = 0; i < plan->ports->len; i++) {
+        const VirgaVpcPort *port = plan->ports->pdata[i];
+
+        if (virga_kernel_is_local(config, port) && port->of_balancer && port->public_address &&
+            virga_vpc_plan_has_gateway(plan))
+            virga_ruleset_line(maps.to_private, "%s : %s", port->public_address, port->address);
+        if (virga_kernel_has_tap(config, port))
+            add_port(ruleset, &maps, config, plan, port, numbers);
+    }
     for (guint i = 0; i < plan->nat_gateways->len && virga_vpc_plan_has_gateway(plan); i++) {
         const VirgaVpcNatGateway *gateway = plan->nat_gateways->pdata[i];
 
@@ -259,8 +271,9 @@ virga_policy_vpc(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
     add_entrance(ruleset, config);
     add_translation(ruleset);
     virga_policy_groups(ruleset, config, plan);
-    add_forward(ruleset, virga_policy_acls(ruleset, config, plan));
-    add_input(ruleset, config, plan);
+    balancers = plan->balancers->len > 0 && virga_policy_balancers(ruleset, config, plan);
+    add_forward(ruleset, virga_policy_acls(ruleset, config, plan), balancers);
+    add_input(ruleset, config, plan, balancers);
     return ruleset;
 }
 

@@ -5,6 +5,7 @@
  *
  *     apply PLAN   prepare PLAN PORT   plug PLAN PORT   tap-remove VPC|- TAP   remove VPC
  *     counters PLAN (PORT SENT-BYTES RECEIVED-BYTES of each)
+ *     health PLAN (GROUP/ADDRESS:PORT healthy|initial|unhealthy/REASON/CODE of each target)
  *     list         listen VPC ADDRESS PORT  (answers every connection with its peer's address) */
 #include "network/kernel.h"
 
@@ -81,6 +82,25 @@ count(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
     return counters ? g_string_free(g_steal_pointer(&text), FALSE) : NULL;
 }
 
+static char *
+diagnose(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
+{
+    g_autoptr(GPtrArray) targets = virga_network_health(driver, plan, error);
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    for (guint i = 0; targets && i < targets->len; i++) {
+        const VirgaTargetHealth *each = targets->pdata[i];
+
+        g_string_append_printf(text, "%s/%s:%u ", each->target_group_id, each->address, each->port);
+        if (each->healthy || !each->known)
+            g_string_append(text, each->healthy ? "healthy " : "initial ");
+        else
+            g_string_append_printf(text, "unhealthy/%s/%" G_GINT64_FORMAT " ", each->reason,
+                                   each->http_code);
+    }
+    return targets ? g_string_free(g_steal_pointer(&text), FALSE) : NULL;
+}
+
 typedef struct {
     gint64 wall_us, cpu_us;
 } Clock;
@@ -128,6 +148,8 @@ run(VirgaNetworkDriver *driver, char **words, Clock *start, char **ret_text, GEr
     *start = now();
     if (g_str_equal(command, "counters"))
         return (*ret_text = count(driver, plan, error)) != NULL;
+    if (g_str_equal(command, "health"))
+        return (*ret_text = diagnose(driver, plan, error)) != NULL;
     if (g_str_equal(command, "prepare"))
         return virga_network_tap_prepare(driver, plan, words[2], 0, error);
     if (g_str_equal(command, "plug"))

@@ -61,6 +61,7 @@ struct VirgaNetworkDriver {
                    int *ret_fd, GError **);
     GStrv (*answering)(VirgaNetworkDriver *, const VirgaVpcPlan *, GError **);
     GPtrArray *(*counters)(VirgaNetworkDriver *, const VirgaVpcPlan *, GError **);
+    GPtrArray *(*health)(VirgaNetworkDriver *, const VirgaVpcPlan *, GError **);
     void (*free)(VirgaNetworkDriver *);
 };
 
@@ -115,10 +116,16 @@ GStrv virga_network_answering(VirgaNetworkDriver *driver, const VirgaVpcPlan *pl
 GPtrArray *virga_network_counters(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan,
                                   GError **error);
 
+/* What the plan's balancers on this host know of their targets (of VirgaTargetHealth); the
+ * caller's.  Cheap, as above.  Fails with STATE while they are not there. */
+GPtrArray *virga_network_health(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan,
+                                GError **error);
+
 /* For drivers: sets and clears what is common to all. */
 void virga_network_driver_init(VirgaNetworkDriver *driver, const char *tag, const char *host_id);
 void virga_network_driver_done(VirgaNetworkDriver *driver);
 VirgaNetworkInventory *virga_network_inventory_new(void);
 GPtrArray *virga_network_counters_new(void);
+GPtrArray *virga_network_health_new(void);
 void virga_network_inventory_add_tap(VirgaNetworkInventory *inventory, const char *name,
                                      const char *vpc_id);

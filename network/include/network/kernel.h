@@ -13,10 +13,12 @@
  * through EC2's internet gateway, so security groups see what they see there.  The names of links
  * follow from ids; the transit address of a VPC is kept nowhere but in the host's route to it.
  * A NAT gateway lives where its host_id says, and only there its public address is routed to.
- * nftables and dnsmasq go on when virga-node stops, and are adopted when it comes back.
+ * A load balancer's node lives likewise where its port's host_id says: its address is on lo, and
+ * one HAProxy in the namespace serves all balancers of the VPC.
+ * nftables, dnsmasq and HAProxy go on when virga-node stops, and are adopted when it comes back.
  *
  * Needs root (CAP_NET_ADMIN, CAP_SYS_ADMIN) and the programs ip, bridge, tc,
- * nft and dnsmasq. */
+ * nft, dnsmasq and, for balancers, haproxy. */
 #pragma once
 
 #include "network/driver.h"
@@ -31,6 +33,7 @@ typedef struct {
     const char *underlay_address;    /* of VXLAN; NULL: a single host */
     gint64 mtu;                      /* of guests; 0: 1500, with VXLAN 1450 */
     const char *dnsmasq_path;        /* NULL: from PATH */
+    const char *haproxy_path;        /* NULL: from PATH */
     const char *resolv_conf;         /* NULL: /etc/resolv.conf */
 } VirgaKernelSettings;
 

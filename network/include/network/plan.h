@@ -7,6 +7,8 @@
  * are GPtrArrays of the types below.  Strings are owned by the plan. */
 #pragma once
 
+#include "network/balancer.h"
+
 #include <glib.h>
 #include <json-glib/json-glib.h>
 #include <stdbool.h>
@@ -37,6 +39,7 @@ typedef struct {
     char *host_address;   /* that host's tunnel address, or NULL */
     char **group_ids;     /* "sg-0…"; NULL: none */
     bool source_dest_check;
+    bool of_balancer;     /* no guest's: the address is the host's own inside the VPC */
     gint64 mtu;           /* 0: what the host thinks best */
     gint64 bandwidth_bps; /* bits/s that pass at most, each way; 0: no limit */
     GPtrArray *secondary; /* of VirgaVpcAddress */
@@ -121,6 +124,8 @@ typedef struct {
     GPtrArray *route_tables;
     GPtrArray *nat_gateways;
     GPtrArray *acls;
+    GPtrArray *balancers;
+    GPtrArray *target_groups;
 } VirgaVpcPlan;
 
 /* Empty but for its id; lists are made. */
@@ -141,10 +146,22 @@ VirgaVpcNatGateway *virga_vpc_plan_add_nat_gateway(VirgaVpcPlan *plan, const cha
 VirgaVpcAcl *virga_vpc_plan_add_acl(VirgaVpcPlan *plan, const char *id);
 VirgaVpcAclEntry *virga_vpc_acl_add_entry(VirgaVpcAcl *acl, gint64 number, bool egress, bool allow);
 
+VirgaBalancer *virga_vpc_plan_add_balancer(VirgaVpcPlan *plan, const char *id);
+VirgaBalancerListener *virga_balancer_add_listener(VirgaBalancer *balancer, const char *id);
+VirgaBalancerRule *virga_balancer_listener_add_rule(VirgaBalancerListener *listener,
+                                                    gint64 priority, const char *action);
+VirgaBalancerCondition *virga_balancer_rule_add_condition(VirgaBalancerRule *rule,
+                                                          const char *field);
+void virga_balancer_rule_add_forward(VirgaBalancerRule *rule, const char *target_group_id,
+                                     gint64 weight);
+VirgaTargetGroup *virga_vpc_plan_add_target_group(VirgaVpcPlan *plan, const char *id);
+void virga_target_group_add(VirgaTargetGroup *group, const char *address, gint64 port);
+
 /* The member with this id, a loan, or NULL. */
 const VirgaVpcSubnet *virga_vpc_plan_subnet(const VirgaVpcPlan *plan, const char *id);
 const VirgaVpcPort *virga_vpc_plan_port(const VirgaVpcPlan *plan, const char *id);
 const VirgaVpcNatGateway *virga_vpc_plan_nat_gateway(const VirgaVpcPlan *plan, const char *id);
+const VirgaTargetGroup *virga_vpc_plan_target_group(const VirgaVpcPlan *plan, const char *id);
 
 /* The table or ACL that is valid for a subnet, a loan; NULL: the plan has none. */
 const VirgaVpcRouteTable *virga_vpc_plan_table_of(const VirgaVpcPlan *plan, const char *subnet_id);

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Load balancers of a VPC on one host, with real packets and a real HAProxy, driven by plans.
+
+    172.31.1.0/24   "web1", "web2" (targets), "client", "stranger" (no group lets it in)
+    172.31.1.100    the node of an application balancer, public address 203.0.113.100
+    172.31.1.101    the node of a network balancer
+
+The balancers' port names its groups; targets let nobody in but the balancer's group."""
+import contextlib, copy, json, os, pathlib, signal, subprocess, sys, time
+import pytest
+
+from network_lab import INSIDE, VPC, Tool, listening, needs_tool, rule, run_inside, sh, wait_for
+
+if not INSIDE:
+    @needs_tool
+    def test_in_namespaces():
+        run_inside(__file__)
+
+
+GUEST = str(pathlib.Path(__file__).resolve().parent / "balancer_guest.py")
+NS = f"virga-tst-{VPC}"
+SUBNET = "subnet-08000000000000001"
+WEB, FRONT, CLIENT, STRANGE = (f"sg-0800000000000000{n}" for n in (1, 2, 3, 4))
+ALB, NLB = "elb-08000000000000001", "elb-08000000000000002"
+BLUE, GREEN, RAW = (f"tg-0800000000000000{n}" for n in (1, 2, 3))
+NODE, NODE2, PUBLIC = "172.31.1.100", "172.31.1.101", "203.0.113.100"
+ADDRESSES = {"web1": "172.31.1.11", "web2": "172.31.1.12", "client": "172.31.1.21", "stranger": "172.31.1.22"}
+NAMES = list(ADDRESSES)
+
+
+def port(number, address, groups, **more):
+    return dict({"id": f"eni-080000000000000{number:02x}", "subnet_id": SUBNET, "mac": f"02:00:00:00:00:{number:02x}",
+                 "address": address, "host_id": "host-1", "group_ids": groups, "source_dest_check": True}, **more)
+
+
+def target_group(group_id, protocol, targets, **more):
+    return dict({"id": group_id, "protocol": protocol, "algorithm": "roundrobin", "health_enabled": True,
+                 "health_protocol": "HTTP", "health_path": "/health", "health_codes": "200-299", "health_port": 80,
+                 "health_interval_s": 1, "health_timeout_s": 2, "healthy_threshold": 2, "unhealthy_threshold": 2,
+                 "targets": [{"address": ADDRESSES[name], "port": number} for name, number in targets]}, **more)
+
+
+def forward(*groups, priority=0, conditions=(), **more):
+    return dict(priority=priority, conditions=list(conditions), action="forward", **more,
+                forwards=[{"target_group_id": g, "weight": w} for g, w in groups])
+
+
+def make_plan():
+    everybody = [rule("egress", "-1")]
+    return {"id": VPC, "generation": 0, "cidrs": ["172.31.0.0/16"], "vni": 7, "domain": "ec2.internal",
+            "subnets": [{"id": SUBNET, "zone": "us-east-1a", "cidr": "172.31.1.0/24"}],
+            "ports": [port(1, ADDRESSES["web1"], [WEB]), port(2, ADDRESSES["web2"], [WEB]),
+                      port(3, ADDRESSES["client"], [CLIENT]), port(4, ADDRESSES["stranger"], [STRANGE]),
+                      port(5, NODE, [FRONT], of_balancer=True, public_address=PUBLIC),
+                      port(6, NODE2, [FRONT], of_balancer=True)],
+            "groups": [{"id": WEB, "rules": everybody + [rule("ingress", "-1", group=FRONT)]},
+                       {"id": FRONT, "rules": everybody + [rule("ingress", "-1", group=CLIENT),
+                                                           rule("ingress", "-1", group=WEB),
+                                                           rule("ingress", "tcp", 80, 80, cidr="192.0.2.0/24")]},
+                       {"id": CLIENT, "rules": everybody}, {"id": STRANGE, "rules": everybody}],
+            "balancers": [{"id": ALB, "type": "application", "port_ids": ["eni-08000000000000005"], "idle_timeout_s": 60,
+                           "dns_name": "web-1.us-east-1.elb.amazonaws.com", "http2": True,
+                           "listeners": [{"id": "lsn-08000000000000001", "protocol": "HTTP", "port": 80,
+                                          "rules": [forward((BLUE, 1))]}]}],
+            "target_groups": [target_group(BLUE, "HTTP", [("web1", 80), ("web2", 80)])]}
+
+
+class Lab:
+    def __init__(self):
+        os.environ["VIRGA_NETWORK_NO_MASQUERADE"] = "1"
+        self.tool = Tool()
+        self.plan = make_plan()
+        self.processes = []
+
+    def write(self):
+        self.plan["generation"] += 1
+        path = f"/run/plan-{self.plan['generation']}.json"
+        pathlib.Path(path).write_text(json.dumps(self.plan))
+        return path
+
+    def apply(self):
+        return self.tool.ask("apply", self.write())
+
+    def plug(self, number, name):
+        path, it = self.write(), self.plan["ports"][number]
+        tap = "vtst" + it["id"][-11:]
+        self.tool.ask("apply", path)
+        sh("ip", "netns", "add", name)
+        sh("ip", "link", "add", tap, "type", "veth", "peer", "name", "eth0", "address", it["mac"], "netns", name)
+        for device in ("lo", "eth0"):
+            sh("ip", "-n", name, "link", "set", device, "up")
+        self.tool.ask("plug", path, it["id"])
+        sh("ip", "-n", name, "addr", "add", it["address"] + "/24", "dev", "eth0")
+        sh("ip", "-n", name, "route", "add", "default", "via", "172.31.1.1")
+
+    def start(self, name, *words):
+        process = subprocess.Popen(["ip", "netns", "exec", name, sys.executable, GUEST, *words], text=True,
+                                   stdout=subprocess.PIPE)
+        self.processes.append(process)
+        return process
+
+    def run(self, name, *words):
+        """What a guest's program prints, or None if it fails."""
+        done = sh("ip", "netns", "exec", name, sys.executable, GUEST, *words, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    def get(self, path="/", *headers, name="client", node=NODE, number=80, scheme="http"):
+        answer = self.run(name, "get", f"{scheme}://{node}:{number}{path}", *headers)
+        return json.loads(answer) if answer else None
+
+    def said(self, *words, **more):
+        answer = self.get(*words, **more)
+        return json.loads(answer["body"]) if answer and answer["status"] == 200 else None
+
+    def names(self, count=8, **more):
+        return {(self.said(**more) or {}).get("name") for _ in range(count)}
+
+    def health(self):
+        words = self.tool.ask("health", f"/run/plan-{self.plan['generation']}.json").split()
+        return dict(zip(words[::2], words[1::2]))
+
+    @contextlib.contextmanager
+    def changed(self, change):
+        old = copy.deepcopy(self.plan)
+        change(self.plan)
+        self.apply()
+        try:
+            yield
+        finally:
+            old["generation"] = self.plan["generation"]
+            self.plan = old
+            self.apply()
+
+    def rules(self, *rules):
+        return self.changed(lambda plan: plan["balancers"][0]["listeners"][0].update(rules=list(rules)))
+
+
+@pytest.fixture(scope="module")
+def lab():
+    sh("ip", "link", "set", "lo", "up")
+    sh("ip", "netns", "add", "world")
+    sh("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", "world")
+    sh("ip", "addr", "add", "192.0.2.2/24", "dev", "eth0")
+    sh("ip", "link", "set", "eth0", "up")
+    sh("ip", "-n", "world", "addr", "add", "192.0.2.1/24", "dev", "eth0")
+    for device in ("lo", "eth0"):
+        sh("ip", "-n", "world", "link", "set", device, "up")
+    sh("ip", "-n", "world", "route", "add", "203.0.113.0/24", "via", "192.0.2.2")
+    sh("ip", "route", "add", "default", "via", "192.0.2.1")
+    it = Lab()
+    for number, name in enumerate(NAMES):
+        it.plug(number, name)
+    for name in ("web1", "web2"):
+        it.start(name, "serve", name, "80")
+        it.start(name, "echo", "7")
+        it.start(name, "sign", name, "9")
+    assert all(listening(name, 80) and listening(name, 7) for name in ("web1", "web2"))
+    assert wait_for(lambda: set(it.health().values()) == {"healthy"})
+    yield it
+    it.tool.close()
+    for process in it.processes:
+        process.kill()
+
+
+def haproxy_pid():
+    return int(pathlib.Path(f"/run/virga/{VPC}/haproxy/haproxy.pid").read_text())
+
+
+if INSIDE:
+    def test_requests_are_spread(lab):
+        assert lab.names() == {"web1", "web2"}
+        said = lab.said("/a/b?c=d", "X-Forwarded-For: 198.51.100.7")
+        assert said["path"] == "/a/b?c=d" and said["peer"] == NODE
+        assert said["fields"]["x-forwarded-for"] == "198.51.100.7, " + ADDRESSES["client"]
+        assert said["fields"]["x-forwarded-proto"] == "http" and said["fields"]["x-forwarded-port"] == "80"
+        assert said["fields"]["x-amzn-trace-id"].startswith("Root=1-")
+
+    def test_public_address(lab):
+        said = lab.said(name="world", node=PUBLIC)
+        assert said["fields"]["x-forwarded-for"] == "192.0.2.1"
+
+    def test_security_groups(lab):
+        assert lab.get(name="stranger") is None
+        assert lab.get(name="client", node=ADDRESSES["web1"]) is None  # only the balancer may
+        assert lab.get(number=81) is None
+        with lab.changed(lambda plan: plan["groups"][0].update(rules=[])):
+            assert lab.said() is None
+        with lab.changed(lambda plan: plan["groups"][1]["rules"].pop(0)):  # the balancer's own egress
+            assert lab.said() is None
+        assert wait_for(lambda: set(lab.health().values()) == {"healthy"})
+
+    def test_hairpin(lab):
+        assert {(lab.said(name="web1") or {}).get("name") for _ in range(8)} == {"web1", "web2"}
+
+    def test_health(lab):
+        sick = pathlib.Path("/run/web1.sick")
+        sick.write_text("")
+        start = time.monotonic()
+        key = f"{BLUE}/{ADDRESSES['web1']}:80"
+        assert wait_for(lambda: lab.health()[key] == "unhealthy/code/500")
+        assert wait_for(lambda: lab.names() == {"web2"})
+        assert time.monotonic() - start < 5
+        pathlib.Path("/run/web2.sick").write_text("")
+        # None is healthy: all are tried.
+        assert wait_for(lambda: "healthy" not in lab.health().values())
+        assert lab.get()["status"] == 500
+        for name in ("web1", "web2"):
+            pathlib.Path(f"/run/{name}.sick").unlink()
+        start = time.monotonic()
+        assert wait_for(lambda: set(lab.health().values()) == {"healthy"}) and lab.names() == {"web1", "web2"}
+        assert time.monotonic() - start < 5
+
+    def test_rules(lab):
+        def path(value):
+            return {"field": "path", "values": [value]}
+
+        fixed = dict(action="fixed-response", content_type="text/html", body="<b>it's \"%[env(HOME)]\" $HOME\n#</b>")
+        with lab.rules(
+                forward((BLUE, 1)),
+                dict(priority=10, conditions=[path("/old/*")], action="redirect", status=301, protocol="HTTPS",
+                     port="443", host="new.#{host}", path="/#{path}", query="#{query}"),
+                dict(priority=20, status=418, conditions=[{"field": "host", "values": ["*.Example.org", "a?.example.com"]}],
+                     **fixed),
+                dict(priority=30, status=202, action="fixed-response", conditions=[
+                    {"field": "header", "name": "X-Kind", "values": ["b*", "exact (1+1)"]}]),
+                dict(priority=40, status=203, action="fixed-response", conditions=[
+                    {"field": "query", "keys": ["v", ""], "values": ["2?", "any"]}]),
+                dict(priority=50, status=204, action="fixed-response", conditions=[
+                    path("/x'y\"z%20*"), {"field": "method", "values": ["GET"]}]),
+                dict(priority=60, status=205, action="fixed-response", conditions=[
+                    {"field": "source-ip", "values": [ADDRESSES["web1"] + "/32"]}, path("/who")]),
+                dict(priority=70, status=409, action="fixed-response", conditions=[path("/old/never")])):
+            old = lab.get("/old/page?a=b&c=%20d", "Host: x.org")
+            assert old["status"] == 301
+            assert old["fields"]["location"] == "https://new.x.org:443/old/page?a=b&c=%20d"
+            assert lab.get("/old/never", "Host: x.org")["fields"]["location"] == "https://new.x.org:443/old/never"
+            for host, status in (("www.example.org", 418), ("WWW.EXAMPLE.ORG:80", 418), ("ab.example.com", 418),
+                                 ("abc.example.com", 200), ("example.org", 200), ("wwwxexample.org", 200)):
+                assert lab.get("/", f"Host: {host}")["status"] == status, host
+            answer = lab.get("/", "Host: www.example.org")
+            assert answer["body"] == fixed["body"] and answer["fields"]["content-type"] == "text/html"
+            for value, status in (("bee", 202), ("exact (1+1)", 202), ("exact (11)", 200), ("a", 200)):
+                assert lab.get("/", f"X-Kind: {value}")["status"] == status, value
+            for query, status in (("v=21", 203), ("x=1&V=2a&y", 203), ("w=any", 203), ("v=2", 200), ("xv=21", 200)):
+                assert lab.get("/?" + query)["status"] == status, query
+            assert lab.get("/x'y\"z%20w")["status"] == 204
+            assert lab.get("/who")["status"] == 200 and lab.get("/who", name="web1")["status"] == 205
+
+    def test_weights_and_stickiness(lab):
+        def split(plan):
+            plan["target_groups"] = [target_group(BLUE, "HTTP", [("web1", 80)]),
+                                     target_group(GREEN, "HTTP", [("web2", 80)])]
+            plan["balancers"][0]["listeners"][0]["rules"] = [forward((BLUE, 0), (GREEN, 5))]
+
+        with lab.changed(split):
+            assert wait_for(lambda: set(lab.health().values()) == {"healthy"})
+            assert lab.names() == {"web2"}
+        with lab.changed(lambda plan: (split(plan), plan["balancers"][0]["listeners"][0]["rules"][0].update(
+                sticky_s=60, forwards=[{"target_group_id": g, "weight": 1} for g in (BLUE, GREEN)]))):
+            assert wait_for(lambda: set(lab.health().values()) == {"healthy"})
+            answer = lab.get()
+            cookie, name = answer["fields"]["set-cookie"].split(";")[0], json.loads(answer["body"])["name"]
+            assert cookie.startswith("AWSALBTG=")
+            assert {lab.said("/", "Cookie: " + cookie)["name"] for _ in range(8)} == {name}
+        with lab.changed(lambda plan: plan["target_groups"][0].update(sticky="lb_cookie", sticky_s=60)):
+            answer = lab.get()
+            cookie, name = answer["fields"]["set-cookie"].split(";")[0], json.loads(answer["body"])["name"]
+            assert cookie.startswith("AWSALB=") and name not in cookie
+            assert {lab.said("/", "Cookie: " + cookie)["name"] for _ in range(8)} == {name}
+
+    def test_reload_drops_nothing(lab):
+        slow = [lab.start("client", "get", f"http://{NODE}/slow") for _ in range(4)]
+        start = time.monotonic()
+        for count in range(6):
+            with lab.rules(forward((BLUE, 1)), dict(priority=7 + count, status=200, action="fixed-response",
+                                                    conditions=[{"field": "path", "values": ["/seven"]}])):
+                assert lab.get("/seven")["body"] == ""
+                assert lab.said()  # what was healthy still is
+        assert time.monotonic() - start < 30
+        for process in slow:
+            assert json.loads(json.loads(process.communicate(timeout=10)[0])["body"])["path"] == "/slow"
+
+    def test_a_bad_plan_changes_nothing(lab):
+        with pytest.raises(AssertionError, match="malformed rule"):
+            with lab.rules(forward((BLUE, 1)), dict(priority=1, status=301, action="redirect", path="/a\n    bind :1",
+                                                    conditions=[{"field": "path", "values": ["/"]}])):
+                pass
+        lab.plan["balancers"][0]["listeners"][0]["rules"] = [forward((BLUE, 1))]
+        assert lab.said()
+
+    def test_lost_pieces_return(lab):
+        pid = haproxy_pid()
+        os.kill(pid, signal.SIGKILL)
+        assert wait_for(lambda: lab.get() is None)
+        lab.apply()
+        assert haproxy_pid() != pid and lab.said()
+        assert wait_for(lambda: set(lab.health().values()) == {"healthy"})
+        sh("ip", "netns", "exec", NS, "nft", "flush", "ruleset")
+        sh("ip", "-n", NS, "addr", "del", NODE + "/32", "dev", "lo")
+        lab.apply()
+        assert lab.said() and lab.get(name="stranger") is None
+
+    def test_adopted(lab):
+        lab.apply()
+        pid = haproxy_pid()
+        lab.tool.close()
+        assert lab.said()
+        lab.tool = Tool()
+        lab.apply()
+        assert haproxy_pid() == pid and lab.said()
+
+    def test_secrets_are_root_s(lab):
+        directory = pathlib.Path(f"/run/virga/{VPC}/haproxy")
+        assert directory.stat().st_mode & 0o777 == 0o700
+        assert all(path.stat().st_mode & 0o77 == 0 for path in directory.iterdir() if path.suffix != ".pid")
+        socket = pathlib.Path(f"/run/virga-tst-{VPC}.haproxy")
+        assert socket.stat().st_mode & 0o777 == 0o600
+
+    def test_tcp(lab):
+        def network(plan):
+            plan["target_groups"].append(target_group(RAW, "TCP", [("web1", 7), ("web2", 7)], health_protocol="TCP",
+                                                      health_port=0))
+            plan["balancers"].append({"id": NLB, "type": "network", "port_ids": ["eni-08000000000000006"],
+                                      "idle_timeout_s": 350, "listeners": [
+                                          {"id": "lsn-08000000000000002", "protocol": "TCP", "port": 7,
+                                           "rules": [forward((RAW, 1))]}]})
+
+        with lab.changed(network):
+            assert wait_for(lambda: set(lab.health().values()) == {"healthy"})
+            assert lab.run("client", "line", NODE2, "7") == NODE2
+            assert lab.run("stranger", "line", NODE2, "7") is None
+
+    def test_gone_elsewhere(lab):
+        with lab.changed(lambda plan: plan["ports"][4].update(host_id="host-2")):
+            assert lab.said() is None
+            assert not pathlib.Path(f"/run/virga/{VPC}/haproxy").exists()
+        assert lab.said()
+        lab.tool.ask("remove", VPC)
+        assert not pathlib.Path(f"/run/virga/{VPC}").exists()
