@@ -14,24 +14,22 @@
 #define IMAGE_SELECT                                                                               \
     "SELECT i.id, i.account_id, i.name, i.description, i.architecture, i.boot_mode,"               \
     " i.root_device_name, i.imds_support, i.state, i.protection, i.is_public, i.ena_support,"      \
-    " i.of_cloud, " SHARED ", coalesce(i.protected_until > now(), false)," VIRGA_SQL_TIME(         \
-        "i.created") "," VIRGA_SQL_TIME("i.last_launched") "," VIRGA_SQL_TIME("i.deprecated") ""   \
-                                                                                              " F" \
-                                                                                              "RO" \
-                                                                                              "M " \
-                                                                                              "im" \
-                                                                                              "ag" \
-                                                                                              "e " \
-                                                                                              "i"
+    " i.of_cloud, " SHARED ", coalesce(i.protected_until > now(), false), " TIMES                  \
+    " FROM image i WHERE "
+#define TIMES                                                                                      \
+    VIRGA_SQL_TIME("i.created")                                                                    \
+    ", " VIRGA_SQL_TIME("i.last_launched") ", " VIRGA_SQL_TIME("i.deprecated")
+#define DEVICE_SELECT                                                                              \
+    "SELECT d.image_id, d.device, d.snapshot_id, d.volume_type, d.size_gib, coalesce(d.iops, 0),"  \
+    " coalesce(d.throughput, 0), d.delete_on_termination FROM image_device d"                      \
+    " JOIN image i ON i.id = d.image_id WHERE "
 
-static const char sql_list[] =
-    IMAGE_SELECT " WHERE " USABLE " AND ($2::text[] IS NULL OR i.id = ANY ($2)) ORDER BY i.id";
-static const char sql_devices[] =
-    "SELECT d.image_id, d.device, d.snapshot_id, d.volume_type, d.size_gib, coalesce(d.iops, 0),"
-    " coalesce(d.throughput, 0), d.delete_on_termination FROM image_device d"
-    " JOIN image i ON i.id = d.image_id WHERE " USABLE
-    " AND ($2::text[] IS NULL OR i.id = ANY ($2))"
-    " ORDER BY d.image_id, d.device <> i.root_device_name, d.device";
+/* One statement each: a prepared statement keeps its plan. */
+static const char sql_list[] = IMAGE_SELECT USABLE " ORDER BY i.id";
+static const char sql_list_ids[] = IMAGE_SELECT "i.id = ANY ($2) AND " USABLE " ORDER BY i.id";
+#define IN_ORDER " ORDER BY d.image_id, d.device <> i.root_device_name, d.device"
+static const char sql_devices[] = DEVICE_SELECT USABLE IN_ORDER;
+static const char sql_devices_ids[] = DEVICE_SELECT "i.id = ANY ($2) AND " USABLE IN_ORDER;
 static const char sql_lock[] = "SELECT 1 FROM image WHERE id = $1 AND account_id = $2 FOR UPDATE";
 static const char sql_launched[] = "UPDATE image SET last_launched = now() WHERE id = $1";
 static const char sql_permissions[] =
@@ -105,8 +103,11 @@ virga_image_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const
 bool
 virga_image_list_send(VirgaTxn *txn, const char *account_id, const char *const *ids, GError **error)
 {
-    return virga_txn_send(txn, error, sql_list, "sa", account_id, ids) &&
-           virga_txn_send(txn, error, sql_devices, "sa", account_id, ids);
+    if (!ids)
+        return virga_txn_send(txn, error, sql_list, "s", account_id) &&
+               virga_txn_send(txn, error, sql_devices, "s", account_id);
+    return virga_txn_send(txn, error, sql_list_ids, "sa", account_id, ids) &&
+           virga_txn_send(txn, error, sql_devices_ids, "sa", account_id, ids);
 }
 
 bool

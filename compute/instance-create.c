@@ -74,12 +74,13 @@ static bool
 receive_key(Launch *launch, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
-    g_autoptr(VirgaRows) rows = virga_txn_receive(launch->txn, error);
+    g_autoptr(VirgaRows) rows = NULL;
 
-    if (!rows)
-        return false;
     if (!spec->key_name)
         return true;
+    rows = virga_txn_receive(launch->txn, error);
+    if (!rows)
+        return false;
     if (virga_rows_count(rows) == 0)
         return virga_fail(error, "key pair", VIRGA_ERROR_NOT_FOUND,
                           "The key pair '%s' does not exist", spec->key_name);
@@ -596,7 +597,8 @@ send_all(Launch *launch, GError **error)
                         spec->request_digest, launch->reservation_id))
         return false;
     return virga_image_list_send(txn, spec->account_id, image_ids, error) &&
-           virga_txn_send(txn, error, sql_key, "ss", spec->account_id, spec->key_name) &&
+           (!spec->key_name ||
+            virga_txn_send(txn, error, sql_key, "ss", spec->account_id, spec->key_name)) &&
            virga_host_list_send(txn, error) &&
            virga_subnet_candidates_send(txn, spec->account_id, spec->subnet_id, spec->zone,
                                         error) &&

@@ -21,7 +21,7 @@
     " FROM instance i WHERE i.id = ANY ($2) AND i.account_id || '' = $1 AND " VISIBLE              \
     " AND ($3::text IS NULL OR i.reservation_id = $3)"
 #define OF_RESERVATION                                                                             \
-    " FROM instance i WHERE i.reservation_id = $2 AND i.account_id || '' = $1 AND " VISIBLE
+    " FROM instance i WHERE i.account_id = $1 AND i.reservation_id = $2 AND " VISIBLE
 static const char sql_list[] = "SELECT " INSTANCE_COLUMNS OF_ACCOUNT " ORDER BY i.id";
 static const char sql_list_ids[] = "SELECT " INSTANCE_COLUMNS OF_IDS " ORDER BY i.id";
 static const char sql_list_reservation[] =

@@ -13,6 +13,9 @@
 
 #define PARAMETERS_MAX 48
 
+static const char sql_begin[] = "BEGIN";
+static const char sql_commit[] = "COMMIT";
+
 typedef enum {
     SENT_FIRST,  /* BEGIN, a preparation: must succeed */
     SENT_POSTED, /* must succeed; the answer is dropped */
@@ -158,6 +161,9 @@ note_failure(VirgaTxn *txn, PGresult *result, const char *sql)
     return false;
 }
 
+static bool send_prepared(VirgaTxn *txn, SentKind kind, const char *sql,
+                          const Parameters *parameters);
+
 /* What has to go before a statement. */
 static bool
 send_first(VirgaTxn *txn, const char *sql, const char *name)
@@ -166,13 +172,12 @@ send_first(VirgaTxn *txn, const char *sql, const char *name)
 
     if (PQpipelineStatus(pg) == PQ_PIPELINE_OFF && !PQenterPipelineMode(pg))
         return note_failure(txn, NULL, sql);
-    if (txn->transaction && !txn->begun) {
-        if (!PQsendQueryParams(pg, "BEGIN", 0, NULL, NULL, NULL, NULL, 0))
-            return note_failure(txn, NULL, "BEGIN");
-        note_sent(txn, SENT_FIRST, "BEGIN");
+    if (txn->transaction && !txn->begun && sql != sql_begin) {
+        if (!send_prepared(txn, SENT_FIRST, sql_begin, &(Parameters){ 0 }))
+            return false;
         txn->begun = true;
     }
-    if (name && !g_hash_table_contains(txn->connection->prepared, sql)) {
+    if (!g_hash_table_contains(txn->connection->prepared, sql)) {
         if (!PQsendPrepare(pg, name, sql, 0, NULL))
             return note_failure(txn, NULL, sql);
         note_sent(txn, SENT_FIRST, sql);
@@ -182,12 +187,10 @@ send_first(VirgaTxn *txn, const char *sql, const char *name)
 }
 
 static bool
-send_statement(VirgaTxn *txn, SentKind kind, const char *sql, const Parameters *parameters)
+send_prepared(VirgaTxn *txn, SentKind kind, const char *sql, const Parameters *parameters)
 {
     char name[24];
 
-    if (txn->failure)
-        return false;
     g_snprintf(name, sizeof name, "s%p", (const void *) sql);
     if (!send_first(txn, sql, name))
         return false;
@@ -196,6 +199,12 @@ send_statement(VirgaTxn *txn, SentKind kind, const char *sql, const Parameters *
         return note_failure(txn, NULL, sql);
     note_sent(txn, kind, sql);
     return true;
+}
+
+static bool
+send_statement(VirgaTxn *txn, SentKind kind, const char *sql, const Parameters *parameters)
+{
+    return !txn->failure && send_prepared(txn, kind, sql, parameters);
 }
 
 /* The answer to one statement; NULL when it failed, which is noted. */
@@ -343,20 +352,13 @@ virga_txn_run(VirgaTxn *txn, GError **error, gint64 *ret_affected, const char *s
 bool
 virga_txn_commit(VirgaTxn *txn, GError **error)
 {
-    PGconn *pg = txn->connection->pg;
     PGresult *result;
     bool done;
 
-    if (txn->failure)
-        return tell_failure(txn, error);
-    if (!txn->begun)
+    if (!txn->failure && !txn->begun)
         return true; /* nothing was asked */
-    if (!send_first(txn, "COMMIT", NULL) ||
-        !PQsendQueryParams(pg, "COMMIT", 0, NULL, NULL, NULL, NULL, 0)) {
-        note_failure(txn, NULL, "COMMIT");
+    if (!send_statement(txn, SENT_WANTED, sql_commit, &(Parameters){ 0 }))
         return tell_failure(txn, error);
-    }
-    note_sent(txn, SENT_WANTED, "COMMIT");
     result = receive(txn, error);
     if (!result)
         return false;

@@ -282,6 +282,8 @@ CREATE TABLE key_pair (
     UNIQUE (account_id, name)
 );
 
+-- Each check is parsed and compiled anew by every statement that writes a row: those of the state
+-- machine alone are worth it.
 CREATE TABLE instance (
     id                     text PRIMARY KEY,
     account_id             text NOT NULL,
@@ -301,15 +303,15 @@ CREATE TABLE instance (
     key_name               text,
     public_key             text,
     user_data              text, -- base64
-    shutdown_behavior      text NOT NULL CHECK (shutdown_behavior IN ('stop', 'terminate')),
+    shutdown_behavior      text NOT NULL,         -- stop, terminate
     disable_termination    boolean NOT NULL DEFAULT false,
     disable_stop           boolean NOT NULL DEFAULT false,
     ebs_optimized          boolean NOT NULL DEFAULT false,
     monitoring             boolean NOT NULL DEFAULT false,
-    http_tokens            text NOT NULL CHECK (http_tokens IN ('optional', 'required')),
-    http_endpoint          text NOT NULL CHECK (http_endpoint IN ('enabled', 'disabled')),
-    http_hops              integer NOT NULL CHECK (http_hops BETWEEN 1 AND 64),
-    http_tags              text NOT NULL CHECK (http_tags IN ('enabled', 'disabled')),
+    http_tokens            text NOT NULL,         -- optional, required
+    http_endpoint          text NOT NULL,         -- enabled, disabled
+    http_hops              integer NOT NULL,      -- 1 to 64
+    http_tags              text NOT NULL,         -- enabled, disabled
     -- the wish
     wish                   text NOT NULL CHECK (wish IN ('run', 'stop', 'terminate')),
     force                  boolean NOT NULL DEFAULT false,       -- stop without asking the guest
@@ -336,6 +338,5 @@ CREATE TABLE instance (
 CREATE INDEX instance_account ON instance (account_id, reservation_id, launch_index); -- pages
 CREATE INDEX instance_host ON instance (host_id, generation);
 CREATE INDEX instance_host_vpc ON instance (host_id, vpc_id);
-CREATE INDEX instance_reservation ON instance (reservation_id);
 CREATE INDEX instance_transient ON instance (state_since)
     WHERE state NOT IN ('running', 'stopped');

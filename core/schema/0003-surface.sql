@@ -3,7 +3,7 @@
 
 -- The guest has not been told of its newest metadata options yet.
 ALTER TABLE instance ADD COLUMN metadata_pending boolean NOT NULL DEFAULT false;
-ALTER TABLE instance ADD COLUMN cpu_credits text CHECK (cpu_credits IN ('standard', 'unlimited'));
+ALTER TABLE instance ADD COLUMN cpu_credits text; -- standard, unlimited
 
 -- Launch templates.  What a version holds is the caller's LaunchTemplateData, kept as JSON by the
 -- model's names (virga_wire_to_json()), so that it reads back exactly as it was set.
