@@ -17,6 +17,7 @@
 #include "core/limits.h"
 #include "core/log.h"
 #include "core/record.h"
+#include "network/address.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -275,7 +276,7 @@ typedef struct {
 } GuestFacts;
 
 typedef struct {
-    char *id, *name, *zone, *version, *hypervisor, *trouble;
+    char *id, *name, *zone, *version, *hypervisor, *trouble, *tunnel_address;
     gint64 vcpus, memory_mib, disk_free_gib;
 } HostFacts;
 
@@ -309,6 +310,7 @@ static const VirgaField host_fields[] = {
     HOST_FIELD(STRING, version, true),
     HOST_FIELD(STRING, hypervisor, true),
     HOST_FIELD(STRING, trouble, false),
+    HOST_FIELD(STRING, tunnel_address, false),
     HOST_FIELD(INTEGER, vcpus, true),
     HOST_FIELD(INTEGER, memory_mib, true),
     HOST_FIELD(INTEGER, disk_free_gib, true),
@@ -378,6 +380,7 @@ report_host(VirgaNodeApi *api, const char *host_id, JsonNode *node, GError **err
     HostFacts *facts = virga_record_from_json(&host_type, node, error);
     g_autoptr(VirgaTxn) txn = NULL;
     g_autofree char *zone = NULL;
+    guint32 tunnel;
     bool done;
 
     if (!facts)
@@ -387,6 +390,8 @@ report_host(VirgaNodeApi *api, const char *host_id, JsonNode *node, GError **err
     done = txn != NULL;
     if (done && !g_str_equal(facts->id, host_id))
         done = virga_fail(error, "request", VIRGA_ERROR_DENIED, "a host reports only itself");
+    if (done && facts->tunnel_address && !virga_ipv4_parse(facts->tunnel_address, &tunnel))
+        done = virga_fail(error, "request", VIRGA_ERROR_INVALID, "tunnel_address is no address");
     if (done) {
         VirgaHost host = { .id = facts->id,
                            .name = facts->name,
@@ -394,6 +399,7 @@ report_host(VirgaNodeApi *api, const char *host_id, JsonNode *node, GError **err
                            .version = facts->version,
                            .hypervisor = facts->hypervisor,
                            .trouble = facts->trouble,
+                           .tunnel_address = facts->tunnel_address,
                            .vcpus = facts->vcpus,
                            .memory_mib = facts->memory_mib,
                            .disk_free_gib = facts->disk_free_gib };

@@ -311,6 +311,8 @@ add_host(VirgaNode *node, JsonBuilder *builder)
                MAX(0, (gint64) (disk.f_bavail * disk.f_frsize >> 30) -
                           virga_config_int(config, "node", "disk-reserved-gib")));
     add_text(builder, "trouble", node->trouble);
+    if (*virga_config_text(config, "network", "tunnel-address"))
+        add_text(builder, "tunnel_address", virga_config_text(config, "network", "tunnel-address"));
     json_builder_end_object(builder);
 }
 

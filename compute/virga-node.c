@@ -131,6 +131,8 @@ make_network(Daemon *daemon, GError **error)
     const char *const pools[] = { pool, NULL };
     g_autofree char *state = g_build_filename(daemon->directory, "network", NULL);
     g_autofree char *base = NULL, *transit = NULL;
+    const char *tunnel = virga_config_text(daemon->config, "network", "tunnel-address");
+    const char *card = virga_config_text(daemon->config, "network", "public-interface");
     guint32 pool_base;
     unsigned prefix;
     VirgaKernelSettings settings = {
@@ -139,6 +141,8 @@ make_network(Daemon *daemon, GError **error)
         .state_directory = state,
         .public_cidrs = pools,
         .no_masquerade = !virga_config_bool(daemon->config, "network", "masquerade"),
+        .public_interface = *card ? card : NULL,
+        .underlay_address = *tunnel ? tunnel : NULL,
         .mtu = virga_config_int(daemon->config, "network", "mtu"),
     };
 

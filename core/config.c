@@ -69,7 +69,16 @@ static const Key keys[] = {
       "Hide the pool behind the host's own address where packets leave it; false where the pool "
       "is routed to the host.",
       NODE },
-    { "network", "mtu", INTEGER, "1500", "Largest packet that guests may send.", NODE },
+    { "network", "public-interface", TEXT, "",
+      "Network card behind which others find the pool's addresses: the host answers ARP there for "
+      "those that its guests have. Empty: the pool is routed to the host.",
+      NODE },
+    { "network", "tunnel-address", TEXT, "",
+      "This host's address for the other hosts of the cloud, by which VPCs span them. Empty: it is "
+      "the only one.",
+      NODE },
+    { "network", "mtu", INTEGER, "0",
+      "Largest packet that guests may send; 0: 1500, or 1450 where VPCs span hosts.", NODE },
     { "quota", "instances", INTEGER, "20000",
       "Instances of an account. What [quota] says holds for accounts without a group of their own: "
       "[quota 123456789012] has the same keys.",

@@ -11,7 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 
 # Their tests start daemons and guests, and thus belong into a simulated host.
-HOST_LAYERS = ("system", "clients")
+HOST_LAYERS = ("system", "hosts", "clients")
 
 
 def wait_for(condition, deadline_s, what, interval_s=0.05):

@@ -73,6 +73,7 @@ CREATE TABLE host (
     vcpus_claimed      bigint NOT NULL DEFAULT 0 CHECK (vcpus_claimed >= 0),
     memory_claimed_mib bigint NOT NULL DEFAULT 0 CHECK (memory_claimed_mib >= 0),
     trouble            text,                      -- what the host itself says is wrong
+    tunnel_address     inet,                      -- for other hosts; NULL: it has none
     generation         bigint NOT NULL DEFAULT 1, -- of its wish; counted under the row's lock
     seen               timestamptz NOT NULL DEFAULT now(),
     joined             timestamptz NOT NULL DEFAULT now()

@@ -34,6 +34,11 @@ bool virga_host_ensure(VirgaKernelHost *host, GError **error);
 /* Takes them away again, with the last VPC. */
 bool virga_host_clear(VirgaKernelHost *host, GError **error);
 
+/* neighbours.c: answers on the network behind the host's card (config->public_interface) for the
+ * public addresses that the host has routes to, or for none and without its own routes there
+ * ('clear').  Under the host's lock. */
+bool virga_neighbours_converge(const VirgaKernelConfig *config, bool clear, GError **error);
+
 /* Makes the VPC's namespace and uplink as needed.  'ret_new' is set if the namespace was made. */
 bool virga_host_ensure_namespace(VirgaKernelHost *host, const VirgaVpcPlan *plan,
                                  const VirgaDaemon *dnsmasq, bool *ret_new, GError **error);

@@ -162,8 +162,8 @@ virga_host_clear(VirgaKernelHost *host, GError **error)
 
     virga_policy_forget(&host->policy);
     look_at_addresses(config->gateway, &has_gateway, &has_global);
-    if (!virga_daemon_stop(&daemon, error) || !run_nft(table, error) ||
-        (has_gateway && !virga_ip_batch(address, error)))
+    if (!virga_daemon_stop(&daemon, error) || !virga_neighbours_converge(config, true, error) ||
+        !run_nft(table, error) || (has_gateway && !virga_ip_batch(address, error)))
         return false;
     unlink(file);
     rmdir(directory);
@@ -322,7 +322,7 @@ bool
 virga_host_converge(VirgaKernelHost *host, const VirgaVpcPlan *plan, char **ret_transit,
                     GError **error)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = NULL; /* only while an address is chosen */
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = NULL; /* of what VPCs have in common */
     g_autofree char *veth = virga_kernel_veth(host->config, plan->id);
     g_autoptr(GPtrArray) is = inspect_uplink(veth, error);
     g_autoptr(GPtrArray) want = NULL;
@@ -340,6 +340,10 @@ virga_host_converge(VirgaKernelHost *host, const VirgaVpcPlan *plan, char **ret_
     want = virga_links_host(host->config, plan, transit);
     batch = virga_links_diff(is, want);
     if (!virga_ip_batch(batch, error))
+        return false;
+    if (host->config->public_interface && !locker)
+        locker = g_mutex_locker_new(&host->lock);
+    if (!virga_neighbours_converge(host->config, false, error))
         return false;
     *ret_transit = g_steal_pointer(&transit);
     return true;

@@ -27,6 +27,7 @@ typedef struct {
     char *haproxy_user;     /* NULL: root stays root */
     int haproxy_threads;    /* 0: as many as there are processors */
     char *underlay_address; /* or NULL */
+    char *public_interface; /* or NULL */
     char **public_cidrs;    /* never NULL */
     bool masquerade;
     gint64 mtu;

@@ -671,6 +671,7 @@ kernel_free(VirgaNetworkDriver *driver)
     g_free(config->haproxy_user);
     g_free(config->resolv_conf);
     g_free(config->underlay_address);
+    g_free(config->public_interface);
     g_free(config->gateway);
     g_strfreev(config->public_cidrs);
     virga_policy_forget(&kernel->host.policy);
@@ -710,6 +711,11 @@ check_settings(const VirgaKernelSettings *settings, GError **error)
     if (settings->underlay_address && !virga_ipv4_parse(settings->underlay_address, &address))
         return virga_fail(error, "network", VIRGA_ERROR_INVALID, "\"%s\" is no address",
                           settings->underlay_address);
+    if (settings->public_interface &&
+        (!*settings->public_interface || strlen(settings->public_interface) >= IFNAMSIZ ||
+         strpbrk(settings->public_interface, "/ \t\n")))
+        return virga_fail(error, "network", VIRGA_ERROR_INVALID, "\"%s\" is no network card",
+                          settings->public_interface);
     if (settings->transit_cidr &&
         (!virga_cidr_parse(settings->transit_cidr, &address, &prefix) || prefix < 8 || prefix > 28))
         return virga_fail(error, "network", VIRGA_ERROR_INVALID, "\"%s\" is no transit block",
@@ -739,6 +745,7 @@ copy_settings(VirgaKernelConfig *config, const VirgaKernelSettings *settings)
     config->haproxy_threads = (int) MIN(g_get_num_processors(), HAPROXY_THREADS_MAX);
     config->resolv_conf = g_strdup(resolv);
     config->underlay_address = g_strdup(settings->underlay_address);
+    config->public_interface = g_strdup(settings->public_interface);
     config->public_cidrs =
         settings->public_cidrs ? g_strdupv((GStrv) settings->public_cidrs) : g_new0(char *, 1);
     config->masquerade = !settings->no_masquerade;

@@ -303,9 +303,10 @@ virga_policy_host(const VirgaKernelConfig *config)
         g_string_append_printf(text,
                                "\tchain postrouting {\n"
                                "\t\ttype nat hook postrouting priority srcnat; policy accept;\n"
-                               "\t\tip saddr { %s } oifname != \"u%s*\" masquerade\n"
+                               "\t\tip saddr { %s } ip daddr != { %s } oifname != \"u%s*\" "
+                               "masquerade\n"
                                "\t}\n",
-                               pool, tag);
+                               pool, pool, tag);
     g_string_append(text, "}\n");
     return g_string_free(text, FALSE);
 }

@@ -7,12 +7,14 @@
 
 typedef struct {
     char *id, *name, *zone, *version, *hypervisor, *trouble;
+    char *tunnel_address; /* for other hosts; NULL: it has none */
     gint64 vcpus, memory_mib, disk_free_gib;
     gint64 vcpus_claimed, memory_claimed_mib, generation, seen;
     bool up;
 } VirgaHost;
 
-/* Records what a host says of itself; a new id joins the cloud.  Claims and generation stay. */
+/* Records what a host says of itself; a new id joins the cloud.  Claims and generation stay.  The
+ * VPCs that it has a part of are planned anew if other hosts reach it elsewhere now. */
 bool virga_host_report(VirgaTxn *txn, const VirgaHost *host, GError **error);
 
 /* All hosts in order of id, in 'arena'; 'up' says whether each was heard of lately. */

@@ -12,6 +12,8 @@
  * A packet from one public address to another leaves the namespace and comes back, as it would
  * through EC2's internet gateway, so security groups see what they see there.  The names of links
  * follow from ids; the transit address of a VPC is kept nowhere but in the host's route to it.
+ * Where the network behind a card of the host has the pool (public_interface), the host answers
+ * there for the public addresses that it has, and looks there for all others.
  * A NAT gateway lives where its host_id says, and only there its public address is routed to.
  * A load balancer's node lives likewise where its port's host_id says: its address is on lo, and
  * one HAProxy in the namespace serves all balancers of the VPC.
@@ -30,6 +32,8 @@ typedef struct {
     const char *transit_cidr;    /* NULL: 169.254.0.0/17; clouds of one machine need their own */
     const char *const *public_cidrs; /* the pool of public addresses; NULL: none */
     bool no_masquerade;              /* public addresses are routed beyond this host */
+    const char *public_interface;    /* card behind which others look for public addresses by ARP;
+                                      * NULL: the pool is routed to this host */
     const char *underlay_address;    /* of VXLAN; NULL: a single host */
     gint64 mtu;                      /* of guests; 0: 1500, with VXLAN 1450 */
     const char *dnsmasq_path;        /* NULL: from PATH */

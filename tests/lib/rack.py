@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several simulated hosts on one network, as in a rack.
+
+The host that the test runs in is the first: it has virgad, and guests like the others.  The network is
+a bridge in it.  Each further host is a simulated host of its own (tests/lib/host), with its own
+libvirtd and virga-node; it talks to virgad by virgad's socket, which the test hands to it.
+
+    198.51.100.1    rack, the first host's card        198.51.100.N   eth0 of host N
+    198.51.100.200  a machine outside of the cloud, see World
+"""
+import os
+import signal
+import subprocess
+import tempfile
+
+from conftest import ROOT, run, wait_for
+
+CARD = "rack"
+
+
+def children_of(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
+        return [int(child) for child in file.read().split()]
+
+
+def plug(name, pid, address):
+    """A card "eth0" for another network namespace, plugged into the rack."""
+    run(["ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", str(pid)])
+    run(["ip", "link", "set", name, "up", "master", CARD])
+    enter = ["nsenter", "-t", str(pid), "-n"]
+    run(enter + ["ip", "addr", "add", address + "/24", "dev", "eth0"])
+    run(enter + ["ip", "link", "set", "eth0", "up"])
+
+
+class Rack:
+    """The network; a context manager.  'settings' are those of a Cloud on the first host."""
+
+    def __enter__(self):
+        run(["ip", "link", "add", CARD, "type", "bridge"])
+        run(["ip", "addr", "add", "198.51.100.1/24", "dev", CARD])
+        run(["ip", "link", "set", CARD, "up"])
+        return self
+
+    def __exit__(self, *exception):
+        run(["ip", "link", "del", CARD], check=False)
+
+    settings = {"network": {"tunnel-address": "198.51.100.1", "public-interface": CARD}}
+
+
+class World:
+    """A machine on the rack's network that knows the pool to be there, and nothing else."""
+
+    def __init__(self, pool="198.18.0.0/20"):
+        self.keeper = subprocess.Popen(["unshare", "-n", "sh", "-c", "echo ready; exec sleep infinity"],
+                                       stdout=subprocess.PIPE, text=True)
+        assert self.keeper.stdout.readline() == "ready\n"
+        plug("world", self.keeper.pid, "198.51.100.200")
+        self.run("ip", "link", "set", "lo", "up")
+        self.run("ip", "route", "add", pool, "dev", "eth0")
+
+    def command(self, *words):
+        return ["nsenter", "-t", str(self.keeper.pid), "-n"] + list(words)
+
+    def run(self, *words, **options):
+        return run(self.command(*words), **options)
+
+    def close(self):
+        self.keeper.kill()
+        self.keeper.wait()
+
+
+class Host:
+    """Host 2, 3 … of a cloud that is up on the first."""
+
+    def __init__(self, cloud, build_dir, number, zone="a", settings=None):
+        self.number, self.address = number, "198.51.100.%d" % number
+        self.program = os.path.join(build_dir, "compute", "virga-node")
+        self.machine = subprocess.Popen([os.path.join(ROOT, "tests", "lib", "host"), "--name", "host-%d" % number,
+                                         "--", "sh", "-c", "echo ready; exec sleep infinity"],
+                                        stdout=subprocess.PIPE, text=True)
+        assert self.machine.stdout.readline() == "ready\n"
+        (self.pid,) = sum(map(children_of, children_of(self.machine.pid)), [])  # the first process inside
+        self.processes = {}
+        plug("host%d" % number, self.pid, self.address)
+        self.config = tempfile.mkdtemp(prefix="host%d." % number) + "/virga.conf"
+        groups = {"cloud": {}, "node": {"zone": zone, "libvirt-uri": "qemu:///system",
+                                        "virgad": "unix:%s/run/virgad.sock" % cloud.state},
+                  "network": {"tunnel-address": self.address, "public-interface": "eth0"}}
+        for group, keys in (settings or {}).items():
+            groups.setdefault(group, {}).update(keys)
+        with open(self.config, "w") as file:
+            for group, keys in groups.items():
+                file.write("[%s]\n" % group + "".join("%s = %s\n" % item for item in keys.items()))
+        self.start("virtlogd", "virtlogd")
+        self.start("libvirtd", "libvirtd")
+        wait_for(lambda: self.run("virsh", "-q", "-c", "qemu:///system", "uri", check=False).returncode == 0, 60,
+                 "answer of libvirtd on host %d" % number)
+        self.start_node()
+
+    def command(self, *words):
+        return ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "--"] + list(words)
+
+    def run(self, *words, **options):
+        return run(self.command(*words), **options)
+
+    def start(self, name, *words):
+        log = open(os.path.join(os.path.dirname(self.config), name + ".log"), "a")
+        self.processes[name] = subprocess.Popen(self.command(*words), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def start_node(self):
+        self.start("virga-node", self.program, "--config", self.config)
+
+    def kill(self, name, number=signal.SIGKILL):
+        """Ends a daemon; nsenter has forked, since it entered a namespace of processes."""
+        for pid in children_of(self.processes[name].pid):
+            os.kill(pid, number)
+        self.processes.pop(name).wait(30)
+
+    def log(self, name="virga-node"):
+        with open(os.path.join(os.path.dirname(self.config), name + ".log")) as file:
+            return file.read()
+
+    def domains(self):
+        return self.run("virsh", "-q", "-c", "qemu:///system", "list", "--name").stdout.split()
+
+    def close(self):
+        """The machine is switched off."""
+        self.machine.terminate()
+        try:
+            self.machine.wait(10)
+        except subprocess.TimeoutExpired:
+            self.machine.kill()
+            self.machine.wait()
