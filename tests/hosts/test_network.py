@@ -178,6 +178,7 @@ def test_launches_go_on_after_that(cloud, second, pair):
 def test_elastic_address_changes_hosts(cloud, world, pair):
     """The machine outside, which knows the address by one host's card, is told that another has it now."""
     one, two = pair
+    cloud.open_port(5001)
     allocation = cloud.ec2.allocate_address(Domain="vpc")
     address = allocation["PublicIp"]
 
