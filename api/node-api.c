@@ -272,7 +272,7 @@ handle_desired(VirgaNodeApi *api, VirgaHttpExchange *exchange, const VirgaHttpRe
 typedef struct {
     char *id, *power, *reachable, *code, *message, *console;
     gint64 generation, reboots_done;
-    char **made, **lost;
+    char **made, **lost, **ports;
 } GuestFacts;
 
 typedef struct {
@@ -301,6 +301,7 @@ static const VirgaField guest_fields[] = {
     GUEST_FIELD(STRING, console, false),
     GUEST_FIELD(STRINGS, made, false),
     GUEST_FIELD(STRINGS, lost, false),
+    GUEST_FIELD(STRINGS, ports, false),
     { NULL, 0, 0, false, NULL },
 };
 static const VirgaField host_fields[] = {
@@ -365,6 +366,7 @@ read_guests(JsonArray *array, GPtrArray *records, VirgaArena *arena, VirgaInstan
                                          .message = guest->message,
                                          .made = (const char *const *) guest->made,
                                          .lost = (const char *const *) guest->lost,
+                                         .ports = (const char *const *) guest->ports,
                                          .console = guest->console };
         if (!read_power(guest->power, &facts[i].power))
             return virga_fail(error, "request", VIRGA_ERROR_INVALID, "\"%s\" is no power state",

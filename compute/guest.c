@@ -26,9 +26,15 @@ static const VirgaField disk_fields[] = {
 static const VirgaRecordType disk_type = { "disk", sizeof(VirgaGuestDisk), disk_fields };
 
 static const VirgaField port_fields[] = {
-    REQUIRED(VirgaGuestPort, STRING, id),         REQUIRED(VirgaGuestPort, STRING, vpc_id),
-    REQUIRED(VirgaGuestPort, STRING, mac),        REQUIRED(VirgaGuestPort, STRING, address),
-    FIELD(VirgaGuestPort, INTEGER, device_index), { NULL, 0, 0, false, NULL },
+    REQUIRED(VirgaGuestPort, STRING, id),
+    REQUIRED(VirgaGuestPort, STRING, vpc_id),
+    REQUIRED(VirgaGuestPort, STRING, mac),
+    REQUIRED(VirgaGuestPort, STRING, address),
+    FIELD(VirgaGuestPort, STRINGS, secondaries),
+    FIELD(VirgaGuestPort, INTEGER, device_index),
+    FIELD(VirgaGuestPort, BOOL, leaving),
+    FIELD(VirgaGuestPort, BOOL, forced),
+    { NULL, 0, 0, false, NULL },
 };
 static const VirgaRecordType port_type = { "port", sizeof(VirgaGuestPort), port_fields };
 
@@ -53,10 +59,11 @@ const VirgaRecordType virga_guest_wish_type = { "guest", sizeof(VirgaGuestWish),
 const char *
 virga_guest_step_name(VirgaGuestStep step)
 {
-    static const char *const names[] = { "settled",   "wait",   "make disks",  "prepare taps",
-                                         "start",     "plug",   "resume",      "ask to shut down",
-                                         "power off", "reboot", "reset",       "retire",
-                                         "remove",    "lost",   "off by guest" };
+    static const char *const names[] = {
+        "settled",   "wait",       "make disks",       "prepare taps", "start",  "plug",  "resume",
+        "add ports", "drop ports", "ask to shut down", "power off",    "reboot", "reset", "retire",
+        "remove",    "lost",       "off by guest"
+    };
 
     return names[step];
 }
@@ -67,10 +74,15 @@ step_to_run(const VirgaGuestWish *want, const VirgaGuestFacts *is)
     if (is->domain == VIRGA_DOMAIN_RUNNING) {
         if (!is->plugged)
             return VIRGA_GUEST_PLUG;
+        if (is->port_leaving && !is->port_asked)
+            return VIRGA_GUEST_DROP_PORTS;
+        if (is->port_lacking)
+            return VIRGA_GUEST_ADD_PORTS;
         if (is->rebooting)
             return is->reboot_overdue ? VIRGA_GUEST_RESET : VIRGA_GUEST_WAIT;
-        return want->reboots > MAX(want->reboots_done, is->reboots_done) ? VIRGA_GUEST_REBOOT
-                                                                         : VIRGA_GUEST_SETTLED;
+        if (want->reboots > MAX(want->reboots_done, is->reboots_done))
+            return VIRGA_GUEST_REBOOT;
+        return is->port_leaving ? VIRGA_GUEST_WAIT : VIRGA_GUEST_SETTLED;
     }
     if (is->domain == VIRGA_DOMAIN_PAUSED)
         return is->plugged ? VIRGA_GUEST_RESUME : VIRGA_GUEST_PLUG;

@@ -10,6 +10,11 @@
 
 static const char sql_generation[] =
     "SELECT generation, " VIRGA_QUESTIONS_SQL("$1") " FROM host WHERE id = $1";
+/* All private addresses of the interface n, the primary one first. */
+#define ADDRESSES_OF_N                                                                             \
+    "SELECT host(n.address) AS address, 0 AS position UNION ALL SELECT host(a.address), "          \
+    "a.assigned"                                                                                   \
+    " FROM network_interface_address a WHERE a.interface_id = n.id"
 static const char sql_guests[] =
     "SELECT json_build_object("
     "'id', i.id, 'wish', i.wish, 'generation', i.generation, 'force', i.force,"
@@ -22,9 +27,13 @@ static const char sql_guests[] =
     "   ORDER BY a.device <> i.root_device_name, a.device), '[]'::json)"
     "   FROM volume_attachment a JOIN volume v ON v.id = a.volume_id"
     "   LEFT JOIN snapshot s ON s.id = v.snapshot_id WHERE a.instance_id = i.id),"
-    " 'ports', (SELECT coalesce(json_agg(json_build_object("
+    " 'ports', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
     "   'id', n.id, 'vpc_id', n.vpc_id, 'mac', n.mac, 'address', host(n.address),"
-    "   'device_index', n.device_index) ORDER BY n.device_index), '[]'::json)"
+    "   'secondaries', CASE WHEN n.secondary_count > 0 THEN (SELECT json_agg(host(a.address)"
+    "     ORDER BY a.assigned) FROM network_interface_address a WHERE a.interface_id = n.id) END,"
+    "   'leaving', CASE WHEN n.transition = 'detaching' THEN true END,"
+    "   'forced', CASE WHEN n.force_detach THEN true END,"
+    "   'device_index', n.device_index)) ORDER BY n.device_index), '[]'::json)"
     "   FROM network_interface n WHERE n.instance_id = i.id),"
     " 'metadata', json_strip_nulls(json_build_object("
     "   'instance_id', i.id, 'instance_type', i.type, 'image_id', i.image_id,"
@@ -51,7 +60,13 @@ static const char sql_guests[] =
     "     'mac', n.mac, 'interface_id', n.id, 'device_number', n.device_index,"
     "     'owner_id', n.account_id, 'local_hostname',"
     "       'ip-' || replace(host(n.address), '.', '-') || '.' || $4::text,"
-    "     'local_addresses', json_build_array(host(n.address)),"
+    "     'local_addresses', CASE WHEN n.secondary_count = 0 THEN"
+    "       json_build_array(host(n.address)) ELSE (SELECT json_agg(x.address ORDER BY x.position)"
+    "       FROM (" ADDRESSES_OF_N ") x) END,"
+    "     'public_addresses', CASE WHEN n.secondary_count > 0 THEN"
+    "       (SELECT json_agg(coalesce(host(q.address), '') ORDER BY x.position)"
+    "       FROM (" ADDRESSES_OF_N ") x LEFT JOIN public_address q ON q.interface_id = n.id"
+    "       AND q.private_address = x.address::inet) END,"
     "     'public_address', host(p.address), 'subnet_id', n.subnet_id,"
     "     'subnet_cidr', u.cidr::text, 'vpc_id', n.vpc_id,"
     "     'vpc_cidrs', json_build_array(c.cidr::text),"
@@ -79,12 +94,17 @@ static const char sql_plan[] =
     "   'address', host(n.address), 'public_address', host(p.address), 'host_id', i.host_id,"
     "   'host_address', host(h.tunnel_address),"
     "   'source_dest_check', n.source_dest_check,"
+    "   'secondary', CASE WHEN n.secondary_count > 0 THEN (SELECT json_agg(json_strip_nulls("
+    "     json_build_object('address', host(a.address), 'public_address', host(q.address)))"
+    "     ORDER BY a.assigned) FROM network_interface_address a LEFT JOIN public_address q"
+    "     ON q.interface_id = a.interface_id AND q.private_address = a.address"
+    "     WHERE a.interface_id = n.id) END,"
     "   'group_ids', (SELECT coalesce(json_agg(m.group_id ORDER BY m.position), '[]'::json)"
     "     FROM network_interface_group m WHERE m.interface_id = n.id))) ORDER BY n.id),"
     "   '[]'::json) FROM network_interface n LEFT JOIN instance i ON i.id = n.instance_id"
     "   LEFT JOIN host h ON h.id = i.host_id"
     "   LEFT JOIN public_address p ON p.interface_id = n.id AND p.private_address = n.address"
-    "   WHERE n.vpc_id = v.id),"
+    "   WHERE n.vpc_id = v.id AND n.requester_id IS NULL),"
     " 'groups', (SELECT coalesce(json_agg(json_build_object('id', g.id,"
     "   'rules', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
     "     'id', r.id, 'direction', CASE WHEN r.is_egress THEN 'egress' ELSE 'ingress' END,"

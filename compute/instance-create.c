@@ -51,10 +51,12 @@ typedef struct {
 /* What all instances of one call have in common, looked up once. */
 typedef struct {
     VirgaDb *db;
+    const VirgaConfig *config;
     VirgaTxn *txn;
     VirgaArena *arena;
     const VirgaInstanceSpec *spec;
-    const char *token; /* NULL: none */
+    const char *subnet_id; /* that was asked for, or NULL */
+    const char *token;     /* NULL: none */
     const VirgaInstanceType *type;
     const VirgaImage *image;
     const VirgaSubnet *subnet;
@@ -141,9 +143,9 @@ receive_subnet(Launch *launch, GError **error)
             best = rank;
         }
     }
-    if (!launch->subnet && spec->subnet_id)
+    if (!launch->subnet && launch->subnet_id)
         return virga_fail(error, "subnet", VIRGA_ERROR_NOT_FOUND,
-                          "The subnet ID '%s' does not exist", spec->subnet_id);
+                          "The subnet ID '%s' does not exist", launch->subnet_id);
     if (!launch->subnet)
         return virga_fail(error, "subnet", VIRGA_ERROR_NOT_FOUND, "No default subnet in zone '%s'",
                           spec->zone ? spec->zone : "any");
@@ -492,11 +494,38 @@ add_disks(Launch *launch, const char *id, const char *host_id, GError **error)
     return true;
 }
 
+static LaunchNics
+nics_of(const Launch *launch)
+{
+    return (LaunchNics){
+        launch->txn,         launch->arena,        launch->config,         launch->spec,
+        launch->type,        launch->subnet->zone, launch->subnet->vpc_id, launch->subnet->id,
+        launch->subnet->cidr
+    };
+}
+
+/* EC2 gives none by itself to an instance with several interfaces. */
+static bool
+wants_public(const Launch *launch)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+
+    return spec->public_address < 0 ? launch->subnet->map_public && spec->nic_count == 0
+                                    : spec->public_address > 0;
+}
+
 static bool
 send_interface(Launch *launch, Launched *one, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
+    LaunchNics nics = nics_of(launch);
 
+    if (spec->interface_id) {
+        one->draft =
+            (VirgaInterfaceDraft){ .id = virga_arena_strdup(launch->arena, spec->interface_id),
+                                   .made = true };
+        return virga_launch_attach_first(&nics, one->id, error);
+    }
     one->interface = (VirgaInterfaceSpec){
         .account_id = spec->account_id,
         .vpc_id = launch->subnet->vpc_id,
@@ -505,8 +534,7 @@ send_interface(Launch *launch, Launched *one, GError **error)
         .cidr = launch->subnet->cidr,
         .address = spec->address,
         .group_ids = launch->group_ids,
-        .public_address =
-            spec->public_address < 0 ? launch->subnet->map_public : spec->public_address > 0,
+        .public_address = wants_public(launch),
         .instance_id = one->id,
         .delete_on_termination = spec->interface_delete_on_termination != 0,
         .description = spec->interface_description,
@@ -538,7 +566,7 @@ send_one(Launch *launch, Launched *one, gint64 index, GError **error)
 static bool
 receive_interfaces(Launch *launch, GError **error)
 {
-    for (size_t i = 0; i < launch->count; i++)
+    for (size_t i = 0; i < launch->count && !launch->spec->interface_id; i++)
         if (!virga_interface_create_receive(launch->txn, &launch->launched[i].interface,
                                             &launch->launched[i].draft, error))
             return false;
@@ -565,20 +593,24 @@ look_receive(const Launch *launch, GError **error)
     return !spec->look_receive || spec->look_receive(launch->txn, spec->look_data, error);
 }
 
-/* Finds other addresses for those that were taken; then what was seen is not true any more. */
+/* Finds other addresses for those that were taken, and gives each instance what it has besides one
+ * interface; then what was seen is not true any more. */
 static bool
 settle_interfaces(Launch *launch, GError **error)
 {
-    bool changed = false;
+    bool more = virga_launch_has_nics(launch->spec), changed = more;
+    LaunchNics nics = nics_of(launch);
 
     for (size_t i = 0; i < launch->count; i++) {
         Launched *one = &launch->launched[i];
 
-        if (one->draft.made)
-            continue;
-        changed = true;
-        if (!virga_interface_create_again(launch->txn, launch->arena, &one->interface, &one->draft,
-                                          error))
+        if (!one->draft.made) {
+            changed = true;
+            if (!virga_interface_create_again(launch->txn, launch->arena, &one->interface,
+                                              &one->draft, error))
+                return false;
+        }
+        if (more && !virga_launch_add_nics(&nics, one->id, one->draft.id, error))
             return false;
     }
     return !changed || (look_send(launch, error) && look_receive(launch, error));
@@ -600,7 +632,7 @@ send_all(Launch *launch, GError **error)
            (!spec->key_name ||
             virga_txn_send(txn, error, sql_key, "ss", spec->account_id, spec->key_name)) &&
            virga_host_list_send(txn, error) &&
-           virga_subnet_candidates_send(txn, spec->account_id, spec->subnet_id, spec->zone,
+           virga_subnet_candidates_send(txn, spec->account_id, launch->subnet_id, spec->zone,
                                         error) &&
            virga_security_group_list_send(txn, spec->account_id, NULL, group_names(spec), NULL,
                                           error);
@@ -691,10 +723,15 @@ static bool
 launch_all(Launch *launch, GError **error)
 {
     VirgaQuotaAmounts amounts;
+    LaunchNics nics = nics_of(launch);
+    /* Whoever adds addresses to a subnet holds it alone. */
+    bool more = virga_launch_has_nics(launch->spec);
 
+    if (more && !virga_launch_check_nics(&nics, error))
+        return false;
     if (!join_group(launch, error) || !place_all(launch, error) || !send_claims(launch, error))
         return false;
-    if (!virga_subnet_hold(launch->txn, launch->subnet->id, false, error))
+    if (!virga_subnet_hold(launch->txn, launch->subnet->id, more, error))
         return false;
     for (size_t i = 0; i < launch->count; i++)
         if (!send_one(launch, &launch->launched[i], (gint64) i, error))
@@ -717,6 +754,7 @@ attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaIn
     g_autoptr(VirgaTxn) txn = virga_db_begin(db, error);
     g_autofree char *reservation_id = virga_id_new("r");
     Launch launch = { .db = db,
+                      .config = config,
                       .txn = txn,
                       .arena = arena,
                       .spec = spec,
@@ -727,7 +765,8 @@ attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaIn
     bool repeated;
 
     *ret_reservation_id = NULL;
-    if (!txn || !send_all(&launch, error) || !receive_token(&launch, &repeated, error))
+    if (!txn || !virga_launch_first_subnet(txn, arena, spec, &launch.subnet_id, error) ||
+        !send_all(&launch, error) || !receive_token(&launch, &repeated, error))
         return false;
     if (repeated) {
         if (!find_reservation(&launch, error))

@@ -15,6 +15,7 @@
 
 #include "compute/fleet.h"
 #include "compute/host.h"
+#include "compute/instance-network.h"
 #include "core/limits.h"
 #include "core/log.h"
 #include "core/quota.h"
@@ -26,9 +27,13 @@
 
 #define STUCK_S 600 /* a transient state that lasts longer than this is given up */
 
-static const char sql_lock[] = "SELECT " INSTANCE_COLUMNS ", i.generation FROM instance i"
-                               " WHERE i.id = $1 AND i.host_id = $2 FOR UPDATE";
-enum { GENERATION = INSTANCE_COLUMN_COUNT };
+#define MOVING                                                                                     \
+    "EXISTS (SELECT 1 FROM network_interface n WHERE n.instance_id = i.id AND n.transition IS NOT" \
+    " NULL)"
+static const char sql_lock[] =
+    "SELECT " INSTANCE_COLUMNS ", i.generation, " MOVING " FROM instance i"
+    " WHERE i.id = $1 AND i.host_id = $2 FOR UPDATE";
+enum { GENERATION = INSTANCE_COLUMN_COUNT, HAS_MOVING };
 static const char sql_update[] =
     "UPDATE instance SET wish = $2, state = $3, claimed = $4, ran = ran OR $5,"
     " reason_code = nullif($6, ''), reason_message = nullif($7, ''), transition_reason = $8,"
@@ -43,7 +48,7 @@ static const char sql_console[] =
     "UPDATE instance SET console = $2, console_at = now() WHERE id = $1";
 /* Only what a host failed to move within the time; a host that reports still does its best. */
 static const char sql_stuck[] =
-    "SELECT " INSTANCE_COLUMNS ", i.generation FROM instance i JOIN host h"
+    "SELECT " INSTANCE_COLUMNS ", i.generation, " MOVING " FROM instance i JOIN host h"
     " ON h.id = i.host_id WHERE i.state IN ('pending', 'stopping', 'shutting-down')"
     " AND i.state_since < now() - make_interval(secs => $1)"
     " AND h.seen < now() - make_interval(secs => $1) ORDER BY i.id LIMIT 100"
@@ -220,12 +225,35 @@ log_change(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceSett
                            settled->reason_message ? settled->reason_message : "");
 }
 
+/* Interfaces on their way to the instance or from it: a stopped one waits for nothing. */
 static bool
-apply(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceFacts *facts,
-      const VirgaInstanceSettled *settled, gint64 generation, VirgaQuotaBook *quotas,
-      GError **error)
+settle_interfaces(VirgaTxn *txn, VirgaArena *arena, const VirgaInstance *instance,
+                  const VirgaInstanceFacts *facts, const VirgaInstanceSettled *settled,
+                  gint64 *generation, GError **error)
 {
+    bool off = settled->state == VIRGA_INSTANCE_STOPPED;
+    char *vpc_id;
+
+    if (settled->gone || (!off && (facts->power != VIRGA_POWER_RUNNING || !facts->ports)))
+        return true;
+    if (!virga_interface_settle(txn, arena, instance->id, off ? NULL : facts->ports, &vpc_id,
+                                error))
+        return false;
+    return !vpc_id || (virga_host_touch(txn, instance->host_id, generation, error) &&
+                       virga_vpc_touch(txn, vpc_id, error));
+}
+
+/* A row of sql_lock or sql_stuck, and what its facts mean. */
+static bool
+apply(VirgaTxn *txn, VirgaArena *arena, const VirgaRows *rows, int row,
+      const VirgaInstance *instance, const VirgaInstanceFacts *facts,
+      const VirgaInstanceSettled *settled, VirgaQuotaBook *quotas, GError **error)
+{
+    gint64 generation = virga_rows_int(rows, row, GENERATION);
+
     return record_volumes(txn, facts, error) && give_back(txn, instance, settled, quotas, error) &&
+           (!virga_rows_bool(rows, row, HAS_MOVING) ||
+            settle_interfaces(txn, arena, instance, facts, settled, &generation, error)) &&
            write_settled(txn, instance, facts, settled, generation, error) &&
            log_change(txn, instance, settled, error);
 }
@@ -252,8 +280,7 @@ report_one(VirgaTxn *txn, VirgaArena *arena, const char *host_id, const VirgaIns
                 virga_txn_run(txn, error, NULL, sql_console, "ss", facts->id, facts->console));
     settled = virga_instance_settle(&instance, facts);
     *ret_forget = settled.gone;
-    return apply(txn, &instance, facts, &settled, virga_rows_int(rows, 0, GENERATION), quotas,
-                 error);
+    return apply(txn, arena, rows, 0, &instance, facts, &settled, quotas, error);
 }
 
 bool
@@ -283,21 +310,25 @@ virga_instance_report(VirgaDb *db, VirgaArena *arena, const char *host_id,
 /* A host that has been silent for as long as the transition: users get an answer, the claims stay
  * until the host returns and reports. */
 static bool
-give_up(VirgaTxn *txn, const VirgaInstance *instance, gint64 generation, VirgaQuotaBook *quotas,
+give_up(VirgaTxn *txn, VirgaArena *arena, const VirgaRows *rows, int row, VirgaQuotaBook *quotas,
         GError **error)
 {
-    VirgaInstanceFacts facts = { .id = instance->id };
-    VirgaInstanceSettled settled = unchanged(instance);
+    VirgaInstance instance;
+    VirgaInstanceFacts facts = { 0 };
+    VirgaInstanceSettled settled;
 
+    virga_instance_read(rows, row, arena, &instance);
+    facts.id = instance.id;
+    settled = unchanged(&instance);
     settled.reason_code = "Server.InternalError";
     settled.reason_message = "Server.InternalError: the host of the instance does not answer";
-    if (instance->wish == VIRGA_WISH_STOP) {
+    if (instance.wish == VIRGA_WISH_STOP) {
         settled.state = VIRGA_INSTANCE_STOPPED;
     } else {
         settled.wish = VIRGA_WISH_TERMINATE;
         settled.state = VIRGA_INSTANCE_TERMINATED;
     }
-    return apply(txn, instance, &facts, &settled, generation, quotas, error);
+    return apply(txn, arena, rows, row, &instance, &facts, &settled, quotas, error);
 }
 
 bool
@@ -313,13 +344,9 @@ virga_instance_sweep(VirgaDb *db, GError **error)
     rows = virga_txn_query(txn, error, sql_stuck, "i", (gint64) STUCK_S);
     if (!rows)
         return false;
-    for (int i = 0; i < virga_rows_count(rows); i++) {
-        VirgaInstance instance;
-
-        virga_instance_read(rows, i, arena, &instance);
-        if (!give_up(txn, &instance, virga_rows_int(rows, i, GENERATION), quotas, error))
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        if (!give_up(txn, arena, rows, i, quotas, error))
             return false;
-    }
     return virga_txn_run(txn, error, NULL, sql_forget_tokens, "") &&
            virga_txn_run(txn, error, NULL, sql_forget_terminated, "i",
                          (gint64) VIRGA_TERMINATED_KEPT_S) &&

@@ -39,6 +39,29 @@ static const gint64 plain[][2] = {
     { 16, 16 }, { 16, 32 }, { 16, 64 }, { 32, 64 }, { 32, 128 },
 };
 
+/* How many network interfaces and addresses EC2 gives to this size. */
+static void
+set_network(VirgaInstanceType *type)
+{
+    static const struct {
+        gint64 vcpus, memory_mib, interfaces, addresses; /* above either: the next line */
+    } limits[] = {
+        { 2, 1024, 2, 2 },
+        { 2, 2048, 3, 4 },
+        { 2, 4096, 3, 6 },
+        { 2, G_MAXINT64, 3, 12 },
+        { 15, G_MAXINT64, 4, 15 },
+        { 63, G_MAXINT64, 8, 30 },
+        { G_MAXINT64, G_MAXINT64, 15, 50 },
+    };
+    size_t i = 0;
+
+    while (type->vcpus > limits[i].vcpus || type->memory_mib > limits[i].memory_mib)
+        i++;
+    type->interfaces_max = limits[i].interfaces;
+    type->addresses_max = limits[i].addresses;
+}
+
 static void
 add(GHashTable *table, const char *name, gint64 vcpus, gint64 memory_mib)
 {
@@ -47,6 +70,7 @@ add(GHashTable *table, const char *name, gint64 vcpus, gint64 memory_mib)
     type->name = g_intern_string(name);
     type->vcpus = vcpus;
     type->memory_mib = memory_mib;
+    set_network(type);
     g_hash_table_replace(table, (gpointer) type->name, type);
 }
 

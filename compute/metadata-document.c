@@ -52,6 +52,7 @@ static const VirgaField interface_fields[] = {
     STRING(VirgaMetadataInterface, public_hostname, false),
     STRINGS(VirgaMetadataInterface, local_addresses),
     STRING(VirgaMetadataInterface, public_address, false),
+    STRINGS(VirgaMetadataInterface, public_addresses),
     STRINGS(VirgaMetadataInterface, group_names),
     STRINGS(VirgaMetadataInterface, group_ids),
     STRING(VirgaMetadataInterface, subnet_id, false),

@@ -67,24 +67,40 @@ first(char **values)
     return values ? values[0] : NULL;
 }
 
+/* Public addresses, and which private one each leads to. */
+static void
+add_publics(GPtrArray *leaves, const char *folder, const VirgaMetadataInterface *interface)
+{
+    char *only[] = { interface->public_address, NULL };
+    char **publics = interface->public_addresses ? interface->public_addresses : only;
+    g_autoptr(GString) all = g_string_new(NULL);
+
+    for (size_t i = 0; publics[i] && interface->local_addresses && interface->local_addresses[i];
+         i++) {
+        g_autofree char *name = g_strconcat("ipv4-associations/", publics[i], NULL);
+
+        if (!*publics[i])
+            continue;
+        add(leaves, folder, name, interface->local_addresses[i]);
+        g_string_append_printf(all, "%s%s", all->len ? "\n" : "", publics[i]);
+    }
+    add(leaves, folder, "public-ipv4s", all->str);
+}
+
 static void
 add_interface(GPtrArray *leaves, const VirgaMetadataInterface *interface)
 {
     g_autofree char *folder =
         g_strdup_printf("meta-data/network/interfaces/macs/%s/", interface->mac);
-    g_autofree char *association = g_strdup_printf(
-        "ipv4-associations/%s", interface->public_address ? interface->public_address : "");
 
     add_number(leaves, folder, "device-number", interface->device_number);
     add(leaves, folder, "interface-id", interface->interface_id);
-    if (interface->public_address)
-        add(leaves, folder, association, first(interface->local_addresses));
+    add_publics(leaves, folder, interface);
     add(leaves, folder, "local-hostname", interface->local_hostname);
     add_lines(leaves, folder, "local-ipv4s", interface->local_addresses);
     add(leaves, folder, "mac", interface->mac);
     add(leaves, folder, "owner-id", interface->owner_id);
     add(leaves, folder, "public-hostname", interface->public_hostname);
-    add(leaves, folder, "public-ipv4s", interface->public_address);
     add_lines(leaves, folder, "security-group-ids", interface->group_ids);
     add_lines(leaves, folder, "security-groups", interface->group_names);
     add(leaves, folder, "subnet-id", interface->subnet_id);

@@ -138,7 +138,10 @@ look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts 
     off = is->domain == VIRGA_DOMAIN_OFF || is->domain == VIRGA_DOMAIN_ABSENT;
     if (off && guest->plugged) /* nobody is behind those taps any more */
         guest->plugged = guest->taps_ready = false;
-    if (off && !look_at_disks(node, guest, want, is, error))
+    if (off)
+        node_forget_ports(guest);
+    if (!(off ? look_at_disks(node, guest, want, is, error)
+              : node_look_at_ports(node, guest, want, is, error)))
         return false;
     is->taps_ready = guest->taps_ready;
     is->plugged = guest->plugged || want->ports->len == 0;
@@ -188,6 +191,8 @@ prepare_taps(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError *
         VirgaGuestPort *port = port_at(want, i);
         g_autoptr(Plan) plan = node_plan(node, port->vpc_id);
 
+        if (port->leaving)
+            continue;
         if (!plan)
             return virga_fail(error, "vpc", VIRGA_ERROR_RETRY, "the plan of \"%s\" is not here yet",
                               port->vpc_id);
@@ -213,7 +218,6 @@ start(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
                              .disks = disks,
                              .disk_count = want->disks->len,
                              .ports = ports,
-                             .port_count = want->ports->len,
                              .console_path = console };
 
     for (guint i = 0; i < want->disks->len; i++) {
@@ -230,10 +234,14 @@ start(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
     for (guint i = 0; i < want->ports->len; i++) {
         g_autofree char *tap = virga_network_tap_name(node->network, port_at(want, i)->id);
 
-        ports[i] = (VirgaDomainPort){ .mac = port_at(want, i)->mac,
-                                      .tap = virga_arena_strdup(arena, tap) };
+        if (!port_at(want, i)->leaving)
+            ports[spec.port_count++] = (VirgaDomainPort){ .mac = port_at(want, i)->mac,
+                                                          .tap = virga_arena_strdup(arena, tap) };
     }
-    return node->hypervisor->start(node->hypervisor, &spec, error);
+    if (!node->hypervisor->start(node->hypervisor, &spec, error))
+        return false;
+    node_note_ports(guest, want);
+    return true;
 }
 
 static bool
@@ -243,6 +251,8 @@ plug(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
         VirgaGuestPort *port = port_at(want, i);
         g_autoptr(Plan) plan = NULL;
 
+        if (port->leaving || !node_has_port(guest, port))
+            continue;
         if (!node_ensure_vpc(node, port->vpc_id, error))
             return false;
         plan = node_plan(node, port->vpc_id);
@@ -304,6 +314,10 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestS
         return true;
     case VIRGA_GUEST_PLUG:
         return plug(node, guest, want, error);
+    case VIRGA_GUEST_ADD_PORTS:
+        return node_add_ports(node, guest, want, error);
+    case VIRGA_GUEST_DROP_PORTS:
+        return node_drop_ports(node, guest, want, error);
     case VIRGA_GUEST_RESUME:
         return hypervisor->resume(hypervisor, guest->id, error);
     case VIRGA_GUEST_ASK_SHUTDOWN:
@@ -392,7 +406,14 @@ hopeless(const Guest *guest, const VirgaGuestWish *want, const GError *error)
 static void
 set_facts(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, const Verdict *verdict)
 {
+    GStrv ports = verdict->power == VIRGA_POWER_RUNNING ? node_plugged_ports(guest, want) : NULL;
+
     g_mutex_lock(&node->lock);
+    if (ports && (!guest->ports ||
+                  !g_strv_equal((const char *const *) ports, (const char *const *) guest->ports)))
+        guest->dirty = true;
+    g_strfreev(guest->ports);
+    guest->ports = ports;
     if (guest->power != verdict->power || guest->acted_generation != want->generation ||
         g_strcmp0(guest->message, verdict->message) != 0) {
         guest->dirty = true;
@@ -463,10 +484,14 @@ end_work(VirgaNode *node, Guest *guest)
 
 /* A step that only the guest can end: come back when it is time to say more. */
 static void
-make_appointment(Guest *guest, const VirgaGuestWish *want)
+make_appointment(Guest *guest, const VirgaGuestWish *want, const VirgaGuestFacts *is)
 {
     bool rebooting = guest->reboot_asked && guest->reboot_at > guest->asked_at;
 
+    if (is->port_leaving && g_str_equal(want->wish, "run") && !rebooting) {
+        guest->wake_at = node_drop_again_at(guest, want);
+        return;
+    }
     guest->wake_at = rebooting ? guest->reboot_at + (REBOOT_GRACE_S + 1) * G_USEC_PER_SEC
                                : MIN(guest->asked_at + ASK_AGAIN_S * G_USEC_PER_SEC,
                                      guest->asked_first_at + grace_us(want) + APPOINTMENT_US);
@@ -498,7 +523,7 @@ work(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
             if (step == VIRGA_GUEST_OFF_BY_GUEST && !guest->off_generation)
                 guest->off_generation = want->generation;
             if (step == VIRGA_GUEST_WAIT)
-                make_appointment(guest, want);
+                make_appointment(guest, want, &is);
             guest->failures = 0;
             set_facts(node, guest, want, &verdict);
             g_free(verdict.message);

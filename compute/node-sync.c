@@ -279,6 +279,8 @@ add_guest_locked(JsonBuilder *builder, Guest *guest)
     add_text(builder, "message", guest->message);
     add_texts(builder, "made", guest->made);
     add_texts(builder, "lost", guest->lost);
+    if (guest->ports)
+        add_texts(builder, "ports", guest->ports);
     add_text(builder, "console", guest->console);
     json_builder_end_object(builder);
     guest->dirty = false;

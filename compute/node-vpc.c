@@ -7,6 +7,13 @@
 #define METADATA_ADDRESS "169.254.169.254"
 #define METADATA_PORT    80
 
+static bool
+has_address(const VirgaGuestPort *port, const char *address)
+{
+    return g_str_equal(port->address, address) ||
+           (port->secondaries && g_strv_contains((const char *const *) port->secondaries, address));
+}
+
 /* The document of the guest that has 'address' in the VPC. */
 static VirgaMetadata *
 find_metadata(void *data, const char *vpc_id, const char *address)
@@ -25,7 +32,7 @@ find_metadata(void *data, const char *vpc_id, const char *address)
         for (guint i = 0; i < want->ports->len && !text; i++) {
             const VirgaGuestPort *port = want->ports->pdata[i];
 
-            if (g_str_equal(port->vpc_id, vpc_id) && g_str_equal(port->address, address))
+            if (g_str_equal(port->vpc_id, vpc_id) && has_address(port, address))
                 text = g_strdup(want->metadata);
         }
     }

@@ -63,6 +63,9 @@ guest_free(gpointer data)
 
     wish_release(guest->wish);
     g_strfreev(guest->made);
+    g_strfreev(guest->macs);
+    g_strfreev(guest->dropped);
+    g_strfreev(guest->ports);
     g_strfreev(guest->lost);
     g_free(guest->code);
     g_free(guest->message);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "network/interface.h"
+#include "interface-priv.h"
 
 #include "core/error.h"
 #include "core/id.h"
@@ -25,7 +25,8 @@ static const char sql_create[] =
     "WITH made AS (INSERT INTO network_interface (id, account_id, vpc_id, subnet_id, zone, mac,"
     " address, description, attachment_id, instance_id, device_index, delete_on_termination,"
     " attached, wants_public, type, requester_id) SELECT $1, $2, $3, $4, $5, $6, $7::inet, $8, $9,"
-    " $10, $11::integer, $12::boolean, CASE WHEN $9::text IS NULL THEN NULL ELSE now() END,"
+    " $10, CASE WHEN $10::text IS NULL THEN NULL ELSE $11::integer END, $12::boolean,"
+    " CASE WHEN $10::text IS NULL THEN NULL ELSE now() END,"
     " $13::boolean, coalesce($15, 'interface'), $16 WHERE NOT EXISTS (SELECT 1 FROM"
     " network_interface_address a WHERE a.subnet_id = $4 AND a.address = $7::inet)"
     " ON CONFLICT (subnet_id, address) DO NOTHING RETURNING id),"
@@ -52,47 +53,53 @@ static const char sql_claim_public[] =
     "UPDATE public_address SET interface_id = $1, private_address = $3::inet, account_id = $2"
     " WHERE address = (SELECT address FROM public_address WHERE interface_id IS NULL"
     " AND allocation_id IS NULL ORDER BY released, address LIMIT 1 FOR UPDATE SKIP LOCKED)";
+/* Each further address of the interface i with what leads to it. */
+#define SECONDARIES_OF_I                                                                           \
+    "CASE WHEN i.secondary_count > 0 THEN ARRAY(SELECT concat_ws(' ', host(a.address),"            \
+    " host(q.address), q.allocation_id, q.association_id) FROM network_interface_address a"        \
+    " LEFT JOIN public_address q ON q.interface_id = a.interface_id"                               \
+    " AND q.private_address = a.address WHERE a.interface_id = i.id ORDER BY a.assigned) END"
+#define ATTACHED VIRGA_SQL_TIME("i.attached")
 /* One row for each group of an interface; the interface's own columns repeat.  In the order of the
  * index by which interfaces are joined, so that nothing is sorted. */
-#define INTERFACE_SELECT                                                                           \
+#define INTERFACE_SELECT(starting)                                                                 \
     "SELECT i.id, i.account_id, i.vpc_id, i.subnet_id, i.zone, i.mac, host(i.address),"            \
     " i.description, host(p.address), p.allocation_id, p.association_id, i.source_dest_check,"     \
-    " i.delete_on_termination, i.attachment_id, i.instance_id, i.device_index,"                    \
-    " " VIRGA_SQL_TIME(                                                                            \
-        "i.attached") ", i.type, i.requester_id, CASE WHEN i.secondary_count > 0"                  \
-                      " THEN ARRAY(SELECT concat_ws(' ', host(a.address), host(q.address), "       \
-                      "q.allocation_id,"                                                           \
-                      " q.association_id) FROM network_interface_address a LEFT JOIN "             \
-                      "public_address q"                                                           \
-                      " ON q.interface_id = a.interface_id AND q.private_address = a.address"      \
-                      " WHERE a.interface_id = i.id ORDER BY a.assigned) END,"                     \
-                      " m.group_id, s.name, m.position FROM network_interface i"                   \
-                      " LEFT JOIN public_address p ON p.interface_id = i.id AND "                  \
-                      "p.private_address = i.address"                                              \
-                      " LEFT JOIN network_interface_group m ON m.interface_id = i.id"              \
-                      " LEFT JOIN security_group s ON s.id = m.group_id WHERE i.account_id = $1"
-enum { ID = 0, SECONDARIES = 19, GROUP_ID, GROUP_NAME, GROUP_POSITION };
+    " i.delete_on_termination, i.attachment_id, i.instance_id, i.device_index, " ATTACHED ","      \
+    " i.type, i.requester_id, i.transition, " starting ", " SECONDARIES_OF_I ","                   \
+    " m.group_id, s.name, m.position FROM network_interface i"                                     \
+    " LEFT JOIN public_address p ON p.interface_id = i.id AND p.private_address = i.address"       \
+    " LEFT JOIN network_interface_group m ON m.interface_id = i.id"                                \
+    " LEFT JOIN security_group s ON s.id = m.group_id WHERE i.account_id = $1"
+enum { ID = 0, SECONDARIES = 21, GROUP_ID, GROUP_NAME, GROUP_POSITION };
 #define BY_ID " ORDER BY i.id"
-static const char sql_list[] = INTERFACE_SELECT " AND i.instance_id IS NOT NULL" BY_ID;
-static const char sql_list_of[] = INTERFACE_SELECT " AND i.instance_id = ANY ($2)" BY_ID;
-static const char sql_find[] = INTERFACE_SELECT BY_ID;
-static const char sql_find_ids[] = INTERFACE_SELECT " AND i.id = ANY ($2)" BY_ID;
+/* Who lists instances knows which of them are starting. */
+#define LISTED INTERFACE_SELECT("false")
+#define FOUND                                                                                      \
+    INTERFACE_SELECT("i.instance_id IS NOT NULL AND EXISTS (SELECT 1 FROM instance v"              \
+                     " WHERE v.id = i.instance_id AND v.state = 'pending')")
+static const char sql_list[] = LISTED " AND i.instance_id IS NOT NULL" BY_ID;
+static const char sql_list_of[] = LISTED " AND i.instance_id = ANY ($2)" BY_ID;
+static const char sql_find[] = FOUND BY_ID;
+static const char sql_find_ids[] = FOUND " AND i.id = ANY ($2)" BY_ID;
 static const char sql_release_public[] =
     "UPDATE public_address SET interface_id = NULL, private_address = NULL, association_id = NULL,"
     " account_id = CASE WHEN allocation_id IS NULL THEN NULL ELSE account_id END, released = now()"
     " WHERE interface_id IN (SELECT id FROM network_interface WHERE instance_id = $1)"
     " AND ($2 OR allocation_id IS NULL)";
 static const char sql_vpcs_of[] =
-    "SELECT DISTINCT vpc_id FROM network_interface WHERE instance_id = $1";
+    "SELECT DISTINCT vpc_id FROM network_interface WHERE instance_id = $1 ORDER BY vpc_id";
 static const char sql_delete[] =
     "WITH gone AS (DELETE FROM network_interface WHERE instance_id = $1"
     " AND delete_on_termination RETURNING id)"
     " DELETE FROM tag USING gone WHERE resource_id = gone.id";
 static const char sql_detach[] =
     "UPDATE network_interface SET instance_id = NULL, attachment_id = NULL, device_index = NULL,"
-    " attached = NULL WHERE instance_id = $1";
+    " attached = NULL, transition = NULL, force_detach = false, wants_public = false"
+    " WHERE instance_id = $1";
 static const char sql_set_check[] =
-    "UPDATE network_interface SET source_dest_check = $2 WHERE instance_id = $1";
+    "UPDATE network_interface SET source_dest_check = $2 WHERE instance_id = $1"
+    " AND device_index = 0";
 static const char sql_forget_groups[] =
     "DELETE FROM network_interface_group USING network_interface i WHERE interface_id = i.id"
     " AND i.instance_id = $1 AND i.device_index = 0";
@@ -170,6 +177,14 @@ check_wanted(const VirgaInterfaceSpec *spec, Block subnet, GError **error)
     return true;
 }
 
+bool
+virga_interface_check_address(const VirgaInterfaceSpec *spec, GError **error)
+{
+    Block subnet;
+
+    return read_subnet(spec, &subnet, error) && check_wanted(spec, subnet, error);
+}
+
 /* Launches in the same subnet that guess need not wait for each other. */
 static char *
 guess(VirgaArena *arena, Block subnet)
@@ -211,7 +226,7 @@ virga_interface_create_send(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfa
     if (!read_subnet(spec, &subnet, error) || (spec->address && !check_wanted(spec, subnet, error)))
         return false;
     *ret =
-        (VirgaInterfaceDraft){ .id = virga_arena_strdup(arena, id),
+        (VirgaInterfaceDraft){ .id = virga_arena_strdup(arena, spec->id ? spec->id : id),
                                .address = spec->address ? virga_arena_strdup(arena, spec->address)
                                                         : guess(arena, subnet) };
     return send_draft(txn, spec, ret, error);
@@ -236,18 +251,20 @@ virga_interface_create_receive(VirgaTxn *txn, const VirgaInterfaceSpec *spec,
     return true;
 }
 
-/* 'draft' gets an address that is free now, as far as one can see, or none. */
-static bool
-search(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec, Block subnet,
-       VirgaInterfaceDraft *draft, GError **error)
+bool
+virga_interface_free_address(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec,
+                             char **ret, GError **error)
 {
-    g_autoptr(VirgaRows) rows =
-        virga_txn_query(txn, error, sql_free_address, "ssi", spec->subnet_id, spec->cidr,
-                        (gint64) virga_cidr_size(subnet.prefix));
+    g_autoptr(VirgaRows) rows = NULL;
+    Block subnet;
 
+    if (!read_subnet(spec, &subnet, error))
+        return false;
+    rows = virga_txn_query(txn, error, sql_free_address, "ssi", spec->subnet_id, spec->cidr,
+                           (gint64) virga_cidr_size(subnet.prefix));
     if (!rows)
         return false;
-    draft->address = virga_rows_count(rows) ? virga_rows_dup(rows, arena, 0, 0) : NULL;
+    *ret = virga_rows_count(rows) ? virga_rows_dup(rows, arena, 0, 0) : NULL;
     return true;
 }
 
@@ -263,7 +280,7 @@ virga_interface_create_again(VirgaTxn *txn, VirgaArena *arena, const VirgaInterf
     for (int i = 0; i < 2 * GUESSES && !draft->made; i++) {
         if (i < GUESSES)
             draft->address = guess(arena, subnet);
-        else if (!search(txn, arena, spec, subnet, draft, error))
+        else if (!virga_interface_free_address(txn, arena, spec, &draft->address, error))
             return false;
         if (!draft->address)
             break;
@@ -377,6 +394,8 @@ read_interface(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInterface
         .attached = virga_rows_time(rows, row, 16),
         .type = virga_rows_dup(rows, arena, row, 17),
         .requester_id = virga_rows_dup(rows, arena, row, 18),
+        .transition = virga_rows_dup(rows, arena, row, 19),
+        .starting = virga_rows_bool(rows, row, 20),
     };
     read_secondaries(rows, row, arena, interface);
 }

@@ -6,6 +6,7 @@
 typedef struct {
     VirgaDomainState state;
     VirgaDomainReason reason;
+    GPtrArray *macs; /* of its ports */
 } Domain;
 
 typedef struct {
@@ -67,10 +68,16 @@ fake_start(VirgaHypervisor *hypervisor, const VirgaDomainSpec *spec, GError **er
     if (!domain) {
         domain = g_new0(Domain, 1);
         domain->state = VIRGA_DOMAIN_OFF;
+        domain->macs = g_ptr_array_new_with_free_func(g_free);
         g_hash_table_insert(fake->domains, g_strdup(spec->id), domain);
     }
-    if (domain->state == VIRGA_DOMAIN_OFF)
-        *domain = (Domain){ VIRGA_DOMAIN_PAUSED, VIRGA_DOMAIN_REASON_NONE };
+    if (domain->state == VIRGA_DOMAIN_OFF) {
+        domain->state = VIRGA_DOMAIN_PAUSED;
+        domain->reason = VIRGA_DOMAIN_REASON_NONE;
+        g_ptr_array_set_size(domain->macs, 0);
+        for (size_t i = 0; i < spec->port_count; i++)
+            g_ptr_array_add(domain->macs, g_strdup(spec->ports[i].mac));
+    }
     g_mutex_unlock(&fake->lock);
     return true;
 }
@@ -85,8 +92,10 @@ set_state(Fake *fake, const char *id, VirgaDomainState state, VirgaDomainReason 
     if (!enter(fake, error))
         return false;
     domain = g_hash_table_lookup(fake->domains, id);
-    if (domain && domain->state != VIRGA_DOMAIN_OFF)
-        *domain = (Domain){ state, reason };
+    if (domain && domain->state != VIRGA_DOMAIN_OFF) {
+        domain->state = state;
+        domain->reason = reason;
+    }
     g_mutex_unlock(&fake->lock);
     if (!domain)
         return virga_fail(error, "domain", VIRGA_ERROR_NOT_FOUND, "%s is not defined", id);
@@ -122,6 +131,73 @@ fake_reboot(VirgaHypervisor *hypervisor, const char *id, GError **error)
 {
     return set_state((Fake *) hypervisor, id, VIRGA_DOMAIN_RUNNING, VIRGA_DOMAIN_REASON_NONE, true,
                      error);
+}
+
+/* The domain of a call, or unlocked and NULL. */
+static Domain *
+enter_domain(Fake *fake, const char *id, GError **error)
+{
+    Domain *domain = enter(fake, error) ? g_hash_table_lookup(fake->domains, id) : NULL;
+
+    if (domain || (error && *error))
+        return domain;
+    g_mutex_unlock(&fake->lock);
+    virga_fail(error, "domain", VIRGA_ERROR_NOT_FOUND, "%s is not defined", id);
+    return NULL;
+}
+
+static char **
+fake_ports(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    Fake *fake = (Fake *) hypervisor;
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    Domain *domain = enter_domain(fake, id, error);
+
+    if (!domain)
+        return NULL;
+    for (guint i = 0; i < domain->macs->len; i++)
+        g_strv_builder_add(builder, domain->macs->pdata[i]);
+    g_mutex_unlock(&fake->lock);
+    return g_strv_builder_end(builder);
+}
+
+static bool
+fake_attach_port(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainPort *port,
+                 GError **error)
+{
+    Fake *fake = (Fake *) hypervisor;
+    Domain *domain = enter_domain(fake, id, error);
+
+    if (!domain)
+        return false;
+    g_ptr_array_add(domain->macs, g_strdup(port->mac));
+    g_mutex_unlock(&fake->lock);
+    return true;
+}
+
+static bool
+fake_detach_port(VirgaHypervisor *hypervisor, const char *id, const char *mac, GError **error)
+{
+    Fake *fake = (Fake *) hypervisor;
+    Domain *domain = enter_domain(fake, id, error);
+    guint at;
+
+    if (!domain)
+        return false;
+    if (!fake->deaf && g_ptr_array_find_with_equal_func(domain->macs, mac, g_str_equal, &at))
+        g_ptr_array_remove_index(domain->macs, at);
+    g_mutex_unlock(&fake->lock);
+    tell(fake, id, false);
+    return true;
+}
+
+static void
+domain_free(gpointer data)
+{
+    Domain *domain = data;
+
+    g_ptr_array_unref(domain->macs);
+    g_free(domain);
 }
 
 static bool
@@ -200,6 +276,9 @@ virga_hypervisor_fake_new(VirgaHypervisorEvent event, gpointer data)
                                     .power_off = fake_power_off,
                                     .reboot = fake_reboot,
                                     .reset = fake_reboot,
+                                    .ports = fake_ports,
+                                    .attach_port = fake_attach_port,
+                                    .detach_port = fake_detach_port,
                                     .remove = fake_remove,
                                     .screenshot = fake_screenshot,
                                     .interrupt = fake_interrupt,
@@ -208,7 +287,7 @@ virga_hypervisor_fake_new(VirgaHypervisorEvent event, gpointer data)
     fake->event = event;
     fake->data = data;
     g_mutex_init(&fake->lock);
-    fake->domains = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    fake->domains = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, domain_free);
     return &fake->base;
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/id.h"
 
+#include <libxml/parser.h>
 #include <libxml/tree.h>
 #include <stdarg.h>
 #include <string.h>
@@ -162,19 +163,87 @@ fill_domain(xmlNode *domain, const VirgaDomainSpec *spec, const char *type)
     add_devices(domain, spec);
 }
 
+static char *
+text_of(xmlDoc *document, xmlNode *node)
+{
+    xmlBuffer *buffer = xmlBufferCreate();
+    char *text;
+
+    xmlNodeDump(buffer, document, node, 0, 1);
+    text = g_strdup((const char *) xmlBufferContent(buffer));
+    xmlBufferFree(buffer);
+    return text;
+}
+
 char *
 virga_domain_xml(const VirgaDomainSpec *spec, const char *type)
 {
     xmlDoc *document = xmlNewDoc(BAD_CAST "1.0");
     xmlNode *domain = xmlNewDocNode(document, NULL, BAD_CAST "domain", NULL);
-    xmlBuffer *buffer = xmlBufferCreate();
     char *text;
 
     xmlDocSetRootElement(document, domain);
     fill_domain(domain, spec, type);
-    xmlNodeDump(buffer, document, domain, 0, 1);
-    text = g_strdup((const char *) xmlBufferContent(buffer));
-    xmlBufferFree(buffer);
+    text = text_of(document, domain);
     xmlFreeDoc(document);
     return text;
+}
+
+char *
+virga_domain_port_xml(const VirgaDomainPort *port)
+{
+    xmlDoc *document = xmlNewDoc(BAD_CAST "1.0");
+    xmlNode *devices = xmlNewDocNode(document, NULL, BAD_CAST "devices", NULL);
+    char *text;
+
+    xmlDocSetRootElement(document, devices);
+    add_port(devices, port);
+    text = text_of(document, devices->children);
+    xmlFreeDoc(document);
+    return text;
+}
+
+static const xmlNode *
+child(const xmlNode *parent, const char *name)
+{
+    for (const xmlNode *node = parent ? parent->children : NULL; node; node = node->next)
+        if (node->type == XML_ELEMENT_NODE && g_str_equal((const char *) node->name, name))
+            return node;
+    return NULL;
+}
+
+/* Adds an attribute of an element to a list; "" without. */
+static void
+take_attribute(GPtrArray *list, const xmlNode *node, const char *name)
+{
+    xmlChar *value = node ? xmlGetProp((xmlNode *) node, BAD_CAST name) : NULL;
+
+    g_ptr_array_add(list, g_strdup(value ? (const char *) value : ""));
+    xmlFree(value);
+}
+
+char **
+virga_domain_xml_ports(const char *xml, char ***ret_aliases)
+{
+    xmlDoc *document = xmlReadMemory(xml, (int) strlen(xml), NULL, NULL,
+                                     XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    const xmlNode *devices = document ? child(xmlDocGetRootElement(document), "devices") : NULL;
+    g_autoptr(GPtrArray) macs = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) aliases = g_ptr_array_new_with_free_func(g_free);
+
+    for (const xmlNode *node = devices ? devices->children : NULL; node; node = node->next) {
+        if (node->type != XML_ELEMENT_NODE || !g_str_equal((const char *) node->name, "interface"))
+            continue;
+        take_attribute(macs, child(node, "mac"), "address");
+        take_attribute(aliases, child(node, "alias"), "name");
+    }
+    if (document)
+        xmlFreeDoc(document);
+    if (!devices)
+        return NULL;
+    g_ptr_array_add(macs, NULL);
+    g_ptr_array_add(aliases, NULL);
+    if (ret_aliases)
+        *ret_aliases = (char **) g_ptr_array_free(g_steal_pointer(&aliases), FALSE);
+    return (char **) g_ptr_array_free(g_steal_pointer(&macs), FALSE);
 }

@@ -71,6 +71,14 @@ on_reboot(virConnectPtr connection, virDomainPtr domain, void *data)
 }
 
 static void
+on_device_removed(virConnectPtr connection, virDomainPtr domain, const char *alias, void *data)
+{
+    Libvirt *libvirt = data;
+
+    libvirt->event(virDomainGetName(domain), false, libvirt->data);
+}
+
+static void
 on_close(virConnectPtr connection, int reason, void *data)
 {
     Libvirt *libvirt = data;
@@ -116,6 +124,8 @@ connect_now(Libvirt *libvirt, GError **error)
                                      VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), libvirt, NULL);
     virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_REBOOT,
                                      VIR_DOMAIN_EVENT_CALLBACK(on_reboot), libvirt, NULL);
+    virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+                                     VIR_DOMAIN_EVENT_CALLBACK(on_device_removed), libvirt, NULL);
     return connection;
 }
 
@@ -337,6 +347,86 @@ libvirt_interrupt(VirgaHypervisor *hypervisor, const char *id, GError **error)
     return call_domain(hypervisor, id, "interrupt", inject_nmi, error);
 }
 
+/* The domain, which must be there. */
+static virDomainPtr
+need_domain(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    virDomainPtr domain = find_domain((Libvirt *) hypervisor, id, &reason);
+
+    if (!domain && reason)
+        g_propagate_error(error, g_steal_pointer(&reason));
+    else if (!domain)
+        virga_fail(error, "domain", VIRGA_ERROR_NOT_FOUND, "%s is not defined", id);
+    return domain;
+}
+
+static char **
+read_ports(virDomainPtr domain, const char *id, char ***ret_aliases, GError **error)
+{
+    char *xml = virDomainGetXMLDesc(domain, 0);
+    char **macs = xml ? virga_domain_xml_ports(xml, ret_aliases) : NULL;
+
+    if (!xml)
+        fail(error, "read the devices of", id);
+    else if (!macs)
+        virga_fail(error, "domain", VIRGA_ERROR_INTERNAL, "libvirt's XML of %s is none", id);
+    free(xml);
+    return macs;
+}
+
+static char **
+libvirt_ports(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    virDomainPtr domain = need_domain(hypervisor, id, error);
+    char **macs = domain ? read_ports(domain, id, NULL, error) : NULL;
+
+    if (domain)
+        virDomainFree(domain);
+    return macs;
+}
+
+static bool
+libvirt_attach_port(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainPort *port,
+                    GError **error)
+{
+    virDomainPtr domain = need_domain(hypervisor, id, error);
+    g_autofree char *xml = virga_domain_port_xml(port);
+    bool done;
+
+    if (!domain)
+        return false;
+    done = virDomainAttachDeviceFlags(domain, xml, VIR_DOMAIN_AFFECT_LIVE) == 0 ||
+           fail(error, "plug a network interface into", id);
+    virDomainFree(domain);
+    return done;
+}
+
+/* QEMU refuses to ask again while the guest is still thinking about it. */
+static bool
+is_thinking(void)
+{
+    virErrorPtr reason = virGetLastError();
+
+    return reason && reason->message && strstr(reason->message, "in the process of unplug");
+}
+
+static bool
+libvirt_detach_port(VirgaHypervisor *hypervisor, const char *id, const char *mac, GError **error)
+{
+    virDomainPtr domain = need_domain(hypervisor, id, error);
+    g_auto(GStrv) aliases = NULL, macs = domain ? read_ports(domain, id, &aliases, error) : NULL;
+    bool done = macs != NULL;
+
+    for (size_t i = 0; done && macs[i]; i++)
+        if (g_ascii_strcasecmp(macs[i], mac) == 0)
+            done = virDomainDetachDeviceAlias(domain, aliases[i], VIR_DOMAIN_AFFECT_LIVE) == 0 ||
+                   is_thinking() || fail(error, "unplug a network interface from", id);
+    if (domain)
+        virDomainFree(domain);
+    return done;
+}
+
 /* All of a stream's bytes; NULL if it breaks off or has no end. */
 static GBytes *
 read_stream(virStreamPtr stream)
@@ -453,6 +543,9 @@ virga_hypervisor_libvirt_new(const VirgaLibvirtSettings *settings, VirgaHypervis
                                        .power_off = libvirt_power_off,
                                        .reboot = libvirt_reboot,
                                        .reset = libvirt_reset,
+                                       .ports = libvirt_ports,
+                                       .attach_port = libvirt_attach_port,
+                                       .detach_port = libvirt_detach_port,
                                        .remove = libvirt_remove,
                                        .screenshot = libvirt_screenshot,
                                        .interrupt = libvirt_interrupt,

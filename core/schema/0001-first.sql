@@ -150,15 +150,22 @@ CREATE TABLE network_interface (
     secondary_count       integer NOT NULL DEFAULT 0, -- of network_interface_address
     source_dest_check     boolean NOT NULL DEFAULT true,
     wants_public          boolean NOT NULL DEFAULT false, -- an address of the pool while it runs
-    attachment_id         text UNIQUE,
+    attachment_id         text UNIQUE, -- of the cloud's own: without an instance
     instance_id           text, -- of the attachment
     device_index          integer,
     delete_on_termination boolean NOT NULL DEFAULT true,
     attached              timestamptz,
+    -- What its instance's host has still to do; NULL: nothing.
+    transition            text CHECK (transition IN ('attaching', 'detaching')),
+    force_detach          boolean NOT NULL DEFAULT false, -- without waiting for the guest
     created               timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (subnet_id, address)
+    UNIQUE (subnet_id, address),
+    CHECK ((instance_id IS NULL) = (device_index IS NULL)),
+    CHECK (transition IS NULL OR instance_id IS NOT NULL)
 );
-CREATE INDEX network_interface_instance ON network_interface (instance_id);
+CREATE UNIQUE INDEX network_interface_instance ON network_interface (instance_id, device_index);
+CREATE INDEX network_interface_transition ON network_interface (instance_id)
+    WHERE transition IS NOT NULL;
 CREATE INDEX network_interface_vpc ON network_interface (vpc_id);
 
 -- Private addresses that an interface has besides its own.  Nobody's own address is one of these:

@@ -368,6 +368,38 @@ def test_addresses(fake_cloud, aws, image):
     aws.ec2("terminate-instances", "--instance-ids", instance)
 
 
+def test_network_interfaces(fake_cloud, aws, image):
+    instance = launch(aws, image)[0]
+    made = aws.ec2("create-network-interface", "--subnet-id", instance["SubnetId"],
+                   "--description", "cli")["NetworkInterface"]
+    id_ = made["NetworkInterfaceId"]
+    aws.ec2("wait", "network-interface-available", "--network-interface-ids", id_)
+    address = aws.ec2("assign-private-ip-addresses", "--network-interface-id", id_,
+                      "--secondary-private-ip-address-count",
+                      "1")["AssignedPrivateIpAddresses"][0]["PrivateIpAddress"]
+    aws.ec2("unassign-private-ip-addresses", "--network-interface-id", id_,
+            "--private-ip-addresses", address)
+    aws.ec2("modify-network-interface-attribute", "--network-interface-id", id_,
+            "--no-source-dest-check")
+    aws.ec2("reset-network-interface-attribute", "--network-interface-id", id_,
+            "--source-dest-check", "true")
+    assert aws.query("SourceDestCheck.Value", "describe-network-interface-attribute",
+                     "--network-interface-id", id_, "--attribute", "sourceDestCheck") is True
+    fake_cloud.wait_state(instance["InstanceId"], "running")
+    attachment = aws.ec2("attach-network-interface", "--network-interface-id", id_,
+                         "--instance-id", instance["InstanceId"], "--device-index",
+                         "1")["AttachmentId"]
+
+    def status():
+        return aws.query("NetworkInterfaces[].Attachment.Status", "describe-network-interfaces",
+                         "--network-interface-ids", id_)
+    wait_for(lambda: status() == ["attached"], 30, "the interface to be attached")
+    aws.ec2("detach-network-interface", "--attachment-id", attachment)
+    wait_for(lambda: status() == [], 30, "the interface to be detached")
+    aws.ec2("delete-network-interface", "--network-interface-id", id_)
+    aws.ec2("terminate-instances", "--instance-ids", instance["InstanceId"])
+
+
 def test_launch_templates(aws, image):
     data = json.dumps({"ImageId": image, "InstanceType": "t3.nano", "TagSpecifications": [
         {"ResourceType": "instance", "Tags": [{"Key": "from", "Value": "template"}]}]})

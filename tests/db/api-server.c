@@ -45,7 +45,9 @@ static const char sql_key[] =
     " VALUES ($1, $2, 'arn:aws:iam::' || $2 || ':root', $2, $3) ON CONFLICT DO NOTHING";
 static const char sql_guests[] =
     "SELECT i.id, i.host_id, i.generation, i.wish, i.reboots,"
-    " (SELECT array_agg(a.volume_id) FROM volume_attachment a WHERE a.instance_id = i.id)"
+    " (SELECT array_agg(a.volume_id) FROM volume_attachment a WHERE a.instance_id = i.id),"
+    " (SELECT array_agg(n.id) FROM network_interface n WHERE n.instance_id = i.id"
+    "  AND n.transition IS DISTINCT FROM 'detaching')"
     " FROM instance i WHERE i.host_id IS NOT NULL ORDER BY i.id";
 
 static const char sql_questions[] = "SELECT id, host_id FROM host_question WHERE answered IS NULL";
@@ -125,6 +127,8 @@ settle(GError **error)
 
         g_ptr_array_add(made, virga_rows_array(rows, i, 5));
         facts.made = made->pdata[made->len - 1];
+        g_ptr_array_add(made, virga_rows_array(rows, i, 6));
+        facts.ports = made->pdata[made->len - 1];
         if (!virga_instance_report(services.db, arena, virga_rows_text(rows, i, 1), &facts, 1,
                                    &forget, error))
             return false;

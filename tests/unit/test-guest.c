@@ -91,6 +91,33 @@ static const struct {
       2,
       { .domain = RUNNING, .plugged = true, .reboots_done = 1 },
       VIRGA_GUEST_REBOOT },
+    /* ports that come and go */
+    { "run",
+      false,
+      0,
+      { .domain = RUNNING, .plugged = true, .port_lacking = true },
+      VIRGA_GUEST_ADD_PORTS },
+    { "run", false, 0, { .domain = RUNNING, .port_lacking = true }, VIRGA_GUEST_PLUG },
+    { "run",
+      false,
+      0,
+      { .domain = RUNNING, .plugged = true, .port_leaving = true },
+      VIRGA_GUEST_DROP_PORTS },
+    { "run",
+      false,
+      0,
+      { .domain = RUNNING, .plugged = true, .port_leaving = true, .port_asked = true },
+      VIRGA_GUEST_WAIT },
+    { "run",
+      false,
+      1,
+      { .domain = RUNNING, .plugged = true, .port_leaving = true, .port_asked = true },
+      VIRGA_GUEST_REBOOT },
+    { "stop",
+      false,
+      0,
+      { .domain = RUNNING, .plugged = true, .port_leaving = true },
+      VIRGA_GUEST_ASK_SHUTDOWN },
     /* stopping */
     { "stop", false, 0, { .domain = RUNNING, .plugged = true }, VIRGA_GUEST_ASK_SHUTDOWN },
     { "stop",
@@ -159,6 +186,12 @@ check_step(const VirgaGuestWish *want, const VirgaGuestFacts *is, VirgaGuestStep
     case VIRGA_GUEST_RESUME:
         g_assert_true(run && ((is->domain == PAUSED && is->plugged) || is->domain == STUCK));
         break;
+    case VIRGA_GUEST_ADD_PORTS:
+        g_assert_true(run && is->domain == RUNNING && is->plugged && is->port_lacking);
+        break;
+    case VIRGA_GUEST_DROP_PORTS:
+        g_assert_true(run && is->domain == RUNNING && is->port_leaving && !is->port_asked);
+        break;
     case VIRGA_GUEST_ASK_SHUTDOWN:
         g_assert_true(!run && is->domain == RUNNING && !want->force && !is->shutdown_asked);
         break;
@@ -176,7 +209,8 @@ check_step(const VirgaGuestWish *want, const VirgaGuestFacts *is, VirgaGuestStep
         g_assert_true(off && g_str_equal(want->wish, "terminate") && !is->absent);
         break;
     case VIRGA_GUEST_WAIT:
-        g_assert_true(is->domain == RUNNING && (is->rebooting || is->shutdown_asked));
+        g_assert_true(is->domain == RUNNING &&
+                      (is->rebooting || is->shutdown_asked || (run && is->port_asked)));
         break;
     case VIRGA_GUEST_LOST:
         g_assert_true(run && off && is->disk_lost);
@@ -194,7 +228,7 @@ check_step(const VirgaGuestWish *want, const VirgaGuestFacts *is, VirgaGuestStep
 static void
 test_every_input(void)
 {
-    for (unsigned bits = 0; bits < 1u << 12; bits++)
+    for (unsigned bits = 0; bits < 1u << 15; bits++)
         for (int domain = ABSENT; domain <= STUCK; domain++)
             for (int reason = 0; reason <= VIRGA_DOMAIN_REASON_CRASH; reason++)
                 for (size_t w = 0; w < G_N_ELEMENTS(wishes); w++) {
@@ -212,6 +246,9 @@ test_every_input(void)
                         .shutdown_overdue = bits >> 9 & 1,
                         .rebooting = bits >> 10 & 1,
                         .reboot_overdue = bits >> 11 & 1,
+                        .port_lacking = bits >> 12 & 1,
+                        .port_leaving = bits >> 13 & 1,
+                        .port_asked = bits >> 14 & 1,
                     };
 
                     check_step(&want, &is, virga_guest_next_step(&want, &is));

@@ -150,13 +150,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Host, host_free)
 
 /* ---- the wish ---- */
 
+/* To run with the first port only; to run and let the second one go. */
+#define RUN_ONE  "run-one"
+#define RUN_DROP "run-drop"
+
 static VirgaGuestWish *
 make_wish(Host *host, const char *wish)
 {
     VirgaGuestWish *want = virga_record_new(&virga_guest_wish_type);
 
     want->id = g_strdup(GUEST);
-    want->wish = g_strdup(wish);
+    want->wish = g_strdup(g_str_has_prefix(wish, "run") ? "run" : wish);
     want->boot_mode = g_strdup("legacy-bios");
     want->generation = ++host->generation;
     want->reboots = host->reboots;
@@ -171,7 +175,7 @@ make_wish(Host *host, const char *wish)
         disk->delete_on_termination = i == 0 || !host->keep_data;
         g_ptr_array_add(want->disks, disk);
     }
-    for (size_t i = 0; i < G_N_ELEMENTS(port_ids); i++) {
+    for (size_t i = 0; i < (g_str_equal(wish, RUN_ONE) ? 1 : G_N_ELEMENTS(port_ids)); i++) {
         VirgaGuestPort *port = g_new0(VirgaGuestPort, 1);
 
         port->id = g_strdup(port_ids[i]);
@@ -179,6 +183,7 @@ make_wish(Host *host, const char *wish)
         port->mac = g_strdup_printf("02:00:00:00:00:%02x", (unsigned) i);
         port->address = g_strdup_printf("172.31.0.%u", (unsigned) (i + 4));
         port->device_index = (gint64) i;
+        port->leaving = i > 0 && g_str_equal(wish, RUN_DROP);
         g_ptr_array_add(want->ports, port);
     }
     return want;
@@ -286,6 +291,19 @@ assert_running(Host *host)
     g_assert_cmpuint(count_taps(host), ==, G_N_ELEMENTS(port_ids));
     for (size_t i = 0; i < G_N_ELEMENTS(port_ids); i++)
         g_assert_true(virga_network_fake_plugged(host->network, VPC, port_ids[i]));
+    g_assert_cmpuint(g_strv_length(guest_of(host)->ports), ==, G_N_ELEMENTS(port_ids));
+}
+
+/* The second port has gone, or was never there: the controller hears of it. */
+static void
+assert_running_one(Host *host)
+{
+    g_assert_cmpint(guest_of(host)->power, ==, VIRGA_POWER_RUNNING);
+    g_assert_cmpint(guest_of(host)->acted_generation, ==, host->generation);
+    g_assert_cmpuint(count_taps(host), ==, 1);
+    g_assert_cmpuint(g_strv_length(guest_of(host)->ports), ==, 1);
+    g_assert_cmpstr(guest_of(host)->ports[0], ==, port_ids[0]);
+    g_assert_cmpuint(count_strings(host->hypervisor->ports(host->hypervisor, GUEST, NULL)), ==, 1);
 }
 
 static void
@@ -357,6 +375,10 @@ static const Phase phases[] = {
     { "stop", { "run", NULL }, "stop", 0, assert_stopped },
     { "start", { "run", "stop", NULL }, "run", 0, assert_running },
     { "reboot", { "run", NULL }, "run", 1, assert_rebooted },
+    { "attach", { RUN_ONE, NULL }, "run", 0, assert_running },
+    { "detach", { "run", NULL }, RUN_DROP, 0, assert_running_one },
+    { "attach-again", { "run", RUN_DROP, NULL }, "run", 0, assert_running },
+    { "stop-detaching", { "run", RUN_DROP, NULL }, "stop", 0, assert_stopped },
     { "terminate", { "run", NULL }, "terminate", 0, assert_terminated },
     { "terminate-stopped", { "run", "stop", NULL }, "terminate", 0, assert_terminated },
 };

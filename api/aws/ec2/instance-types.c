@@ -100,16 +100,13 @@ common_new(const VirgaCall *call)
                                 .attachment_limit_type = "dedicated" };
     common->card = (Ec2NetworkCardInfo){ .has_network_card_index = true,
                                          .network_performance = "Up to 10 Gigabit",
-                                         .maximum_network_interfaces = 1,
                                          .has_maximum_network_interfaces = true };
     common->network = (Ec2NetworkInfo){ .network_performance = "Up to 10 Gigabit",
-                                        .maximum_network_interfaces = 1,
                                         .has_maximum_network_interfaces = true,
                                         .maximum_network_cards = 1,
                                         .has_maximum_network_cards = true,
                                         .has_default_network_card_index = true,
-                                        .network_cards = { &common->card, 1 },
-                                        .ipv4_addresses_per_interface = 1,
+                                        .network_cards = { NULL, 1 },
                                         .has_ipv4_addresses_per_interface = true,
                                         .has_ipv6_addresses_per_interface = true,
                                         .has_ipv6_supported = true,
@@ -125,7 +122,15 @@ show_type(const VirgaCall *call, const VirgaInstanceType *type, Common *common,
 {
     Ec2VCpuInfo *vcpus = ec2_new(call, Ec2VCpuInfo);
     Ec2MemoryInfo *memory = ec2_new(call, Ec2MemoryInfo);
+    Ec2NetworkCardInfo *card = ec2_new(call, Ec2NetworkCardInfo);
+    Ec2NetworkInfo *network = ec2_new(call, Ec2NetworkInfo);
 
+    *card = common->card;
+    card->maximum_network_interfaces = type->interfaces_max;
+    *network = common->network;
+    network->network_cards.items = card;
+    network->maximum_network_interfaces = type->interfaces_max;
+    network->ipv4_addresses_per_interface = type->addresses_max;
     vcpus->default_v_cpus = vcpus->default_cores = type->vcpus;
     vcpus->default_threads_per_core = 1;
     vcpus->has_default_v_cpus = vcpus->has_default_cores = vcpus->has_default_threads_per_core =
@@ -147,7 +152,7 @@ show_type(const VirgaCall *call, const VirgaInstanceType *type, Common *common,
         .memory_info = memory,
         .has_instance_storage_supported = true,
         .ebs_info = &common->ebs,
-        .network_info = &common->network,
+        .network_info = network,
         .placement_group_info = &common->placement,
         .has_hibernation_supported = true,
         .burstable_performance_supported = virga_instance_type_credits(type->name) != NULL,

@@ -186,7 +186,7 @@ show_addresses(const VirgaCall *call, const VirgaInterface *interface)
 }
 
 static void
-show_interface(const VirgaCall *call, const VirgaInterface *interface,
+show_interface(const VirgaCall *call, const VirgaInstance *row, const VirgaInterface *interface,
                Ec2InstanceNetworkInterface *shown)
 {
     Ec2InstanceNetworkInterfaceAttachment *attachment =
@@ -199,7 +199,9 @@ show_interface(const VirgaCall *call, const VirgaInterface *interface,
         .has_delete_on_termination = true,
         .device_index = interface->device_index,
         .has_device_index = true,
-        .status = "attached",
+        .status = interface->transition                  ? interface->transition
+                  : row->state == VIRGA_INSTANCE_PENDING ? "attaching"
+                                                         : "attached",
         .has_network_card_index = true,
     };
     shown->private_ip_addresses = show_addresses(call, interface);
@@ -240,7 +242,7 @@ show_interfaces(const VirgaCall *call, const VirgaInstance *row, const Ec2Index 
 
     list->items = ec2_array(call, Ec2InstanceNetworkInterface, count_rows(interfaces, row->id));
     while ((interface = ec2_index_next(interfaces, row->id, interface)))
-        show_interface(call, interface, &list->items[list->count++]);
+        show_interface(call, row, interface, &list->items[list->count++]);
     shown->private_dns_name = "";
     if (list->count == 0)
         return;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DescribeNetworkInterfaces. */
-#include "common.h"
-
-#include "network/interface.h"
+/* DescribeNetworkInterfaces.  What changes them: network-interface-actions.c. */
+#include "network-interfaces.h"
 
 static const VirgaFilterField interface_fields[] = {
     { "addresses.association.allocation-id", "PrivateIpAddresses.Association.AllocationId" },
@@ -88,31 +86,37 @@ show_addresses(const VirgaCall *call, const VirgaInterface *row)
     return list;
 }
 
+/* What the cloud has made itself is attached to something of its own. */
 static Ec2NetworkInterfaceAttachment *
 show_attachment(const VirgaCall *call, const VirgaInterface *row)
 {
     Ec2NetworkInterfaceAttachment *attachment;
 
-    if (!row->instance_id)
+    if (!row->instance_id && !row->requester_id)
         return NULL;
     attachment = ec2_new(call, Ec2NetworkInterfaceAttachment);
-    *attachment =
-        (Ec2NetworkInterfaceAttachment){ .attach_time = row->attached,
-                                         .attachment_id = row->attachment_id,
-                                         .delete_on_termination = row->delete_on_termination,
-                                         .has_delete_on_termination = true,
-                                         .device_index = row->device_index,
-                                         .has_device_index = true,
-                                         .has_network_card_index = true,
-                                         .instance_id = row->instance_id,
-                                         .instance_owner_id = row->account_id,
-                                         .status = "attached" };
+    *attachment = (Ec2NetworkInterfaceAttachment){
+        .attach_time = row->attached,
+        .attachment_id = row->attachment_id,
+        .delete_on_termination = row->instance_id && row->delete_on_termination,
+        .has_delete_on_termination = true,
+        .device_index = row->instance_id ? row->device_index : 1,
+        .has_device_index = true,
+        .has_network_card_index = true,
+        .instance_id = row->instance_id,
+        .instance_owner_id = row->instance_id ? row->account_id : row->requester_id,
+        .status = row->transition ? row->transition
+                  : row->starting ? "attaching"
+                                  : "attached"
+    };
+    if (!row->instance_id)
+        attachment->attachment_id = ec2_derived_id(call, "ela-attach", row->id);
     return attachment;
 }
 
-static void
-show_interface(const VirgaCall *call, const VirgaInterface *row, const Ec2Tags *tags,
-               Ec2NetworkInterface *shown)
+void
+ec2_network_interface_show(const VirgaCall *call, const VirgaInterface *row, const Ec2Tags *tags,
+                           Ec2NetworkInterface *shown)
 {
     Ec2NetworkInterfacePrivateIpAddressList addresses = show_addresses(call, row);
 
@@ -134,7 +138,8 @@ show_interface(const VirgaCall *call, const VirgaInterface *row, const Ec2Tags *
                                     .has_requester_managed = true,
                                     .source_dest_check = row->source_dest_check,
                                     .has_source_dest_check = true,
-                                    .status = row->instance_id ? "in-use" : "available",
+                                    .status = row->instance_id || row->requester_id ? "in-use"
+                                                                                    : "available",
                                     .subnet_id = row->subnet_id,
                                     .tag_set = ec2_tags_of(tags, row->id),
                                     .vpc_id = row->vpc_id };
@@ -162,7 +167,7 @@ read_interfaces(VirgaCall *call, const char *const *ids, const char *const *inst
         return false;
     list->items = ec2_array(call, Ec2NetworkInterface, count);
     for (; list->count < count; list->count++)
-        show_interface(call, &rows[list->count], &tags, &list->items[list->count]);
+        ec2_network_interface_show(call, &rows[list->count], &tags, &list->items[list->count]);
     return true;
 }
 

@@ -3,6 +3,7 @@
 #include "block-devices.h"
 #include "instance-profiles.h"
 #include "instance-view.h"
+#include "launch-network.h"
 #include "launch-templates.h"
 
 #include "api/authorize.h"
@@ -209,115 +210,6 @@ read_metadata_options(const Request *request, VirgaInstanceSpec *spec, GError **
             ec2_check_metadata_tags(spec->tags, spec->tag_count, error));
 }
 
-/* ---- network ---- */
-
-static const char *
-unsupported_interface(const Ec2InstanceNetworkInterfaceSpecification *interface)
-{
-    return interface->network_interface_id      ? "NetworkInterface.NetworkInterfaceId"
-           : interface->device_index != 0       ? "NetworkInterface.DeviceIndex"
-           : interface->network_card_index != 0 ? "NetworkInterface.NetworkCardIndex"
-           : interface->ipv6_address_count > 0  ? "NetworkInterface.Ipv6AddressCount"
-           : interface->ipv6_addresses.count    ? "NetworkInterface.Ipv6Addresses"
-           : interface->primary_ipv6            ? "NetworkInterface.PrimaryIpv6"
-           : interface->secondary_private_ip_address_count > 0
-               ? "NetworkInterface.SecondaryPrivateIpAddressCount"
-           : interface->private_ip_addresses.count > 1 ? "NetworkInterface.PrivateIpAddresses"
-           : interface->associate_carrier_ip_address ? "NetworkInterface.AssociateCarrierIpAddress"
-           : differs(interface->interface_type, "interface") ? "NetworkInterface.InterfaceType"
-           : interface->ipv4_prefixes.count || interface->ipv4_prefix_count > 0
-               ? "NetworkInterface.Ipv4Prefix"
-           : interface->ipv6_prefixes.count || interface->ipv6_prefix_count > 0
-               ? "NetworkInterface.Ipv6Prefix"
-           : interface->ena_srd_specification ? "NetworkInterface.EnaSrdSpecification"
-           : interface->connection_tracking_specification
-               ? "NetworkInterface.ConnectionTrackingSpecification"
-           : interface->has_ena_queue_count ? "NetworkInterface.EnaQueueCount"
-                                            : NULL;
-}
-
-static bool
-check_interface(const Request *request, GError **error)
-{
-    const Ec2InstanceNetworkInterfaceSpecification *interface =
-        &request->network_interfaces.items[0];
-    const char *unsupported = unsupported_interface(interface);
-
-    if (request->subnet_id)
-        return combination(error, "Network interfaces and an instance-level subnet ID may not be "
-                                  "specified on the same request");
-    if (request->security_group_ids.count || request->security_groups.count)
-        return combination(error, "Network interfaces and an instance-level security groups may "
-                                  "not be specified on the same request");
-    if (request->private_ip_address)
-        return combination(error, "Network interfaces and an instance-level private address may "
-                                  "not be specified on the same request");
-    if (request->network_interfaces.count > 1)
-        return ec2_unsupported(error, "NetworkInterface.2");
-    if (unsupported)
-        return ec2_unsupported(error, unsupported);
-    return interface->has_device_index ||
-           virga_api_fail(error, "MissingParameter", 400,
-                          "Each network interface requires a device index.");
-}
-
-static bool
-read_interface_address(const Ec2InstanceNetworkInterfaceSpecification *interface,
-                       VirgaInstanceSpec *spec, GError **error)
-{
-    const Ec2PrivateIpAddressSpecification *listed =
-        interface->private_ip_addresses.count ? &interface->private_ip_addresses.items[0] : NULL;
-
-    spec->address = interface->private_ip_address;
-    if (!listed)
-        return true;
-    if (!listed->primary)
-        return ec2_unsupported(error, "NetworkInterface.PrivateIpAddresses");
-    if (spec->address && g_strcmp0(spec->address, listed->private_ip_address) != 0)
-        return combination(error, "A network interface can have one primary address only");
-    spec->address = listed->private_ip_address;
-    return true;
-}
-
-static bool
-read_groups(const VirgaCall *call, const void *ids, VirgaInstanceSpec *spec, GError **error)
-{
-    return ec2_ids(call, ids, "sg", "InvalidGroupId.Malformed", &spec->group_ids, error);
-}
-
-static bool
-read_network(const VirgaCall *call, const Request *request, VirgaInstanceSpec *spec, GError **error)
-{
-    spec->public_address = spec->interface_delete_on_termination = -1;
-    if (request->network_interfaces.count) {
-        const Ec2InstanceNetworkInterfaceSpecification *interface =
-            &request->network_interfaces.items[0];
-
-        if (!check_interface(request, error) || !read_interface_address(interface, spec, error) ||
-            !read_groups(call, &interface->groups, spec, error))
-            return false;
-        spec->subnet_id = interface->subnet_id;
-        spec->interface_description = interface->description;
-        if (interface->has_associate_public_ip_address)
-            spec->public_address = interface->associate_public_ip_address;
-        if (interface->has_delete_on_termination)
-            spec->interface_delete_on_termination = interface->delete_on_termination;
-    } else {
-        spec->subnet_id = request->subnet_id;
-        spec->address = request->private_ip_address;
-        spec->group_names = ec2_strings(call, &request->security_groups);
-        if (!read_groups(call, &request->security_group_ids, spec, error))
-            return false;
-        if (spec->group_names && spec->subnet_id)
-            return combination(error, "The parameter groupName cannot be used with the parameter "
-                                      "subnet");
-    }
-    if (spec->address && spec->count_max > 1)
-        return combination(error, "A private address cannot be given to several instances");
-    return !spec->subnet_id ||
-           virga_api_check_id(spec->subnet_id, "subnet", "InvalidSubnetID.Malformed", error);
-}
-
 /* ---- the whole ---- */
 
 static bool
@@ -402,7 +294,8 @@ read_request(const VirgaCall *call, const Request *request, VirgaInstanceSpec *s
         !read_counts(request, spec, error) || !read_zone(call, request, spec, error) ||
         !read_group(request, spec, error) || !read_tags(call, request, spec, error) ||
         !virga_user_data_read(call->arena, request->user_data, &spec->user_data, error) ||
-        !read_metadata_options(request, spec, error) || !read_network(call, request, spec, error) ||
+        !read_metadata_options(request, spec, error) ||
+        !ec2_launch_network(call, request, spec, error) ||
         !ec2_block_devices(call, &request->block_device_mappings, &disks, &spec->disk_count,
                            error) ||
         !read_profile(call, request, spec, error))
@@ -459,7 +352,8 @@ look_again(Seen *seen, const char *reservation_id, GError **error)
 static bool
 explain(GError *reason, const VirgaInstanceSpec *spec, GError **error)
 {
-    if (!spec->subnet_id && virga_error_is(reason, "subnet", VIRGA_ERROR_NOT_FOUND)) {
+    if (!spec->subnet_id && spec->nic_count == 0 &&
+        virga_error_is(reason, "subnet", VIRGA_ERROR_NOT_FOUND)) {
         g_error_free(reason);
         return virga_api_fail(error, "MissingInput", 400,
                               "No subnets found for the default VPC. Please specify a subnet.");

@@ -17,7 +17,10 @@ typedef struct {
 
 typedef struct {
     char *id, *vpc_id, *mac, *address;
+    char **secondaries; /* further addresses, or NULL */
     gint64 device_index;
+    bool leaving; /* to be unplugged; only while the guest runs */
+    bool forced;  /* even if the guest does not let go of it */
 } VirgaGuestPort;
 
 typedef struct {
@@ -36,12 +39,15 @@ extern const VirgaRecordType virga_guest_wish_type;
 
 /* What the world looks like, as far as the next step depends on it. */
 typedef struct {
-    bool disks_here;  /* all of them */
-    bool disk_lost;   /* one that was made is not there */
-    bool former_life; /* the domain is off since an earlier wish */
-    bool absent;      /* nothing but disks that stay is left of it */
-    bool taps_ready;  /* every port has a tap, plugged or not */
-    bool plugged;     /* every port's tap is in its VPC */
+    bool disks_here;   /* all of them */
+    bool disk_lost;    /* one that was made is not there */
+    bool former_life;  /* the domain is off since an earlier wish */
+    bool absent;       /* nothing but disks that stay is left of it */
+    bool taps_ready;   /* every port has a tap, plugged or not */
+    bool plugged;      /* every port's tap is in its VPC */
+    bool port_lacking; /* the running guest has no device of a port that it shall have */
+    bool port_leaving; /* of one that it shall not have, there is still something */
+    bool port_asked;   /* … and the guest was asked just now to let go of it */
     VirgaDomainState domain;
     VirgaDomainReason reason;
     bool shutdown_asked;   /* just now, by this process, for the present wish */
@@ -59,6 +65,8 @@ typedef enum {
     VIRGA_GUEST_START, /* paused */
     VIRGA_GUEST_PLUG,
     VIRGA_GUEST_RESUME,
+    VIRGA_GUEST_ADD_PORTS,  /* to the running guest */
+    VIRGA_GUEST_DROP_PORTS, /* from it */
     VIRGA_GUEST_ASK_SHUTDOWN,
     VIRGA_GUEST_POWER_OFF,
     VIRGA_GUEST_REBOOT,

@@ -57,6 +57,14 @@ struct VirgaHypervisor {
     /* Asks the guest to reboot; returns at once.  The end is told by the reboot callback. */
     bool (*reboot)(VirgaHypervisor *hypervisor, const char *id, GError **error);
     bool (*reset)(VirgaHypervisor *hypervisor, const char *id, GError **error);
+    /* The MAC addresses of a running domain's ports, NULL-terminated, the caller's. */
+    char **(*ports)(VirgaHypervisor *hypervisor, const char *id, GError **error);
+    /* Plugs a port into a running domain; its tap is there.  CAPACITY: no slot is free. */
+    bool (*attach_port)(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainPort *port,
+                        GError **error);
+    /* Asks the guest to let go of a port; returns at once.  An event tells when it has. */
+    bool (*detach_port)(VirgaHypervisor *hypervisor, const char *id, const char *mac,
+                        GError **error);
     /* Takes the definition away; the domain is off. */
     bool (*remove)(VirgaHypervisor *hypervisor, const char *id, GError **error);
     /* What its screen shows, as PNG or PPM, the caller's. */
@@ -83,6 +91,13 @@ VirgaHypervisor *virga_hypervisor_libvirt_new(const VirgaLibvirtSettings *settin
 
 /* The domain XML of a spec; pure, for the golden test.  The caller owns the text. */
 char *virga_domain_xml(const VirgaDomainSpec *spec, const char *type);
+
+/* The XML of one port, to be plugged in.  The caller owns the text. */
+char *virga_domain_port_xml(const VirgaDomainPort *port);
+
+/* The MAC addresses of a domain's ports by its XML, NULL-terminated, and the alias of each (NULL:
+ * not wanted); the caller's.  NULL: it is no domain's. */
+char **virga_domain_xml_ports(const char *xml, char ***ret_aliases);
 
 /* Guests that only pretend: they run at once and obey at once. */
 VirgaHypervisor *virga_hypervisor_fake_new(VirgaHypervisorEvent event, gpointer data);

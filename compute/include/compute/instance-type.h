@@ -7,6 +7,7 @@
 typedef struct {
     const char *name;
     gint64 vcpus, memory_mib;
+    gint64 interfaces_max, addresses_max; /* network interfaces; private addresses of each */
 } VirgaInstanceType;
 
 /* The type of this name, or NULL.  A loan for the life of the program. */

@@ -56,6 +56,18 @@ typedef struct {
     bool no_device;                    /* leave the image's device out */
 } VirgaDiskSpec;
 
+/* A network interface of a launch besides the first: an existing one, or one that is made. */
+typedef struct {
+    gint64 device_index;             /* > 0 */
+    const char *interface_id;        /* NULL: made, with what follows */
+    const char *subnet_id, *address; /* NULL: the first one's subnet; any address */
+    const char *const *group_ids;    /* NULL: the group "default" */
+    const char *const *secondaries;  /* further addresses, or NULL */
+    gint64 secondary_count;          /* and so many free ones */
+    const char *description;         /* NULL: none */
+    bool delete_on_termination;
+} VirgaNicSpec;
+
 typedef struct {
     const char *account_id, *image_id, *type;
     gint64 count_min, count_max;
@@ -73,6 +85,11 @@ typedef struct {
     const char *cpu_credits;             /* of a burstable type; NULL: the family's default */
     int interface_delete_on_termination; /* -1: true */
     const char *interface_description;
+    const char *interface_id; /* the first interface is this one, of one instance, in its subnet */
+    const char *const *secondaries; /* further addresses of the first interface, or NULL */
+    gint64 secondary_count;         /* and so many free ones */
+    const VirgaNicSpec *nics;       /* further interfaces */
+    size_t nic_count;
     const char *profile_id, *profile_arn; /* NULL: no instance profile */
     const VirgaDiskSpec *disks;
     size_t disk_count;
@@ -96,7 +113,7 @@ typedef struct {
  * first call's reservation.  Fails with the nouns of what is missing (image, snapshot, key pair,
  * subnet, security group, placement group), "image" STATE, "instance type" INVALID, "instance"
  * INVALID or CAPACITY (the message and "virga why REQUEST-ID" say what each host lacks), "address"
- * and "subnet" CAPACITY, "client token" CONFLICT. */
+ * and "subnet" CAPACITY, "client token" CONFLICT, and those of virga_interface_attach(). */
 bool virga_instance_create(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena,
                            const VirgaInstanceSpec *spec, char **ret_reservation_id,
                            GError **error);
@@ -217,6 +234,7 @@ typedef struct {
     const char *code, *message; /* of a failure, as in StateReason */
     const char *const *made;    /* volumes whose bytes exist; NULL-terminated or NULL */
     const char *const *lost;    /* volumes whose bytes have vanished */
+    const char *const *ports;   /* interfaces that are plugged in; NULL: not looked */
     const char *console;        /* tail of the serial console, base64; NULL: unchanged */
 } VirgaInstanceFacts;
 

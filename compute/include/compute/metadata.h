@@ -27,9 +27,10 @@ typedef struct {
     gint64 device_number;
     char *owner_id;
     char *local_hostname;
-    char *public_hostname;  /* or NULL */
-    char **local_addresses; /* the primary one first */
-    char *public_address;   /* of the primary one, or NULL */
+    char *public_hostname;   /* or NULL */
+    char **local_addresses;  /* the primary one first */
+    char *public_address;    /* of the primary one, or NULL */
+    char **public_addresses; /* of each local one, in their order; "": none */
     char **group_names, **group_ids;
     char *subnet_id, *subnet_cidr;
     char *vpc_id;

@@ -4,6 +4,8 @@
 
 #include "core/db.h"
 
+#define VIRGA_INTERFACE_ADDRESSES_MAX 50 /* of one that has no instance */
+
 /* A private address of an interface and the public one that leads to it. */
 typedef struct {
     char *address;
@@ -22,11 +24,14 @@ typedef struct {
     size_t secondary_count;
     bool source_dest_check, delete_on_termination;
     char *attachment_id, *instance_id;
+    char *transition; /* "attaching", "detaching": its host is at it; or NULL */
+    bool starting;    /* its instance is pending; not known to virga_interface_list() */
     gint64 device_index, attached;
     char **group_ids, **group_names; /* NULL-terminated, by position */
 } VirgaInterface;
 
 typedef struct {
+    const char *id;                                            /* NULL: a new one */
     const char *account_id, *vpc_id, *subnet_id, *zone, *cidr; /* of the subnet */
     const char *address;                                       /* NULL: any free one */
     const char *const *group_ids;                              /* of the same VPC: checked */
@@ -81,7 +86,7 @@ bool virga_interface_find(VirgaTxn *txn, VirgaArena *arena, const char *account_
                           const char *const *ids, VirgaInterface **ret, size_t *ret_count,
                           GError **error);
 
-/* Says whether an instance's interfaces pass only packets from and to their own addresses. */
+/* Says whether an instance's first interface passes only packets from and to its own addresses. */
 bool virga_interface_set_check(VirgaTxn *txn, const char *instance_id, bool source_dest_check,
                                GError **error);
 
