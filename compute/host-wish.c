@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* PostgreSQL makes the JSON: the rows are its own, and their members are the field names of
- * guest.c and network/plan.c. */
+ * guest.c.  The plans of VPCs: vpc-wish.c. */
 #include "compute/host-wish.h"
 
 #include "compute/question.h"
 #include "core/error.h"
-
-#include <string.h>
+#include "vpc-wish.h"
 
 static const char sql_generation[] =
     "SELECT generation, " VIRGA_QUESTIONS_SQL("$1") " FROM host WHERE id = $1";
@@ -67,9 +66,12 @@ static const char sql_guests[] =
     "       (SELECT json_agg(coalesce(host(q.address), '') ORDER BY x.position)"
     "       FROM (" ADDRESSES_OF_N ") x LEFT JOIN public_address q ON q.interface_id = n.id"
     "       AND q.private_address = x.address::inet) END,"
-    "     'public_address', host(p.address), 'subnet_id', n.subnet_id,"
+    "     'public_address', host(p.address), 'public_hostname', CASE WHEN c.dns_hostnames THEN"
+    "       'ec2-' || replace(host(p.address), '.', '-') || '.' || $5::text END,"
+    "     'subnet_id', n.subnet_id,"
     "     'subnet_cidr', u.cidr::text, 'vpc_id', n.vpc_id,"
-    "     'vpc_cidrs', json_build_array(c.cidr::text),"
+    "     'vpc_cidrs', (SELECT json_agg(b.cidr::text ORDER BY NOT b.is_first, b.created, b.cidr)"
+    "       FROM vpc_block b WHERE b.vpc_id = n.vpc_id),"
     "     'group_ids', (SELECT json_agg(m.group_id ORDER BY m.position)"
     "       FROM network_interface_group m WHERE m.interface_id = n.id),"
     "     'group_names', (SELECT json_agg(g.name ORDER BY m.position)"
@@ -79,44 +81,8 @@ static const char sql_guests[] =
     "     JOIN vpc c ON c.id = n.vpc_id LEFT JOIN public_address p ON p.interface_id = n.id"
     "     AND p.private_address = n.address WHERE n.instance_id = i.id)))::text"
     ")::text FROM instance i WHERE i.host_id = $1 AND i.generation > $2 ORDER BY i.id";
-static const char sql_vpcs[] =
-    "SELECT v.id, v.generation FROM vpc v WHERE EXISTS"
-    " (SELECT 1 FROM instance i WHERE i.host_id = $1 AND i.vpc_id = v.id) ORDER BY v.id";
-static const char sql_plan[] =
-    "SELECT json_build_object("
-    "'id', v.id, 'generation', v.generation, 'cidrs', json_build_array(v.cidr::text),"
-    " 'vni', v.vni, 'domain', $2::text,"
-    " 'subnets', (SELECT coalesce(json_agg(json_build_object("
-    "   'id', s.id, 'zone', s.zone, 'cidr', s.cidr::text) ORDER BY s.id), '[]'::json)"
-    "   FROM subnet s WHERE s.vpc_id = v.id),"
-    " 'ports', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
-    "   'id', n.id, 'instance_id', n.instance_id, 'subnet_id', n.subnet_id, 'mac', n.mac,"
-    "   'address', host(n.address), 'public_address', host(p.address), 'host_id', i.host_id,"
-    "   'host_address', host(h.tunnel_address),"
-    "   'source_dest_check', n.source_dest_check,"
-    "   'secondary', CASE WHEN n.secondary_count > 0 THEN (SELECT json_agg(json_strip_nulls("
-    "     json_build_object('address', host(a.address), 'public_address', host(q.address)))"
-    "     ORDER BY a.assigned) FROM network_interface_address a LEFT JOIN public_address q"
-    "     ON q.interface_id = a.interface_id AND q.private_address = a.address"
-    "     WHERE a.interface_id = n.id) END,"
-    "   'group_ids', (SELECT coalesce(json_agg(m.group_id ORDER BY m.position), '[]'::json)"
-    "     FROM network_interface_group m WHERE m.interface_id = n.id))) ORDER BY n.id),"
-    "   '[]'::json) FROM network_interface n LEFT JOIN instance i ON i.id = n.instance_id"
-    "   LEFT JOIN host h ON h.id = i.host_id"
-    "   LEFT JOIN public_address p ON p.interface_id = n.id AND p.private_address = n.address"
-    "   WHERE n.vpc_id = v.id AND n.requester_id IS NULL),"
-    " 'groups', (SELECT coalesce(json_agg(json_build_object('id', g.id,"
-    "   'rules', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
-    "     'id', r.id, 'direction', CASE WHEN r.is_egress THEN 'egress' ELSE 'ingress' END,"
-    "     'protocol', r.protocol, 'from_port', r.from_port, 'to_port', r.to_port,"
-    "     'cidr4', r.cidr::text, 'group_id', r.peer_group_id)) ORDER BY r.id), '[]'::json)"
-    "     FROM security_group_rule r WHERE r.group_id = g.id)) ORDER BY g.id), '[]'::json)"
-    "   FROM security_group g WHERE g.vpc_id = v.id)"
-    ")::text FROM vpc v WHERE v.id = $1";
-
-/* Appends the first column of all rows, with commas. */
-static void
-append_rows(GString *json, const VirgaRows *rows)
+void
+virga_wish_append(GString *json, const VirgaRows *rows)
 {
     for (int i = 0; i < virga_rows_count(rows); i++) {
         if (i > 0)
@@ -125,73 +91,13 @@ append_rows(GString *json, const VirgaRows *rows)
     }
 }
 
-/* The names of instances end so, as in AWS. */
-static char *
-domain_of(const char *region)
-{
-    return g_str_equal(region, "us-east-1") ? g_strdup("ec2.internal")
-                                            : g_strdup_printf("%s.compute.internal", region);
-}
-
-static bool
-append_plan(VirgaTxn *txn, GString *plans, const char *vpc_id, const char *domain, GError **error)
-{
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_plan, "ss", vpc_id, domain);
-
-    if (!rows)
-        return false;
-    if (plans->len && virga_rows_count(rows))
-        g_string_append_c(plans, ',');
-    append_rows(plans, rows);
-    return true;
-}
-
-/* True if the host knows a VPC that is none of its own any more. */
-static bool
-has_stale(JsonObject *known, const VirgaRows *vpcs)
-{
-    g_autoptr(GHashTable) current = g_hash_table_new(g_str_hash, g_str_equal);
-    JsonObjectIter iter;
-    const char *id;
-
-    if (!known)
-        return false;
-    for (int i = 0; i < virga_rows_count(vpcs); i++)
-        g_hash_table_add(current, (gpointer) virga_rows_text(vpcs, i, 0));
-    json_object_iter_init(&iter, known);
-    while (json_object_iter_next(&iter, &id, NULL))
-        if (!g_hash_table_contains(current, id))
-            return true;
-    return false;
-}
-
-/* Plans newer than the host's, the ids of all of its VPCs, and whether it has too many. */
-static bool
-collect_plans(VirgaTxn *txn, const char *host_id, JsonObject *known, const char *domain,
-              GString *plans, GString *ids, bool *ret_stale, GError **error)
-{
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_vpcs, "s", host_id);
-
-    if (!rows)
-        return false;
-    *ret_stale = has_stale(known, rows);
-    for (int i = 0; i < virga_rows_count(rows); i++) {
-        const char *id = virga_rows_text(rows, i, 0);
-        gint64 has = known ? json_object_get_int_member_with_default(known, id, 0) : 0;
-
-        g_string_append_printf(ids, "%s\"%s\"", i ? "," : "", id);
-        if (virga_rows_int(rows, i, 1) > has && !append_plan(txn, plans, id, domain, error))
-            return false;
-    }
-    return true;
-}
-
 bool
 virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *known,
                 const char *region, char **ret_json, GError **error)
 {
     g_autoptr(VirgaRows) host = virga_txn_query(txn, error, sql_generation, "s", host_id);
-    g_autofree char *domain = domain_of(region);
+    g_autofree char *domain = virga_wish_domain(region);
+    g_autofree char *public_domain = virga_wish_public_domain(region);
     g_autoptr(VirgaRows) guests = NULL;
     g_autoptr(GString) plans = g_string_new(NULL);
     g_autoptr(GString) ids = g_string_new(NULL);
@@ -205,8 +111,9 @@ virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *kn
         return false;
     /* The generation is read first: what is committed after it comes again, never too late. */
     generation = virga_rows_count(host) ? virga_rows_int(host, 0, 0) : 0;
-    guests = virga_txn_query(txn, error, sql_guests, "siss", host_id, after, region, domain);
-    if (!guests || !collect_plans(txn, host_id, known, domain, plans, ids, &stale, error))
+    guests = virga_txn_query(txn, error, sql_guests, "sisss", host_id, after, region, domain,
+                             public_domain);
+    if (!guests || !virga_wish_plans(txn, host_id, known, region, plans, ids, &stale, error))
         return false;
     questions = virga_rows_count(host) ? virga_rows_text(host, 0, 1) : NULL;
     if (after > 0 && generation <= after && plans->len == 0 && !stale && !questions &&
@@ -215,7 +122,7 @@ virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *kn
     g_string_append_printf(json,
                            "{\"generation\":%" G_GINT64_FORMAT ",\"complete\":%s,\"guests\":[",
                            MAX(generation, after), after == 0 ? "true" : "false");
-    append_rows(json, guests);
+    virga_wish_append(json, guests);
     g_string_append_printf(json, "],\"vpcs\":[%s],\"vpc_ids\":[%s],\"questions\":%s}", plans->str,
                            ids->str, questions ? questions : "[]");
     *ret_json = g_string_free(g_steal_pointer(&json), FALSE);

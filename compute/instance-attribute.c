@@ -37,6 +37,9 @@ static const char sql_generation[] = "UPDATE instance SET generation = $2 WHERE 
 static const char sql_shows_tags[] =
     "SELECT host_id FROM instance WHERE id = $1 AND http_tags = 'enabled'"
     " AND host_id IS NOT NULL FOR UPDATE";
+static const char sql_in_vpc[] =
+    "SELECT id, host_id FROM instance WHERE vpc_id = $1 AND host_id IS NOT NULL ORDER BY id"
+    " FOR UPDATE";
 
 static bool
 fail_missing(const char *id, GError **error)
@@ -266,4 +269,17 @@ virga_instance_tags_changed(VirgaTxn *txn, const char *id, GError **error)
     if (!rows)
         return false;
     return virga_rows_count(rows) == 0 || renew(txn, id, virga_rows_text(rows, 0, 0), error);
+}
+
+bool
+virga_instance_vpc_changed(VirgaTxn *txn, const char *vpc_id, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_in_vpc, "s", vpc_id);
+
+    if (!rows)
+        return false;
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        if (!renew(txn, virga_rows_text(rows, i, 0), virga_rows_text(rows, i, 1), error))
+            return false;
+    return true;
 }

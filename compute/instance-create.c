@@ -12,6 +12,7 @@
 #include "core/quota.h"
 #include "network/interface.h"
 #include "network/security-group.h"
+#include "network/subnet.h"
 #include "network/vpc.h"
 #include "storage/volume.h"
 

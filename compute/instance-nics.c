@@ -7,7 +7,7 @@
 #include "core/id.h"
 #include "network/interface-edit.h"
 #include "network/security-group.h"
-#include "network/vpc.h"
+#include "network/subnet.h"
 
 static const char sql_attach[] =
     "UPDATE network_interface SET instance_id = $2, device_index = $3, attachment_id = $4,"

@@ -98,6 +98,17 @@ static const Key keys[] = {
     { "quota", "security-groups-per-vpc", INTEGER, "2500", "Security groups in one VPC.", VIRGAD },
     { "quota", "rules-per-security-group", INTEGER, "60",
       "Rules of a security group, inbound and outbound each.", VIRGAD },
+    { "quota", "vpcs", INTEGER, "500", "VPCs of an account.", VIRGAD },
+    { "quota", "internet-gateways", INTEGER, "500", "Internet gateways of an account.", VIRGAD },
+    { "quota", "dhcp-options", INTEGER, "500", "Sets of DHCP options of an account.", VIRGAD },
+    { "quota", "cidr-blocks-per-vpc", INTEGER, "5", "Blocks of addresses of one VPC.", VIRGAD },
+    { "quota", "subnets-per-vpc", INTEGER, "200", "Subnets in one VPC.", VIRGAD },
+    { "quota", "route-tables-per-vpc", INTEGER, "200", "Route tables in one VPC.", VIRGAD },
+    { "quota", "routes-per-route-table", INTEGER, "50",
+      "Routes of a route table, local ones not counted.", VIRGAD },
+    { "quota", "network-acls-per-vpc", INTEGER, "200", "Network ACLs in one VPC.", VIRGAD },
+    { "quota", "rules-per-network-acl", INTEGER, "20",
+      "Rules of a network ACL, inbound and outbound each.", VIRGAD },
 };
 
 /* Keys of an [instance-type NAME] group, NAME like EC2's or like 4c8g. */

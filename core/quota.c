@@ -21,10 +21,20 @@ static const struct {
     [VIRGA_QUOTA_LAUNCH_TEMPLATES] = { "launch-templates", "launch template", "launch templates" },
     [VIRGA_QUOTA_PLACEMENT_GROUPS] = { "placement-groups", "placement group", "placement groups" },
     [VIRGA_QUOTA_ELASTIC_IPS] = { "elastic-ips", "address", "addresses" },
+    [VIRGA_QUOTA_VPCS] = { "vpcs", "vpc", "VPCs" },
+    [VIRGA_QUOTA_INTERNET_GATEWAYS] = { "internet-gateways", "internet gateway",
+                                        "internet gateways" },
+    [VIRGA_QUOTA_DHCP_OPTIONS] = { "dhcp-options", "dhcp options", "sets of DHCP options" },
     [VIRGA_QUOTA_GROUPS_PER_VPC] = { "security-groups-per-vpc", "security group", NULL },
     [VIRGA_QUOTA_RULES_PER_GROUP] = { "rules-per-security-group", "security group rule", NULL },
     [VIRGA_QUOTA_VERSIONS_PER_TEMPLATE] = { "versions-per-launch-template",
                                             "launch template version", NULL },
+    [VIRGA_QUOTA_BLOCKS_PER_VPC] = { "cidr-blocks-per-vpc", "vpc block", NULL },
+    [VIRGA_QUOTA_SUBNETS_PER_VPC] = { "subnets-per-vpc", "subnet", NULL },
+    [VIRGA_QUOTA_ROUTE_TABLES_PER_VPC] = { "route-tables-per-vpc", "route table", NULL },
+    [VIRGA_QUOTA_ROUTES_PER_TABLE] = { "routes-per-route-table", "route", NULL },
+    [VIRGA_QUOTA_ACLS_PER_VPC] = { "network-acls-per-vpc", "network acl", NULL },
+    [VIRGA_QUOTA_RULES_PER_ACL] = { "rules-per-network-acl", "network acl entry", NULL },
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(resources) == VIRGA_QUOTA_RESOURCES);
 

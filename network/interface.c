@@ -67,11 +67,12 @@ static const char sql_claim_public[] =
     " i.description, host(p.address), p.allocation_id, p.association_id, i.source_dest_check,"     \
     " i.delete_on_termination, i.attachment_id, i.instance_id, i.device_index, " ATTACHED ","      \
     " i.type, i.requester_id, i.transition, " starting ", " SECONDARIES_OF_I ","                   \
-    " m.group_id, s.name, m.position FROM network_interface i"                                     \
+    " n.dns_hostnames, m.group_id, s.name, m.position FROM network_interface i"                    \
+    " LEFT JOIN vpc n ON n.id = i.vpc_id"                                                          \
     " LEFT JOIN public_address p ON p.interface_id = i.id AND p.private_address = i.address"       \
     " LEFT JOIN network_interface_group m ON m.interface_id = i.id"                                \
     " LEFT JOIN security_group s ON s.id = m.group_id WHERE i.account_id = $1"
-enum { ID = 0, SECONDARIES = 21, GROUP_ID, GROUP_NAME, GROUP_POSITION };
+enum { ID = 0, SECONDARIES = 21, PUBLIC_NAMES, GROUP_ID, GROUP_NAME, GROUP_POSITION };
 #define BY_ID " ORDER BY i.id"
 /* Who lists instances knows which of them are starting. */
 #define LISTED INTERFACE_SELECT("false")
@@ -387,6 +388,7 @@ read_interface(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInterface
                      .association_id = virga_rows_dup(rows, arena, row, 10) },
         .description = virga_rows_dup(rows, arena, row, 7),
         .source_dest_check = virga_rows_bool(rows, row, 11),
+        .public_names = virga_rows_bool(rows, row, PUBLIC_NAMES),
         .delete_on_termination = virga_rows_bool(rows, row, 12),
         .attachment_id = virga_rows_dup(rows, arena, row, 13),
         .instance_id = virga_rows_dup(rows, arena, row, 14),

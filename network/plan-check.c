@@ -57,9 +57,8 @@ virga_plan_is_name(const char *text, bool dots)
     return label > 0;
 }
 
-/* Names with one space between. */
-static bool
-are_names(const char *text)
+bool
+virga_vpc_plan_are_domains(const char *text)
 {
     g_auto(GStrv) names = g_strsplit(text, " ", -1);
 
@@ -91,7 +90,7 @@ check_head(const VirgaVpcPlan *plan, GError **error)
         return virga_fail(error, "vpc", VIRGA_ERROR_INVALID, "\"%s\" is no id of a vpc", plan->id);
     if (!virga_plan_is_name(plan->domain, true) ||
         (plan->public_domain && !virga_plan_is_name(plan->public_domain, true)) ||
-        (plan->dhcp_domain && !are_names(plan->dhcp_domain)))
+        (plan->dhcp_domain && !virga_vpc_plan_are_domains(plan->dhcp_domain)))
         return virga_fail(error, "vpc", VIRGA_ERROR_INVALID, "\"%s\" is no domain of vpc \"%s\"",
                           plan->domain ? plan->domain : "", plan->id);
     if (plan->vni < 0 || plan->vni > VNI_MAX)

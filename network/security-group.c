@@ -5,6 +5,7 @@
 #include "core/id.h"
 #include "core/quota.h"
 #include "network/address.h"
+#include "network/protocol.h"
 #include "network/vpc.h"
 
 #include <string.h>
@@ -30,6 +31,8 @@ static const char sql_delete_rules[] =
     "WITH gone AS (DELETE FROM security_group_rule WHERE group_id = $1 RETURNING id)"
     " DELETE FROM tag USING gone WHERE resource_id = gone.id";
 static const char sql_delete[] = "DELETE FROM security_group WHERE id = $1";
+static const char sql_default[] =
+    "SELECT id FROM security_group WHERE vpc_id = $1 AND name = 'default'";
 static const char sql_delete_tags[] = "DELETE FROM tag WHERE resource_id = $1";
 static const char sql_rules[] =
     "SELECT id, account_id, group_id, is_egress, protocol, from_port, to_port, cidr::text,"
@@ -186,6 +189,17 @@ virga_security_group_delete(VirgaTxn *txn, const char *account_id, const char *i
 }
 
 bool
+virga_security_group_delete_default(VirgaTxn *txn, const char *vpc_id, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_default, "s", vpc_id);
+    const char *id = rows && virga_rows_count(rows) ? virga_rows_text(rows, 0, 0) : NULL;
+
+    return rows && (!id || (virga_txn_run(txn, error, NULL, sql_delete_rules, "s", id) &&
+                            virga_txn_run(txn, error, NULL, sql_delete_tags, "s", id) &&
+                            virga_txn_run(txn, error, NULL, sql_delete, "s", id)));
+}
+
+bool
 virga_security_group_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                           const char *const *ids, const char *const *names, const char *vpc_id,
                           VirgaSecurityGroup **ret, size_t *ret_count, GError **error)
@@ -270,36 +284,20 @@ rule_invalid(GError **error, const char *format, const char *value)
                       "Invalid value '%s' for %s", value, format);
 }
 
-/* EC2 names three protocols and numbers the rest; 58 (ICMPv6) has no meaning here yet. */
+/* 58 (ICMPv6) has no meaning here yet. */
 static bool
 normalise_protocol(VirgaSecurityGroupRule *rule, VirgaArena *arena, GError **error)
 {
-    static const struct {
-        const char *name;
-        guint64 number;
-    } named[] = { { "icmp", 1 }, { "tcp", 6 }, { "udp", 17 } };
-    g_autofree char *lower = rule->protocol ? g_ascii_strdown(rule->protocol, -1) : NULL;
-    guint64 number;
+    char *protocol;
 
-    if (!lower)
+    if (!rule->protocol)
         return virga_fail(error, "security group rule", VIRGA_ERROR_INVALID,
                           "Invalid value 'null' for protocol. VPC security group rules must "
                           "specify protocols explicitly.");
-    if (g_str_equal(lower, "-1") || g_str_equal(lower, "all")) {
-        rule->protocol = virga_arena_strdup(arena, "-1");
-        return true;
-    }
-    for (size_t i = 0; i < G_N_ELEMENTS(named); i++) {
-        g_autofree char *digits = g_strdup_printf("%" G_GUINT64_FORMAT, named[i].number);
-
-        if (g_str_equal(lower, named[i].name) || g_str_equal(lower, digits)) {
-            rule->protocol = virga_arena_strdup(arena, named[i].name);
-            return true;
-        }
-    }
-    if (!g_ascii_string_to_unsigned(lower, 10, 0, 255, &number, NULL) || number == 58)
+    protocol = virga_protocol_normalise(arena, rule->protocol);
+    if (!protocol || g_str_equal(protocol, "58"))
         return rule_invalid(error, "IP protocol. Unknown protocol.", rule->protocol);
-    rule->protocol = virga_arena_printf(arena, "%" G_GUINT64_FORMAT, number);
+    rule->protocol = protocol;
     return true;
 }
 

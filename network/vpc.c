@@ -1,51 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Rows of VPCs.  How they begin and end: vpc-life.c; their blocks: vpc-block.c. */
 #include "network/vpc.h"
 
 #include "core/error.h"
-#include "core/id.h"
-#include "network/address.h"
-#include "network/security-group.h"
-
-#define DEFAULT_BASE   "172.31.0.0/16"
-#define DEFAULT_PREFIX 20
 
 static const char sql_vpc_list[] =
-    "SELECT id, account_id, cidr::text, is_default FROM vpc"
-    " WHERE account_id = $1 AND ($2::text[] IS NULL OR id = ANY ($2)) ORDER BY id";
+    "SELECT v.id, v.account_id, v.cidr::text, v.dhcp_options_id, v.tenancy, v.is_default,"
+    " v.dns_support, v.dns_hostnames, v.usage_metrics,"
+    " ARRAY(SELECT b.association_id FROM vpc_block b WHERE b.vpc_id = v.id"
+    "  ORDER BY NOT b.is_first, b.created, b.cidr),"
+    " ARRAY(SELECT b.cidr::text FROM vpc_block b WHERE b.vpc_id = v.id"
+    "  ORDER BY NOT b.is_first, b.created, b.cidr)"
+    " FROM vpc v WHERE v.account_id = $1 AND ($2::text[] IS NULL OR v.id = ANY ($2)) ORDER BY v.id";
+enum { ID, ACCOUNT_ID, CIDR, DHCP, TENANCY, IS_DEFAULT, SUPPORT, HOSTNAMES, METRICS, IDS, CIDRS };
 static const char sql_vpc_default[] = "SELECT id FROM vpc WHERE account_id = $1 AND is_default";
-static const char sql_vpc_insert[] =
-    "INSERT INTO vpc (id, account_id, cidr, is_default) VALUES ($1, $2, $3::cidr, $4)";
 static const char sql_vpc_touch[] =
     "WITH touched AS (UPDATE vpc SET generation = generation + 1 WHERE id = $1 RETURNING id)"
     " SELECT pg_notify('virga_vpc', id) FROM touched";
+static const char sql_vpc_lock[] =
+    "SELECT 1 FROM vpc WHERE id = $1 AND account_id = $2 FOR NO KEY UPDATE";
+static const char sql_vpc_set_flags[] =
+    "UPDATE vpc SET dns_support = CASE WHEN $2::bigint < 0 THEN dns_support ELSE $2 > 0 END,"
+    " dns_hostnames = CASE WHEN $3::bigint < 0 THEN dns_hostnames ELSE $3 > 0 END,"
+    " usage_metrics = CASE WHEN $4::bigint < 0 THEN usage_metrics ELSE $4 > 0 END WHERE id = $1";
+static const char sql_vpc_set_tenancy[] = "UPDATE vpc SET tenancy = $2 WHERE id = $1";
 
 static const char sql_vpc_of[] =
     "SELECT vpc_id FROM subnet WHERE id = $2 AND account_id = $1"
     " UNION ALL SELECT vpc_id FROM security_group WHERE id = $2 AND account_id = $1"
-    " UNION ALL SELECT vpc_id FROM network_interface WHERE id = $2 AND account_id = $1";
-
-/* Free: the block less its members and the five addresses that AWS reserves. */
-#define SUBNET_SELECT                                                                              \
-    "SELECT s.id, s.account_id, s.vpc_id, s.zone, s.cidr::text, s.map_public, s.is_default,"       \
-    " (1::bigint << (32 - masklen(s.cidr))) - 5 -"                                                 \
-    " (SELECT count(*) FROM network_interface n WHERE n.subnet_id = s.id) -"                       \
-    " (SELECT count(*) FROM network_interface_address a WHERE a.subnet_id = s.id) AS free"         \
-    " FROM subnet s "
-enum { ID, ACCOUNT_ID, VPC_ID, ZONE, CIDR, MAP_PUBLIC, IS_DEFAULT, FREE };
-static const char sql_subnet_list[] = SUBNET_SELECT
-    "WHERE s.account_id = $1 AND ($2::text[] IS NULL OR s.id = ANY ($2)) ORDER BY s.id";
-static const char sql_subnet_default[] =
-    SUBNET_SELECT "WHERE s.account_id = $1 AND s.is_default AND ($2::text IS NULL OR s.zone = $2)"
-                  " ORDER BY free DESC, s.zone LIMIT 1";
-/* Counting the free addresses costs more than all else of a launch: 0 here. */
-static const char sql_subnet_candidates[] =
-    "SELECT s.id, s.account_id, s.vpc_id, s.zone, s.cidr::text, s.map_public, s.is_default,"
-    " 0::bigint FROM subnet s WHERE s.account_id = $1 AND ($2::text IS NULL OR s.id = $2)"
-    " AND ($2::text IS NOT NULL OR s.is_default) AND ($3::text IS NULL OR $2::text IS NOT NULL"
-    " OR s.zone = $3) ORDER BY s.zone, s.id";
-static const char sql_subnet_insert[] =
-    "INSERT INTO subnet (id, account_id, vpc_id, zone, cidr, map_public, is_default)"
-    " VALUES ($1, $2, $3, $4, $5::cidr, $6, $7)";
+    " UNION ALL SELECT vpc_id FROM network_interface WHERE id = $2 AND account_id = $1"
+    " UNION ALL SELECT vpc_id FROM route_table WHERE id = $2 AND account_id = $1"
+    " UNION ALL SELECT vpc_id FROM network_acl WHERE id = $2 AND account_id = $1"
+    " UNION ALL SELECT vpc_id FROM internet_gateway WHERE id = $2 AND account_id = $1"
+    " AND vpc_id IS NOT NULL";
+static const char sql_associated[] =
+    "SELECT unnest(ARRAY[t.id, a.subnet_id]) AS id FROM route_table_association a"
+    " JOIN route_table t ON t.id = a.route_table_id WHERE a.id = $2 AND t.account_id = $1"
+    " UNION ALL SELECT unnest(ARRAY[n.id, x.subnet_id]) FROM network_acl_association x"
+    " JOIN network_acl n ON n.id = x.acl_id WHERE x.id = $2 AND n.account_id = $1"
+    " UNION ALL SELECT v.id FROM vpc_block b JOIN vpc v ON v.id = b.vpc_id"
+    " WHERE b.association_id = $2 AND v.account_id = $1";
 
 bool
 virga_vpc_of(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *resource_id,
@@ -61,9 +55,70 @@ virga_vpc_of(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const cha
 }
 
 bool
+virga_vpc_associated(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                     const char *association_id, const char *const **ret_ids, GError **error)
+{
+    g_autoptr(VirgaRows) rows =
+        virga_txn_query(txn, error, sql_associated, "ss", account_id, association_id);
+    const char **ids;
+    size_t count = 0;
+
+    if (!rows)
+        return false;
+    ids = virga_arena_new_array(arena, const char *, (size_t) virga_rows_count(rows) + 1);
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        if (!virga_rows_is_null(rows, i, 0))
+            ids[count++] = virga_rows_dup(rows, arena, i, 0);
+    *ret_ids = ids;
+    return true;
+}
+
+static bool
+fail_missing(const char *id, GError **error)
+{
+    return virga_fail(error, "vpc", VIRGA_ERROR_NOT_FOUND, "The vpc ID '%s' does not exist", id);
+}
+
+bool
+virga_vpc_lock(VirgaTxn *txn, const char *account_id, const char *id, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_vpc_lock, "ss", id, account_id);
+
+    return rows && (virga_rows_count(rows) > 0 || fail_missing(id, error));
+}
+
+bool
 virga_vpc_touch(VirgaTxn *txn, const char *vpc_id, GError **error)
 {
     return virga_txn_post(txn, error, sql_vpc_touch, "s", vpc_id);
+}
+
+static void
+read_blocks(const VirgaRows *rows, int row, VirgaArena *arena, VirgaVpc *vpc)
+{
+    g_auto(GStrv) ids = virga_rows_array(rows, row, IDS);
+    g_auto(GStrv) cidrs = virga_rows_array(rows, row, CIDRS);
+
+    vpc->block_count = g_strv_length(ids);
+    vpc->blocks = virga_arena_new_array(arena, VirgaVpcBlock, vpc->block_count);
+    for (size_t i = 0; i < vpc->block_count && cidrs[i]; i++)
+        vpc->blocks[i] = (VirgaVpcBlock){ virga_arena_strdup(arena, ids[i]),
+                                          virga_arena_strdup(arena, cidrs[i]) };
+}
+
+static void
+read_vpc(const VirgaRows *rows, int row, VirgaArena *arena, VirgaVpc *vpc)
+{
+    *vpc = (VirgaVpc){ .id = virga_rows_dup(rows, arena, row, ID),
+                       .account_id = virga_rows_dup(rows, arena, row, ACCOUNT_ID),
+                       .cidr = virga_rows_dup(rows, arena, row, CIDR),
+                       .dhcp_options_id = virga_rows_dup(rows, arena, row, DHCP),
+                       .tenancy = virga_rows_dup(rows, arena, row, TENANCY),
+                       .is_default = virga_rows_bool(rows, row, IS_DEFAULT),
+                       .dns_support = virga_rows_bool(rows, row, SUPPORT),
+                       .dns_hostnames = virga_rows_bool(rows, row, HOSTNAMES),
+                       .usage_metrics = virga_rows_bool(rows, row, METRICS) };
+    read_blocks(rows, row, arena, vpc);
 }
 
 bool
@@ -77,11 +132,25 @@ virga_vpc_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const c
     *ret_count = (size_t) virga_rows_count(rows);
     *ret = virga_arena_new_array(arena, VirgaVpc, *ret_count);
     for (int i = 0; i < virga_rows_count(rows); i++)
-        (*ret)[i] = (VirgaVpc){ .id = virga_rows_dup(rows, arena, i, 0),
-                                .account_id = virga_rows_dup(rows, arena, i, 1),
-                                .cidr = virga_rows_dup(rows, arena, i, 2),
-                                .is_default = virga_rows_bool(rows, i, 3) };
+        read_vpc(rows, i, arena, &(*ret)[i]);
     return true;
+}
+
+VirgaVpc *
+virga_vpc_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
+              GError **error)
+{
+    const char *ids[] = { id, NULL };
+    VirgaVpc *vpc;
+    size_t count;
+
+    if (!virga_vpc_list(txn, arena, account_id, ids, &vpc, &count, error))
+        return NULL;
+    if (count == 0) {
+        fail_missing(id, error);
+        return NULL;
+    }
+    return vpc;
 }
 
 char *
@@ -98,148 +167,17 @@ virga_vpc_default(VirgaTxn *txn, VirgaArena *arena, const char *account_id, GErr
     return virga_rows_dup(rows, arena, 0, 0);
 }
 
-static void
-read_subnet(const VirgaRows *rows, int row, VirgaArena *arena, VirgaSubnet *subnet)
+bool
+virga_vpc_set_flags(VirgaTxn *txn, const char *id, const VirgaVpcFlags *flags, GError **error)
 {
-    subnet->id = virga_rows_dup(rows, arena, row, ID);
-    subnet->account_id = virga_rows_dup(rows, arena, row, ACCOUNT_ID);
-    subnet->vpc_id = virga_rows_dup(rows, arena, row, VPC_ID);
-    subnet->zone = virga_rows_dup(rows, arena, row, ZONE);
-    subnet->cidr = virga_rows_dup(rows, arena, row, CIDR);
-    subnet->map_public = virga_rows_bool(rows, row, MAP_PUBLIC);
-    subnet->is_default = virga_rows_bool(rows, row, IS_DEFAULT);
-    subnet->free_addresses = virga_rows_int(rows, row, FREE);
+    return virga_txn_run(txn, error, NULL, sql_vpc_set_flags, "siii", id,
+                         (gint64) flags->dns_support, (gint64) flags->dns_hostnames,
+                         (gint64) flags->usage_metrics) &&
+           virga_vpc_touch(txn, id, error);
 }
 
 bool
-virga_subnet_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *const *ids,
-                  VirgaSubnet **ret, size_t *ret_count, GError **error)
+virga_vpc_set_tenancy(VirgaTxn *txn, const char *id, const char *tenancy, GError **error)
 {
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_subnet_list, "sa", account_id, ids);
-
-    if (!rows)
-        return false;
-    *ret_count = (size_t) virga_rows_count(rows);
-    *ret = virga_arena_new_array(arena, VirgaSubnet, *ret_count);
-    for (int i = 0; i < virga_rows_count(rows); i++)
-        read_subnet(rows, i, arena, &(*ret)[i]);
-    return true;
-}
-
-bool
-virga_subnet_candidates_send(VirgaTxn *txn, const char *account_id, const char *id,
-                             const char *zone, GError **error)
-{
-    return virga_txn_send(txn, error, sql_subnet_candidates, "sss", account_id, id, zone);
-}
-
-bool
-virga_subnet_candidates_receive(VirgaTxn *txn, VirgaArena *arena, VirgaSubnet **ret,
-                                size_t *ret_count, GError **error)
-{
-    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
-
-    if (!rows)
-        return false;
-    *ret_count = (size_t) virga_rows_count(rows);
-    *ret = virga_arena_new_array(arena, VirgaSubnet, *ret_count);
-    for (int i = 0; i < virga_rows_count(rows); i++)
-        read_subnet(rows, i, arena, &(*ret)[i]);
-    return true;
-}
-
-VirgaSubnet *
-virga_subnet_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
-                 GError **error)
-{
-    const char *ids[] = { id, NULL };
-    VirgaSubnet *subnet;
-    size_t count;
-
-    if (!virga_subnet_list(txn, arena, account_id, ids, &subnet, &count, error))
-        return NULL;
-    if (count == 0) {
-        virga_fail(error, "subnet", VIRGA_ERROR_NOT_FOUND, "The subnet ID '%s' does not exist", id);
-        return NULL;
-    }
-    return subnet;
-}
-
-VirgaSubnet *
-virga_subnet_default(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *zone,
-                     GError **error)
-{
-    g_autoptr(VirgaRows) rows =
-        virga_txn_query(txn, error, sql_subnet_default, "ss", account_id, zone);
-    VirgaSubnet *subnet;
-
-    if (!rows)
-        return NULL;
-    if (virga_rows_count(rows) == 0) {
-        virga_fail(error, "subnet", VIRGA_ERROR_NOT_FOUND, "No default subnet in zone '%s'",
-                   zone ? zone : "any");
-        return NULL;
-    }
-    subnet = virga_arena_new_array(arena, VirgaSubnet, 1);
-    read_subnet(rows, 0, arena, subnet);
-    return subnet;
-}
-
-static bool
-has_subnet(const VirgaSubnet *subnets, size_t count, const char *vpc_id, const char *zone)
-{
-    for (size_t i = 0; i < count; i++)
-        if (g_str_equal(subnets[i].vpc_id, vpc_id) && g_str_equal(subnets[i].zone, zone))
-            return true;
-    return false;
-}
-
-/* The n-th zone gets the n-th /20, so that a zone added later finds its block free. */
-static bool
-add_subnets(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *vpc_id,
-            const char *const *zones, GError **error)
-{
-    VirgaSubnet *present;
-    size_t count;
-    guint32 base;
-    unsigned prefix;
-
-    virga_cidr_parse(DEFAULT_BASE, &base, &prefix);
-    if (!virga_subnet_list(txn, arena, account_id, NULL, &present, &count, error))
-        return false;
-    for (; *zones; zones++, base += (guint32) virga_cidr_size(DEFAULT_PREFIX)) {
-        g_autofree char *id = virga_id_new("subnet");
-        g_autofree char *cidr = virga_cidr_text(base, DEFAULT_PREFIX);
-
-        if (has_subnet(present, count, vpc_id, *zones))
-            continue;
-        if (!virga_txn_run(txn, error, NULL, sql_subnet_insert, "sssssbb", id, account_id, vpc_id,
-                           *zones, cidr, true, true))
-            return false;
-    }
-    return true;
-}
-
-bool
-virga_vpc_create_default(VirgaTxn *txn, const char *account_id, const char *const *zones,
-                         GError **error)
-{
-    g_autoptr(VirgaArena) arena = virga_arena_new();
-    g_autoptr(GError) missing = NULL;
-    const char *vpc_id = virga_vpc_default(txn, arena, account_id, &missing);
-
-    if (!vpc_id && !virga_error_is(missing, "vpc", VIRGA_ERROR_NOT_FOUND)) {
-        g_propagate_error(error, g_steal_pointer(&missing));
-        return false;
-    }
-    if (!vpc_id) {
-        g_autofree char *id = virga_id_new("vpc");
-
-        vpc_id = virga_arena_strdup(arena, id);
-        if (!virga_txn_run(txn, error, NULL, sql_vpc_insert, "sssb", vpc_id, account_id,
-                           DEFAULT_BASE, true) ||
-            !virga_security_group_create_default(txn, account_id, vpc_id, error))
-            return false;
-    }
-    return add_subnets(txn, arena, account_id, vpc_id, zones, error);
+    return virga_txn_run(txn, error, NULL, sql_vpc_set_tenancy, "ss", id, tenancy);
 }

@@ -12,6 +12,7 @@
 #include "ec2.h"
 #include "network/elastic-ip.h"
 #include "network/security-group.h"
+#include "network/vpc.h"
 
 #include <string.h>
 
@@ -63,6 +64,7 @@ typedef struct {
     GPtrArray *group_names, *key_ids; /* to be looked up */
     const char *profile_association;  /* likewise, or NULL */
     const char *address_association;  /* likewise */
+    const char *vpc_association;      /* likewise */
 } Walk;
 
 static const char *
@@ -103,6 +105,8 @@ take_text(Walk *walk, const char *member, bool top, const char *value)
         walk->profile_association = value;
     else if (g_str_equal(member, "AssociationId") && g_str_has_prefix(value, "eipassoc-"))
         walk->address_association = value;
+    else if (g_str_equal(member, "AssociationId"))
+        walk->vpc_association = value;
     else if (g_str_equal(member, "KeyName"))
         add(walk, "key-pair", value, NULL,
             g_str_has_prefix(action, "Create") || g_str_has_prefix(action, "Import"));
@@ -223,6 +227,25 @@ look_up_address(Walk *walk, GError **error)
     return true;
 }
 
+/* That of a route table, an ACL or a block is a change of what it joins. */
+static bool
+look_up_vpc(Walk *walk, GError **error)
+{
+    const VirgaCall *call = walk->call;
+    g_autoptr(VirgaTxn) txn = NULL;
+    const char *const *joined;
+
+    if (!walk->vpc_association)
+        return true;
+    txn = virga_db_read(call->db, error);
+    if (!txn || !virga_vpc_associated(txn, call->arena, call->account_id, walk->vpc_association,
+                                      &joined, error))
+        return false;
+    for (; *joined; joined++)
+        add(walk, virga_id_resource_type(*joined), *joined, *joined, false);
+    return true;
+}
+
 static void
 add_made(Walk *walk)
 {
@@ -241,14 +264,14 @@ static bool
 find_targets(const VirgaCall *call, const void *request, GArray *targets, GError **error)
 {
     g_autoptr(GPtrArray) group_names = g_ptr_array_new(), key_ids = g_ptr_array_new();
-    Walk walk = { call, targets, group_names, key_ids, NULL, NULL };
+    Walk walk = { call, targets, group_names, key_ids, NULL, NULL, NULL };
     const char *action = call->wire->name;
 
     if (g_str_has_prefix(action, "Describe") && !g_str_has_suffix(action, "Attribute"))
         return true;
     walk_structure(&walk, call->wire->input, request, true);
     if (!look_up(&walk, error) || !look_up_association(&walk, error) ||
-        !look_up_address(&walk, error))
+        !look_up_address(&walk, error) || !look_up_vpc(&walk, error))
         return false;
     add_made(&walk);
     return true;

@@ -186,7 +186,7 @@ def test_networks(aws):
     assert subnets and all(subnet["AvailabilityZone"] == "us-east-1a" for subnet in subnets)
     aws.ec2("wait", "vpc-available", "--vpc-ids", vpc["VpcId"])
     aws.ec2("wait", "subnet-available", "--subnet-ids", subnets[0]["SubnetId"])
-    for attribute, value in (("DnsSupport", True), ("DnsHostnames", False),
+    for attribute, value in (("DnsSupport", True), ("DnsHostnames", True),
                              ("NetworkAddressUsageMetrics", False)):
         assert aws.ec2("describe-vpc-attribute", "--vpc-id", vpc["VpcId"], "--attribute",
                        "enable" + attribute)["Enable" + attribute] == {"Value": value}
@@ -489,6 +489,80 @@ def test_instance_profiles(aws, image):
     aws("iam", "delete-instance-profile", "--instance-profile-name", "tour")
 
 
+@pytest.fixture
+def vpc(aws):
+    made = aws.query("Vpc.VpcId", "create-vpc", "--cidr-block", "10.0.0.0/16",
+                     "--tag-specifications", "ResourceType=vpc,Tags=[{Key=Name,Value=tour}]")
+    aws.ec2("wait", "vpc-available", "--vpc-ids", made)
+    yield made
+    aws.ec2("delete-vpc", "--vpc-id", made)
+
+
+def test_vpc(aws, vpc):
+    aws.ec2("modify-vpc-attribute", "--vpc-id", vpc, "--enable-dns-hostnames")
+    assert aws.query("EnableDnsHostnames.Value", "describe-vpc-attribute", "--vpc-id", vpc,
+                     "--attribute", "enableDnsHostnames")
+    aws.ec2("modify-vpc-tenancy", "--vpc-id", vpc, "--instance-tenancy", "default")
+    block = aws.query("CidrBlockAssociation.AssociationId", "associate-vpc-cidr-block", "--vpc-id",
+                      vpc, "--cidr-block", "10.1.0.0/16")
+    subnet = aws.query("Subnet.SubnetId", "create-subnet", "--vpc-id", vpc, "--cidr-block",
+                       "10.1.0.0/24")
+    aws.ec2("wait", "subnet-available", "--subnet-ids", subnet)
+    aws.ec2("modify-subnet-attribute", "--subnet-id", subnet, "--map-public-ip-on-launch")
+    assert aws.query("Subnets[].MapPublicIpOnLaunch", "describe-subnets", "--filters",
+                     "Name=vpc-id,Values=" + vpc) == [True]
+    aws.fails("DependencyViolation", "delete-vpc", "--vpc-id", vpc)
+    aws.ec2("delete-subnet", "--subnet-id", subnet)
+    aws.ec2("disassociate-vpc-cidr-block", "--association-id", block)
+
+
+def test_ways_out_of_a_vpc(aws, vpc):
+    subnet = aws.query("Subnet.SubnetId", "create-subnet", "--vpc-id", vpc, "--cidr-block",
+                       "10.0.1.0/24")
+    gateway = aws.query("InternetGateway.InternetGatewayId", "create-internet-gateway")
+    aws.ec2("attach-internet-gateway", "--internet-gateway-id", gateway, "--vpc-id", vpc)
+    assert aws.query("InternetGateways[].Attachments[].VpcId", "describe-internet-gateways",
+                     "--internet-gateway-ids", gateway) == [vpc]
+    tables = [aws.query("RouteTable.RouteTableId", "create-route-table", "--vpc-id", vpc)
+              for _ in range(2)]
+    route = ["--route-table-id", tables[0], "--destination-cidr-block", "0.0.0.0/0"]
+    aws.ec2("create-route", *route, "--gateway-id", gateway)
+    aws.ec2("replace-route", *route, "--gateway-id", gateway)
+    association = aws.query("AssociationId", "associate-route-table", "--route-table-id", tables[0],
+                            "--subnet-id", subnet)
+    assert aws.query("RouteTables[].Routes[].[DestinationCidrBlock,State]", "describe-route-tables",
+                     "--filters", "Name=association.subnet-id,Values=" + subnet) == [
+                         ["10.0.0.0/16", "active"], ["0.0.0.0/0", "active"]]
+    association = aws.query("NewAssociationId", "replace-route-table-association",
+                            "--association-id", association, "--route-table-id", tables[1])
+    aws.ec2("disassociate-route-table", "--association-id", association)
+    aws.ec2("delete-route", *route)
+    for table in tables:
+        aws.ec2("delete-route-table", "--route-table-id", table)
+    aws.ec2("detach-internet-gateway", "--internet-gateway-id", gateway, "--vpc-id", vpc)
+    aws.ec2("delete-internet-gateway", "--internet-gateway-id", gateway)
+    aws.ec2("delete-subnet", "--subnet-id", subnet)
+
+
+def test_default_vpc(aws):
+    wait_for(lambda: not aws.query("NetworkInterfaces", "describe-network-interfaces"), 60,
+             "end of the instances", 1)
+    subnet = aws.query("Subnets[0].SubnetId", "describe-subnets")
+    aws.ec2("delete-subnet", "--subnet-id", subnet)
+    assert aws.query("Subnet.DefaultForAz", "create-default-subnet", "--availability-zone",
+                     "us-east-1a")
+    aws.fails("DefaultVpcAlreadyExists", "create-default-vpc")
+    vpc = aws.query("Vpcs[].VpcId", "describe-vpcs", "--filters", "Name=is-default,Values=true")[0]
+    gateway = aws.query("InternetGateways[].InternetGatewayId", "describe-internet-gateways",
+                        "--filters", "Name=attachment.vpc-id,Values=" + vpc)[0]
+    for subnet in aws.query("Subnets[].SubnetId", "describe-subnets"):
+        aws.ec2("delete-subnet", "--subnet-id", subnet)
+    aws.ec2("detach-internet-gateway", "--internet-gateway-id", gateway, "--vpc-id", vpc)
+    aws.ec2("delete-internet-gateway", "--internet-gateway-id", gateway)
+    aws.ec2("delete-vpc", "--vpc-id", vpc)
+    assert aws.query("Vpc.IsDefault", "create-default-vpc")
+
+
 def test_dry_run(aws, image):
     assert "would have succeeded" in aws.fails("DryRunOperation", "run-instances", "--image-id",
                                                image, "--instance-type", "t3.nano", "--dry-run")
@@ -506,7 +580,7 @@ def test_dry_run(aws, image):
     ("InvalidInstanceID.Malformed", "terminate-instances --instance-ids nonsense"),
     ("InvalidParameterValue", "describe-instances --filters Name=nonsense,Values=1"),
     ("InvalidVolume.NotFound", "describe-volumes --volume-ids vol-0123456789abcdef0"),
-    ("UnsupportedOperation", "create-vpc --cidr-block 10.0.0.0/16"),
+    ("UnsupportedOperation", "create-vpc --cidr-block 10.0.0.0/16 --instance-tenancy dedicated"),
     ("InvalidID", "create-tags --resources nonsense --tags Key=a,Value=b"),
 ])
 def test_errors(aws, code, arguments):

@@ -56,6 +56,22 @@ static VirgaServices services;
 static VirgaKeyCache *keys;
 static VirgaRightsCache *rights;
 
+/* Accounts as they begin: each with its default VPC, which it gets once. */
+static bool
+make_accounts(GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_begin(services.db, error);
+
+    for (size_t i = 0; txn && i < G_N_ELEMENTS(accounts); i++)
+        if (!virga_txn_run(txn, error, NULL, sql_account, "s", accounts[i].account_id) ||
+            !virga_vpc_create_default(txn, accounts[i].account_id,
+                                      (const char *const *) services.zones, error) ||
+            !virga_txn_run(txn, error, NULL, sql_key, "sss", accounts[i].key_id,
+                           accounts[i].account_id, SECRET))
+            return false;
+    return txn && virga_txn_commit(txn, error);
+}
+
 static bool
 set_up(const char *pool, GError **error)
 {
@@ -67,14 +83,7 @@ set_up(const char *pool, GError **error)
     if (!txn || !virga_public_pool_set(txn, pool, error) ||
         !virga_quota_configure(txn, services.config, error))
         return false;
-    for (size_t i = 0; i < G_N_ELEMENTS(accounts); i++)
-        if (!virga_txn_run(txn, error, NULL, sql_account, "s", accounts[i].account_id) ||
-            !virga_vpc_create_default(txn, accounts[i].account_id,
-                                      (const char *const *) services.zones, error) ||
-            !virga_txn_run(txn, error, NULL, sql_key, "sss", accounts[i].key_id,
-                           accounts[i].account_id, SECRET))
-            return false;
-    return virga_txn_commit(txn, error);
+    return virga_txn_commit(txn, error) && make_accounts(error);
 }
 
 /* ---- the simulated host ---- */
@@ -179,6 +188,8 @@ handle(VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
         done = ask_credentials((const char *) request->body, &said, &error);
     else if (g_str_equal(request->path, "/control/answer"))
         done = answer_questions((const char *) request->body, &error);
+    else if (g_str_equal(request->path, "/control/accounts"))
+        done = make_accounts(&error);
     else
         done = settle(&error);
     *ret_response = virga_http_response_new(

@@ -102,20 +102,22 @@ def session_cloud(postgres, build_dir):
 
 @pytest.fixture
 def cloud(session_cloud):
-    """The cloud without instances, images, keys, own groups and tags; a large host."""
+    """The cloud without anything but default VPCs; a large host."""
     session_cloud.sql("""
         DELETE FROM public_address; DELETE FROM network_interface; DELETE FROM volume;
         DELETE FROM instance; DELETE FROM image; DELETE FROM snapshot; DELETE FROM host;
         DELETE FROM key_pair; DELETE FROM tag; DELETE FROM client_token; DELETE FROM event;
         DELETE FROM launch_template; DELETE FROM placement_group; DELETE FROM fleet;
         DELETE FROM quota; DELETE FROM quota_limit WHERE account_id <> '*';
-        DELETE FROM security_group_rule WHERE group_id IN
-            (SELECT id FROM security_group WHERE name <> 'default');
-        DELETE FROM security_group WHERE name <> 'default';
+        DELETE FROM security_group_rule; DELETE FROM security_group; DELETE FROM nat_gateway;
+        DELETE FROM internet_gateway; DELETE FROM route_table_association;
+        DELETE FROM route_table; DELETE FROM subnet; DELETE FROM network_acl; DELETE FROM vpc;
+        DELETE FROM dhcp_options; UPDATE account SET default_zones = '{}';
         INSERT INTO public_address (address)
             SELECT '198.18.0.0'::inet + n FROM generate_series(1, 4094) n;
         INSERT INTO snapshot (id, account_id, size_gib, state, sha256, bytes)
             VALUES ('%s', '000000000001', 2, 'completed', 'x', 1)""" % IMAGE_SNAPSHOT)
+    session_cloud.control("accounts")
     session_cloud.host()
     return session_cloud
 

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "network/interface.h"
 #include "network/security-group.h"
+#include "network/subnet.h"
 #include "network/vpc.h"
 #include "storage/volume.h"
 

@@ -6,7 +6,10 @@
 #include "compute/host-wish.h"
 #include "compute/metadata.h"
 #include "core/error.h"
+#include "core/id.h"
+#include "network/network-acl.h"
 #include "network/plan.h"
+#include "network/route-table.h"
 #include "network/security-group.h"
 #include "network/vpc.h"
 
@@ -211,6 +214,114 @@ test_rules(Cloud *cloud, gconstpointer data)
     g_assert_cmpuint(plan->groups->len, ==, 2);
 }
 
+static const VirgaVpcRouteTable *
+table_with(const VirgaVpcPlan *plan, bool is_main)
+{
+    const VirgaVpcRouteTable *found = NULL;
+
+    for (guint i = 0; i < plan->route_tables->len; i++) {
+        const VirgaVpcRouteTable *table = plan->route_tables->pdata[i];
+
+        if (table->is_main == is_main) {
+            g_assert_null(found);
+            found = table;
+        }
+    }
+    g_assert_nonnull(found);
+    return found;
+}
+
+/* A second block, a table and an ACL of the launch's subnet, and public names. */
+static void
+change_vpc(Cloud *cloud, const char *interface_id, const char **ret_subnet_id)
+{
+    VirgaRouteSpec target = { .interface_id = interface_id };
+    VirgaNetworkAclEntry entry = { .number = 7,
+                                   .protocol = (char *) "6",
+                                   .from_port = 22,
+                                   .to_port = 23,
+                                   .cidr = (char *) "10.9.8.7/8" };
+    VirgaVpcFlags flags = { -1, 0, -1 };
+    g_autofree char *table_id = virga_id_new("rtb"), *acl_id = virga_id_new("acl");
+    g_autoptr(GError) error = NULL;
+    VirgaTxn *txn = cloud_begin(cloud);
+    VirgaNetworkAcl *acls;
+    VirgaVpcBlock block;
+    size_t count;
+    char *id;
+
+    virga_vpc_add_block(txn, cloud->arena, ACCOUNT, cloud->vpc_id, "10.5.0.0/16", &block, &error);
+    g_assert_no_error(error);
+    g_assert_true(virga_network_acl_list(txn, cloud->arena, ACCOUNT, NULL, &acls, &count, &error));
+    g_assert_cmpuint(count, ==, 1);
+    *ret_subnet_id = acls[0].associations[0].subnet_id;
+    g_assert_true(virga_route_table_create(txn, ACCOUNT, cloud->vpc_id, table_id, &error));
+    virga_route_table_associate(txn, cloud->arena, ACCOUNT, table_id, *ret_subnet_id, &id, &error);
+    g_assert_no_error(error);
+    virga_route_create(txn, ACCOUNT, table_id, "9.0.0.0/8", &target, &error);
+    g_assert_no_error(error);
+    g_assert_true(virga_network_acl_create(txn, ACCOUNT, cloud->vpc_id, acl_id, &error));
+    virga_network_acl_add_entry(txn, ACCOUNT, acl_id, &entry, &error);
+    g_assert_no_error(error);
+    virga_network_acl_replace_association(txn, cloud->arena, ACCOUNT, acls[0].associations[0].id,
+                                          acl_id, &id, &error);
+    g_assert_no_error(error);
+    g_assert_true(virga_vpc_set_flags(txn, cloud->vpc_id, &flags, &error));
+    cloud_commit(txn);
+}
+
+static void
+check_vpc(const VirgaVpcPlan *plan, const char *subnet_id, const char *interface_id)
+{
+    const VirgaVpcRouteTable *table = table_with(plan, false);
+    const VirgaVpcRoute *route = table->routes->pdata[0];
+    const VirgaVpcAclEntry *entry;
+    const VirgaVpcAcl *acl;
+
+    g_assert_cmpuint(g_strv_length(plan->cidrs), ==, 2);
+    g_assert_cmpstr(plan->cidrs[1], ==, "10.5.0.0/16");
+    g_assert_cmpstr(table->subnet_ids[0], ==, subnet_id);
+    g_assert_null(table->subnet_ids[1]);
+    g_assert_cmpuint(table->routes->len, ==, 1);
+    g_assert_cmpstr(route->target, ==, "interface");
+    g_assert_cmpstr(route->target_id, ==, interface_id);
+    g_assert_cmpuint(plan->acls->len, ==, 1);
+    acl = plan->acls->pdata[0];
+    g_assert_cmpstr(acl->subnet_ids[0], ==, subnet_id);
+    g_assert_cmpuint(acl->entries->len, ==, 1);
+    entry = acl->entries->pdata[0];
+    g_assert_cmpstr(entry->protocol, ==, "tcp");
+    g_assert_cmpstr(entry->cidr4, ==, "10.0.0.0/8");
+    g_assert_cmpint(entry->to_port, ==, 23);
+    g_assert_false(entry->allow);
+    g_assert_null(plan->public_domain);
+}
+
+static void
+test_vpc(Cloud *cloud, gconstpointer data)
+{
+    g_autoptr(JsonNode) before = NULL, after = NULL;
+    g_autoptr(VirgaVpcPlan) plan = NULL, changed = NULL;
+    const VirgaVpcRoute *route;
+    const char *subnet_id, *interface_id;
+
+    launch_full(cloud);
+    before = wish_of(cloud, HOST, 0, NULL);
+    plan = plan_of(member_of(before, "vpcs", 0));
+    g_assert_true(plan->has_internet_gateway && plan->dns_support && plan->dns_hostnames);
+    g_assert_cmpstr(plan->public_domain, ==, "compute-1.amazonaws.com");
+    g_assert_cmpuint(plan->route_tables->len, ==, 1);
+    route = table_with(plan, true)->routes->pdata[0];
+    g_assert_cmpstr(route->cidr4, ==, "0.0.0.0/0");
+    g_assert_cmpstr(route->target, ==, "internet-gateway");
+    g_assert_cmpuint(plan->acls->len, ==, 0); /* the default one lets everything pass */
+    interface_id = ((VirgaVpcPort *) plan->ports->pdata[0])->id;
+    change_vpc(cloud, interface_id, &subnet_id);
+    after = wish_of(cloud, HOST, 0, NULL);
+    changed = plan_of(member_of(after, "vpcs", 0));
+    check_vpc(changed, subnet_id, interface_id);
+}
+
 /* Only what is new, and generations that never go back. */
 static void
 test_generations(Cloud *cloud, gconstpointer data)
@@ -335,6 +446,7 @@ main(int argc, char **argv)
     ADD("empty", test_empty);
     ADD("guest", test_guest);
     ADD("rules", test_rules);
+    ADD("vpc", test_vpc);
     ADD("generations", test_generations);
     ADD("notify", test_notify);
     outcome = g_test_run();

@@ -276,6 +276,33 @@ def test_tags_of_a_rule(cloud, alice):
     may(authorize(2))
 
 
+def test_networks(cloud, alice):
+    """Associations stand for what they join; what is in a VPC is known by it."""
+    vpc = cloud.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    subnet = cloud.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    table = cloud.ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    association = cloud.ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)[
+        "AssociationId"]
+
+    def disassociate():
+        alice.ec2.disassociate_route_table(AssociationId=association, DryRun=True)
+
+    def create():
+        alice.ec2.create_subnet(VpcId=vpc, CidrBlock="172.31.240.0/24", DryRun=True)
+
+    alice.gets(allow("ec2:*", EC2 + "route-table/" + table))
+    may_not(disassociate)
+    alice.gets(allow("ec2:*", [EC2 + "route-table/" + table, EC2 + "subnet/" + subnet]))
+    may(disassociate)
+    alice.gets(allow("ec2:CreateSubnet", EC2 + "subnet/*"))
+    may_not(create)
+    alice.gets(allow("ec2:CreateSubnet", [EC2 + "subnet/*", EC2 + "vpc/" + vpc]))
+    may(create)
+    in_vpc = {"StringEquals": {"ec2:Vpc": EC2 + "vpc/" + vpc}}
+    alice.gets(allow("ec2:DeleteRouteTable", "*", in_vpc))
+    may(lambda: alice.ec2.delete_route_table(RouteTableId=table, DryRun=True))
+
+
 def test_groups_and_keys_by_name(cloud, alice):
     """What is named otherwise than by its ARN is denied all the same."""
     group = cloud.ec2.create_security_group(GroupName="g", Description="d")["GroupId"]

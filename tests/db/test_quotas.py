@@ -173,3 +173,37 @@ def test_many_at_once(cloud, launch, limit):
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(one, range(8))) == 6
     check(cloud)
+
+
+def test_networks(cloud, limit):
+    ec2 = cloud.ec2
+    limit(vpcs=2, internet_gateways=2, dhcp_options=2, subnets_per_vpc=1, route_tables_per_vpc=2,
+          routes_per_route_table=1, cidr_blocks_per_vpc=2)
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    with fails("VpcLimitExceeded"):
+        ec2.create_vpc(CidrBlock="10.0.0.0/16")
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    with fails("InternetGatewayLimitExceeded"):
+        ec2.create_internet_gateway()
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
+    with fails("SubnetLimitExceeded"):
+        ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.2.0/24")
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    with fails("RouteTableLimitExceeded"):
+        ec2.create_route_table(VpcId=vpc)
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    with fails("RouteLimitExceeded"):
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock="1.0.0.0/8", GatewayId=gateway)
+    ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock="10.1.0.0/16")
+    with fails("CidrLimitExceeded"):
+        ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock="10.2.0.0/16")
+    assert (used(cloud, "vpcs"), used(cloud, "internet-gateways")) == (2, 2)
+    check(cloud)
+    ec2.delete_subnet(SubnetId=subnet)
+    ec2.delete_route_table(RouteTableId=table)
+    ec2.detach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    ec2.delete_internet_gateway(InternetGatewayId=gateway)
+    ec2.delete_vpc(VpcId=vpc)
+    assert (used(cloud, "vpcs"), used(cloud, "internet-gateways")) == (1, 1)
+    check(cloud)

@@ -16,8 +16,9 @@ TEXTS = {
 }
 # Values of the operator, or of clients newer than the model; of boundaries AWS says "Policy", which
 # its documentation tells and its model does not.
+# EC2 says "available" of an attached internet gateway, which its AttachmentStatus does not know.
 OPEN_ENUMS = {"InstanceType", "RegionName", "AvailabilityZoneName",
-              "PermissionsBoundaryAttachmentType"}
+              "PermissionsBoundaryAttachmentType", "AttachmentStatus"}
 
 
 def local(element):

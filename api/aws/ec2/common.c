@@ -256,6 +256,13 @@ ec2_tags_of(const Ec2Tags *tags, const char *id)
     return list;
 }
 
+Ec2Tags
+ec2_tags_none(const VirgaCall *call)
+{
+    return (Ec2Tags){ .index = ec2_index_new(call->arena, NULL, 0, sizeof(VirgaTag),
+                                             offsetof(VirgaTag, resource_id)) };
+}
+
 bool
 ec2_check_tags(const Ec2TagList *tags, GError **error)
 {
@@ -442,18 +449,36 @@ ec2_zone_exists(const VirgaCall *call, const char *zone)
     return g_strv_contains((const char *const *) ec2_services(call)->zones, zone);
 }
 
-const char *
-ec2_private_dns_name(const VirgaCall *call, const char *address)
+/* "ip-172-31-1-5.ec2.internal" of its three parts. */
+static const char *
+name_of(const VirgaCall *call, const char *prefix, const char *address, const char *domain)
 {
-    bool first_region = g_str_equal(call->region, "us-east-1");
-    char *name =
-        virga_arena_printf(call->arena, "ip-%s.%s%s", address, first_region ? "ec2" : call->region,
-                           first_region ? ".internal" : ".compute.internal");
+    char *name = virga_arena_printf(call->arena, "%s%s.%s", prefix, address, domain);
 
-    for (char *c = name; *c && c < name + strlen("ip-") + strlen(address); c++)
+    for (char *c = name; *c && c < name + strlen(prefix) + strlen(address); c++)
         if (*c == '.')
             *c = '-';
     return name;
+}
+
+const char *
+ec2_private_dns_name(const VirgaCall *call, const char *address)
+{
+    const char *domain = "ec2.internal";
+
+    if (!g_str_equal(call->region, "us-east-1"))
+        domain = virga_arena_printf(call->arena, "%s.compute.internal", call->region);
+    return name_of(call, "ip-", address, domain);
+}
+
+const char *
+ec2_public_dns_name(const VirgaCall *call, const char *address)
+{
+    const char *domain = "compute-1.amazonaws.com";
+
+    if (!g_str_equal(call->region, "us-east-1"))
+        domain = virga_arena_printf(call->arena, "%s.compute.amazonaws.com", call->region);
+    return name_of(call, "ec2-", address, domain);
 }
 
 const char *

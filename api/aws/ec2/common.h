@@ -106,6 +106,8 @@ bool ec2_tags_send(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
                    GError **error);
 bool ec2_tags_receive(const VirgaCall *call, VirgaTxn *txn, Ec2Tags *ret, GError **error);
 Ec2TagList ec2_tags_of(const Ec2Tags *tags, const char *id);
+/* Those of nothing, for showing what has just been made. */
+Ec2Tags ec2_tags_none(const VirgaCall *call);
 
 /* The tags that a request's TagSpecifications have for 'type'. */
 typedef struct {
@@ -171,6 +173,9 @@ bool ec2_zone_exists(const VirgaCall *call, const char *zone);
 
 /* "ip-172-31-1-5.ec2.internal" */
 const char *ec2_private_dns_name(const VirgaCall *call, const char *address);
+
+/* "ec2-198-18-0-1.compute-1.amazonaws.com" */
+const char *ec2_public_dns_name(const VirgaCall *call, const char *address);
 
 /* 'id' with its prefix replaced: ids of things that have no row of their own. */
 const char *ec2_derived_id(const VirgaCall *call, const char *prefix, const char *id);

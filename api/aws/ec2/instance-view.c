@@ -150,7 +150,8 @@ show_disks(const VirgaCall *call, const VirgaInstance *row, const Ec2Index *atta
 /* ---- interfaces ---- */
 
 static Ec2InstanceNetworkInterfaceAssociation *
-show_association(const VirgaCall *call, const VirgaInterfaceAddress *address)
+show_association(const VirgaCall *call, const VirgaInterface *interface,
+                 const VirgaInterfaceAddress *address)
 {
     Ec2InstanceNetworkInterfaceAssociation *association;
 
@@ -158,7 +159,8 @@ show_association(const VirgaCall *call, const VirgaInterfaceAddress *address)
         return NULL;
     association = ec2_new(call, Ec2InstanceNetworkInterfaceAssociation);
     association->ip_owner_id = address->allocation_id ? call->account_id : "amazon";
-    association->public_dns_name = "";
+    association->public_dns_name =
+        interface->public_names ? ec2_public_dns_name(call, address->public_address) : "";
     association->public_ip = address->public_address;
     return association;
 }
@@ -174,13 +176,13 @@ show_addresses(const VirgaCall *call, const VirgaInterface *interface)
         const VirgaInterfaceAddress *address =
             i ? &interface->secondaries[i - 1] : &interface->primary;
 
-        list.items[i] =
-            (Ec2InstancePrivateIpAddress){ .association = show_association(call, address),
-                                           .primary = i == 0,
-                                           .has_primary = true,
-                                           .private_dns_name =
-                                               ec2_private_dns_name(call, address->address),
-                                           .private_ip_address = address->address };
+        list.items[i] = (Ec2InstancePrivateIpAddress){
+            .association = show_association(call, interface, address),
+            .primary = i == 0,
+            .has_primary = true,
+            .private_dns_name = ec2_private_dns_name(call, address->address),
+            .private_ip_address = address->address
+        };
     }
     return list;
 }
@@ -251,7 +253,10 @@ show_interfaces(const VirgaCall *call, const VirgaInstance *row, const Ec2Index 
     first = &list->items[0];
     shown->private_dns_name = first->private_dns_name;
     shown->private_ip_address = first->private_ip_address;
-    shown->public_ip_address = first->association ? first->association->public_ip : NULL;
+    if (first->association) {
+        shown->public_ip_address = first->association->public_ip;
+        shown->public_dns_name = first->association->public_dns_name;
+    }
     shown->security_groups = first->groups;
     shown->source_dest_check = first->source_dest_check;
     shown->has_source_dest_check = true;

@@ -6,7 +6,7 @@
 #include "core/id.h"
 #include "network/interface-edit.h"
 #include "network/security-group.h"
-#include "network/vpc.h"
+#include "network/subnet.h"
 
 #define DESCRIPTION_BYTES 255
 

@@ -47,20 +47,22 @@ static const VirgaFilterField interface_fields[] = {
 };
 
 static Ec2NetworkInterfaceAssociation *
-show_association(const VirgaCall *call, const VirgaInterfaceAddress *address)
+show_association(const VirgaCall *call, const VirgaInterface *row,
+                 const VirgaInterfaceAddress *address)
 {
     Ec2NetworkInterfaceAssociation *association;
 
     if (!address->public_address)
         return NULL;
     association = ec2_new(call, Ec2NetworkInterfaceAssociation);
-    *association =
-        (Ec2NetworkInterfaceAssociation){ .public_ip = address->public_address,
-                                          .public_dns_name = "",
-                                          .ip_owner_id =
-                                              address->allocation_id ? call->account_id : "amazon",
-                                          .allocation_id = address->allocation_id,
-                                          .association_id = address->association_id };
+    *association = (Ec2NetworkInterfaceAssociation){
+        .public_ip = address->public_address,
+        .public_dns_name =
+            row->public_names ? ec2_public_dns_name(call, address->public_address) : "",
+        .ip_owner_id = address->allocation_id ? call->account_id : "amazon",
+        .allocation_id = address->allocation_id,
+        .association_id = address->association_id
+    };
     return association;
 }
 
@@ -75,13 +77,13 @@ show_addresses(const VirgaCall *call, const VirgaInterface *row)
     for (size_t i = 0; i < list.count; i++) {
         const VirgaInterfaceAddress *address = i ? &row->secondaries[i - 1] : &row->primary;
 
-        list.items[i] =
-            (Ec2NetworkInterfacePrivateIpAddress){ .association = show_association(call, address),
-                                                   .primary = i == 0,
-                                                   .has_primary = true,
-                                                   .private_dns_name =
-                                                       ec2_private_dns_name(call, address->address),
-                                                   .private_ip_address = address->address };
+        list.items[i] = (Ec2NetworkInterfacePrivateIpAddress){
+            .association = show_association(call, row, address),
+            .primary = i == 0,
+            .has_primary = true,
+            .private_dns_name = ec2_private_dns_name(call, address->address),
+            .private_ip_address = address->address
+        };
     }
     return list;
 }

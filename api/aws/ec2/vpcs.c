@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DescribeVpcs and DescribeSubnets. */
-#include "common.h"
-
-#include "network/vpc.h"
+/* VPCs. */
+#include "vpcs.h"
 
 static const VirgaFilterField vpc_fields[] = {
     { "cidr", "CidrBlock" },
@@ -27,22 +25,20 @@ static const VirgaFilterField vpc_fields[] = {
 static void
 show_vpc(const VirgaCall *call, const VirgaVpc *row, const Ec2Tags *tags, Ec2Vpc *shown)
 {
-    Ec2VpcCidrBlockAssociation *association = ec2_new(call, Ec2VpcCidrBlockAssociation);
+    Ec2VpcCidrBlockAssociationSet *set = &shown->cidr_block_association_set;
 
-    association->association_id = ec2_derived_id(call, "vpc-cidr-assoc", row->id);
-    association->cidr_block = row->cidr;
-    association->cidr_block_state = ec2_new(call, Ec2VpcCidrBlockState);
-    association->cidr_block_state->state = "associated";
     *shown = (Ec2Vpc){ .owner_id = row->account_id,
-                       .instance_tenancy = "default",
-                       .cidr_block_association_set = { association, 1 },
+                       .instance_tenancy = row->tenancy,
                        .is_default = row->is_default,
                        .has_is_default = true,
                        .tags = ec2_tags_of(tags, row->id),
                        .vpc_id = row->id,
                        .state = "available",
                        .cidr_block = row->cidr,
-                       .dhcp_options_id = "default" };
+                       .dhcp_options_id = row->dhcp_options_id ? row->dhcp_options_id : "default" };
+    set->items = ec2_array(call, Ec2VpcCidrBlockAssociation, row->block_count);
+    for (; set->count < row->block_count; set->count++)
+        set->items[set->count] = *ec2_vpc_block(call, &row->blocks[set->count], "associated");
 }
 
 static bool
@@ -84,108 +80,112 @@ ec2_describe_vpcs(VirgaCall *call, const Ec2DescribeVpcsRequest *request,
     return true;
 }
 
-/* ---- subnets ---- */
+/* ---- making and deleting ---- */
 
-static const VirgaFilterField subnet_fields[] = {
-    { "availability-zone", "AvailabilityZone" },
-    { "availability-zone-id", "AvailabilityZoneId" },
-    { "availabilityZone", "AvailabilityZone" },
-    { "availabilityZoneId", "AvailabilityZoneId" },
-    { "available-ip-address-count", "AvailableIpAddressCount" },
-    { "cidr", "CidrBlock" },
-    { "cidr-block", "CidrBlock" },
-    { "cidrBlock", "CidrBlock" },
-    { "customer-owned-ipv4-pool", "CustomerOwnedIpv4Pool" },
-    { "default-for-az", "DefaultForAz" },
-    { "defaultForAz", "DefaultForAz" },
-    { "enable-dns64", "EnableDns64" },
-    { "enable-lni-at-device-index", "EnableLniAtDeviceIndex" },
-    { "ipv6-cidr-block-association.association-id", "Ipv6CidrBlockAssociationSet.AssociationId" },
-    { "ipv6-cidr-block-association.ipv6-cidr-block", "Ipv6CidrBlockAssociationSet.Ipv6CidrBlock" },
-    { "ipv6-cidr-block-association.state", "Ipv6CidrBlockAssociationSet.Ipv6CidrBlockState.State" },
-    { "ipv6-native", "Ipv6Native" },
-    { "map-customer-owned-ip-on-launch", "MapCustomerOwnedIpOnLaunch" },
-    { "map-public-ip-on-launch", "MapPublicIpOnLaunch" },
-    { "outpost-arn", "OutpostArn" },
-    { "owner-id", "OwnerId" },
-    { "private-dns-name-options-on-launch.enable-resource-name-dns-a-record",
-      "PrivateDnsNameOptionsOnLaunch.EnableResourceNameDnsARecord" },
-    { "private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record",
-      "PrivateDnsNameOptionsOnLaunch.EnableResourceNameDnsAAAARecord" },
-    { "private-dns-name-options-on-launch.hostname-type",
-      "PrivateDnsNameOptionsOnLaunch.HostnameType" },
-    { "state", "State" },
-    { "subnet-arn", "SubnetArn" },
-    { "subnet-id", "SubnetId" },
-    { "vpc-id", "VpcId" },
-};
-
-static void
-show_subnet(const VirgaCall *call, const VirgaSubnet *row, const Ec2Tags *tags, Ec2Subnet *shown)
-{
-    Ec2PrivateDnsNameOptionsOnLaunch *dns = ec2_new(call, Ec2PrivateDnsNameOptionsOnLaunch);
-
-    dns->hostname_type = "ip-name";
-    dns->has_enable_resource_name_dns_a_record = true;
-    dns->has_enable_resource_name_dns_aaaa_record = true;
-    *shown = (Ec2Subnet){ .availability_zone = row->zone,
-                          .availability_zone_id = ec2_zone_id(call, row->zone),
-                          .available_ip_address_count = row->free_addresses,
-                          .has_available_ip_address_count = true,
-                          .cidr_block = row->cidr,
-                          .default_for_az = row->is_default,
-                          .has_default_for_az = true,
-                          .has_assign_ipv6_address_on_creation = true,
-                          .has_enable_dns64 = true,
-                          .has_ipv6_native = true,
-                          .has_map_customer_owned_ip_on_launch = true,
-                          .map_public_ip_on_launch = row->map_public,
-                          .has_map_public_ip_on_launch = true,
-                          .owner_id = row->account_id,
-                          .private_dns_name_options_on_launch = dns,
-                          .state = "available",
-                          .subnet_arn = ec2_arn(call, "subnet", row->id),
-                          .subnet_id = row->id,
-                          .tags = ec2_tags_of(tags, row->id),
-                          .vpc_id = row->vpc_id };
-}
+typedef struct {
+    const Ec2CreateVpcRequest *request;
+    Ec2NewTags tags;
+    VirgaVpc *row;
+} Create;
 
 static bool
-read_subnets(VirgaCall *call, const char *const *ids, Ec2SubnetList *list, GError **error)
+create(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
 {
-    g_autoptr(VirgaTxn) txn = virga_db_read(call->db, error);
-    Ec2Tags tags;
-    VirgaSubnet *rows;
-    size_t count;
+    Create *asked = data;
+    VirgaVpcSpec spec = { .account_id = call->account_id,
+                          .cidr = asked->request->cidr_block,
+                          .tenancy = asked->request->instance_tenancy };
+    char *id;
 
-    if (!txn || !virga_subnet_list(txn, call->arena, call->account_id, ids, &rows, &count, error) ||
-        !ec2_check_found(call, ids, rows, count, sizeof *rows, offsetof(VirgaSubnet, id),
-                         "InvalidSubnetID.NotFound", "subnet ID", error) ||
-        !ec2_tags_read(call, txn, ids, "subnet", &tags, error))
+    if (!virga_vpc_create(txn, call->arena, &spec, &id, error) ||
+        !ec2_tags_set(call, txn, id, &asked->tags, error))
         return false;
-    list->items = ec2_array(call, Ec2Subnet, count);
-    for (; list->count < count; list->count++)
-        show_subnet(call, &rows[list->count], &tags, &list->items[list->count]);
-    return true;
+    asked->row = virga_vpc_get(txn, call->arena, call->account_id, id, error);
+    return asked->row != NULL;
+}
+
+/* A VPC without tags of which anybody knows. */
+static Ec2Vpc *
+show_new(const VirgaCall *call, const VirgaVpc *row)
+{
+    Ec2Tags none = ec2_tags_none(call);
+    Ec2Vpc *shown = ec2_new(call, Ec2Vpc);
+
+    show_vpc(call, row, &none, shown);
+    return shown;
 }
 
 bool
-ec2_describe_subnets(VirgaCall *call, const Ec2DescribeSubnetsRequest *request,
-                     Ec2DescribeSubnetsResponse *response, GError **error)
+ec2_create_vpc(VirgaCall *call, const Ec2CreateVpcRequest *request, Ec2CreateVpcResponse *response,
+               GError **error)
 {
-    const char *const *ids;
-    VirgaFilter *filter;
-    Ec2Page page;
+    const char *refused = request->amazon_provided_ipv6_cidr_block ? "AmazonProvidedIpv6CidrBlock"
+                          : request->ipv6_cidr_block               ? "Ipv6CidrBlock"
+                          : request->ipv6_pool                     ? "Ipv6Pool"
+                          : request->ipv6_cidr_block_network_border_group
+                              ? "Ipv6CidrBlockNetworkBorderGroup"
+                          : request->ipv6_ipam_pool_id       ? "Ipv6IpamPoolId"
+                          : request->has_ipv6_netmask_length ? "Ipv6NetmaskLength"
+                          : request->ipv4_ipam_pool_id       ? "Ipv4IpamPoolId"
+                          : request->has_ipv4_netmask_length ? "Ipv4NetmaskLength"
+                          : request->vpc_encryption_control  ? "VpcEncryptionControl"
+                          : g_strcmp0(request->instance_tenancy, "host") == 0 ||
+                                  g_strcmp0(request->instance_tenancy, "dedicated") == 0
+                              ? "InstanceTenancy"
+                              : NULL;
+    Create asked = { .request = request };
 
-    if (!ec2_ids(call, &request->subnet_ids, "subnet", "InvalidSubnetID.Malformed", &ids, error) ||
-        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &page, error))
+    if (refused)
+        return ec2_unsupported(error, refused);
+    if (!request->cidr_block)
+        return virga_api_fail(error, "MissingParameter", 400,
+                              "The request must contain the parameter cidrBlock");
+    if (!ec2_tags_for(call, &request->tag_specifications, "vpc", &asked.tags, error) ||
+        !ec2_transaction(call, create, &asked, error))
         return false;
-    filter =
-        virga_filter_new(call->arena, subnet_fields, &ec2_subnet_shape, &request->filters, error);
-    if (!filter || !virga_call_dry_run(call, error) ||
-        !read_subnets(call, ids, &response->subnets, error))
+    response->vpc = show_new(call, asked.row);
+    response->vpc->state = "pending"; /* as AWS says: it may be used at once */
+    response->vpc->tags = ec2_tags_shown(call, &asked.tags);
+    return true;
+}
+
+static bool delete (VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
+{
+    return virga_vpc_delete(txn, call->account_id, data, error);
+}
+
+bool
+ec2_delete_vpc(VirgaCall *call, const Ec2DeleteVpcRequest *request, Ec2DeleteVpcResponse *response,
+               GError **error)
+{
+    return virga_api_check_id(request->vpc_id, "vpc", "InvalidVpcID.Malformed", error) &&
+           ec2_transaction(call, delete, (gpointer) request->vpc_id, error);
+}
+
+/* ---- the default one ---- */
+
+static bool
+restore(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
+{
+    VirgaVpc **row = data;
+    char *id;
+
+    if (!virga_vpc_restore_default(txn, call->arena, call->account_id,
+                                   (const char *const *) ec2_services(call)->zones, &id, error))
         return false;
-    ec2_answer(call, filter, &page, &response->subnets, &ec2_subnet_shape, Ec2Subnet, subnet_id,
-               &response->next_token);
+    *row = virga_vpc_get(txn, call->arena, call->account_id, id, error);
+    return *row != NULL;
+}
+
+bool
+ec2_create_default_vpc(VirgaCall *call, const Ec2CreateDefaultVpcRequest *request,
+                       Ec2CreateDefaultVpcResponse *response, GError **error)
+{
+    VirgaVpc *row = NULL;
+
+    if (!ec2_transaction(call, restore, &row, error))
+        return false;
+    response->vpc = show_new(call, row);
+    response->vpc->state = "pending";
     return true;
 }

@@ -23,11 +23,20 @@ typedef enum {
     VIRGA_QUOTA_LAUNCH_TEMPLATES,
     VIRGA_QUOTA_PLACEMENT_GROUPS,
     VIRGA_QUOTA_ELASTIC_IPS,
+    VIRGA_QUOTA_VPCS,
+    VIRGA_QUOTA_INTERNET_GATEWAYS,
+    VIRGA_QUOTA_DHCP_OPTIONS,
     VIRGA_QUOTA_COUNTED,
     /* Limits of one object, counted under its lock by who adds to it. */
     VIRGA_QUOTA_GROUPS_PER_VPC = VIRGA_QUOTA_COUNTED,
     VIRGA_QUOTA_RULES_PER_GROUP,
     VIRGA_QUOTA_VERSIONS_PER_TEMPLATE,
+    VIRGA_QUOTA_BLOCKS_PER_VPC,
+    VIRGA_QUOTA_SUBNETS_PER_VPC,
+    VIRGA_QUOTA_ROUTE_TABLES_PER_VPC,
+    VIRGA_QUOTA_ROUTES_PER_TABLE,
+    VIRGA_QUOTA_ACLS_PER_VPC,
+    VIRGA_QUOTA_RULES_PER_ACL,
     VIRGA_QUOTA_RESOURCES,
 } VirgaQuotaResource;
 
@@ -40,7 +49,7 @@ typedef struct {
 
 /* Claims, gives back, or both.  Fails with QUOTA and the noun of what there would be too much of:
  * "instance", "vcpu", "volume", "volume size", "snapshot", "image", "key pair", "launch template",
- * "placement group", "address". */
+ * "placement group", "address", "vpc", "internet gateway", "dhcp options". */
 bool virga_quota_change(VirgaTxn *txn, const char *account_id, const VirgaQuotaAmounts *amounts,
                         GError **error);
 

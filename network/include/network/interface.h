@@ -23,6 +23,7 @@ typedef struct {
     VirgaInterfaceAddress *secondaries;
     size_t secondary_count;
     bool source_dest_check, delete_on_termination;
+    bool public_names; /* the VPC gives names to public addresses */
     char *attachment_id, *instance_id;
     char *transition; /* "attaching", "detaching": its host is at it; or NULL */
     bool starting;    /* its instance is pending; not known to virga_interface_list() */

@@ -180,6 +180,9 @@ bool virga_vpc_plan_has_gateway(const VirgaVpcPlan *plan);
  * group that the plan does not have: it has no members.  Fails with INVALID. */
 bool virga_vpc_plan_check(const VirgaVpcPlan *plan, GError **error);
 
+/* True for names with one space between, as 'dhcp_domain' has them. */
+bool virga_vpc_plan_are_domains(const char *text);
+
 /* Fails with INVALID; what it returns has passed virga_vpc_plan_check(). */
 VirgaVpcPlan *virga_vpc_plan_from_json(JsonNode *json, GError **error);
 VirgaVpcPlan *virga_vpc_plan_from_text(const char *text, GError **error);

@@ -25,6 +25,9 @@ typedef struct {
 bool virga_security_group_create_default(VirgaTxn *txn, const char *account_id, const char *vpc_id,
                                          GError **error);
 
+/* The end of it, with its VPC. */
+bool virga_security_group_delete_default(VirgaTxn *txn, const char *vpc_id, GError **error);
+
 /* Makes a group that lets everything out and nothing in.  'ret_id' is in 'arena'.
  * Noun "security group": EXISTS for a name taken in the VPC, QUOTA; noun "vpc": NOT_FOUND. */
 bool virga_security_group_create(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
