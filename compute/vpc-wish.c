@@ -8,6 +8,12 @@
 static const char sql_vpcs[] =
     "SELECT v.id, v.generation FROM vpc v WHERE EXISTS"
     " (SELECT 1 FROM instance i WHERE i.host_id = $1 AND i.vpc_id = v.id) ORDER BY v.id";
+/* The default options are what is said of none; whoever has no options at all gets nothing. */
+#define DHCP                                                                                       \
+    " 'dhcp_own', NOT coalesce(o.is_default, false),"                                              \
+    " 'dhcp_domain', array_to_string(o.domain_name, ' '), 'dhcp_dns', o.domain_name_servers,"      \
+    " 'dhcp_ntp', o.ntp_servers, 'dhcp_netbios', o.netbios_name_servers,"                          \
+    " 'dhcp_netbios_node', o.netbios_node_type[1]::bigint,"
 /* What is sent to an interface that has no host falls into a black hole by itself. */
 #define ROUTE_TABLES                                                                               \
     "(SELECT json_agg(json_build_object('id', t.id, 'is_main', EXISTS"                             \
@@ -42,7 +48,7 @@ static const char sql_plan[] =
     "   FROM vpc_block b WHERE b.vpc_id = v.id),"
     " 'vni', v.vni, 'domain', $2::text, 'dns_support', v.dns_support,"
     " 'dns_hostnames', v.dns_hostnames,"
-    " 'public_domain', CASE WHEN v.dns_hostnames THEN $3::text END,"
+    " 'public_domain', CASE WHEN v.dns_hostnames THEN $3::text END," DHCP
     " 'has_internet_gateway', EXISTS"
     "   (SELECT 1 FROM internet_gateway g WHERE g.vpc_id = v.id),"
     " 'route_tables', " ROUTE_TABLES ", 'acls', " ACLS ","
@@ -72,7 +78,7 @@ static const char sql_plan[] =
     "     'cidr4', r.cidr::text, 'group_id', r.peer_group_id)) ORDER BY r.id), '[]'::json)"
     "     FROM security_group_rule r WHERE r.group_id = g.id)) ORDER BY g.id), '[]'::json)"
     "   FROM security_group g WHERE g.vpc_id = v.id)"
-    "))::text FROM vpc v WHERE v.id = $1";
+    "))::text FROM vpc v LEFT JOIN dhcp_options o ON o.id = v.dhcp_options_id WHERE v.id = $1";
 
 char *
 virga_wish_domain(const char *region)

@@ -102,7 +102,9 @@ check_head(const VirgaVpcPlan *plan, GError **error)
         if (!virga_cidr_parse(*cidr, &base, &prefix) || prefix < PREFIX_MIN || prefix > PREFIX_MAX)
             return virga_fail(error, "vpc", VIRGA_ERROR_INVALID, "\"%s\" is no block of a vpc",
                               *cidr);
-    if (!check_servers(plan->dhcp_dns, "AmazonProvidedDNS") || !check_servers(plan->dhcp_ntp, NULL))
+    if (!check_servers(plan->dhcp_dns, "AmazonProvidedDNS") ||
+        !check_servers(plan->dhcp_ntp, NULL) || !check_servers(plan->dhcp_netbios, NULL) ||
+        plan->dhcp_netbios_node < 0 || plan->dhcp_netbios_node > 8)
         return virga_fail(error, "vpc", VIRGA_ERROR_INVALID,
                           "vpc \"%s\" has a malformed DHCP option", plan->id);
     return true;

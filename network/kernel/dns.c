@@ -44,38 +44,49 @@ append_mtus(GString *text, const VirgaKernelConfig *config, const VirgaVpcPlan *
     }
 }
 
-/* The servers that DHCP names: by default ours.  None: the option is kept back, or dnsmasq would
- * name itself. */
+static void
+append_addresses(GString *text, const char *option, char **addresses)
+{
+    g_autofree char *list = addresses && addresses[0] ? g_strjoinv(",", addresses) : NULL;
+
+    if (list)
+        g_string_append_printf(text, "dhcp-option=option:%s,%s\n", option, list);
+}
+
+/* An option without a value is kept back; of one that is not named, dnsmasq would name itself. */
 static void
 append_servers(GString *text, const VirgaVpcPlan *plan, const char *resolver)
 {
     static char *ours[] = { (char *) AMAZON_DNS, NULL };
-    char **servers = plan->dhcp_dns && plan->dhcp_dns[0] ? plan->dhcp_dns : ours;
+    bool named = plan->dhcp_own || (plan->dhcp_dns && plan->dhcp_dns[0]);
 
     g_string_append(text, "dhcp-option=option:dns-server");
-    for (char **server = servers; *server; server++) {
+    for (char **server = named ? plan->dhcp_dns : ours; server && *server; server++) {
         if (!g_str_equal(*server, AMAZON_DNS))
             g_string_append_printf(text, ",%s", *server);
         else if (plan->dns_support)
             g_string_append_printf(text, ",%s", resolver);
     }
     g_string_append_c(text, '\n');
-    if (plan->dhcp_ntp && plan->dhcp_ntp[0]) {
-        g_autofree char *ntp = g_strjoinv(",", plan->dhcp_ntp);
-        g_string_append_printf(text, "dhcp-option=option:ntp-server,%s\n", ntp);
-    }
+    append_addresses(text, "ntp-server", plan->dhcp_ntp);
+    append_addresses(text, "netbios-ns", plan->dhcp_netbios);
+    if (plan->dhcp_netbios_node)
+        g_string_append_printf(text, "dhcp-option=option:netbios-nodetype,%" G_GINT64_FORMAT "\n",
+                               plan->dhcp_netbios_node);
 }
 
 /* Several names are searched one after the other. */
 static void
 append_domain(GString *text, const VirgaVpcPlan *plan)
 {
-    g_autofree char *search = NULL;
+    const char *names = plan->dhcp_domain || plan->dhcp_own ? plan->dhcp_domain : plan->domain;
+    g_autofree char *search = names ? g_strdelimit(g_strdup(names), " ", ',') : NULL;
 
-    if (plan->dhcp_domain)
-        g_string_append_printf(text, "dhcp-option=option:domain-name,%s\n", plan->dhcp_domain);
-    search = g_strdelimit(g_strdup(plan->dhcp_domain ? plan->dhcp_domain : plan->domain), " ", ',');
-    g_string_append_printf(text, "dhcp-option=option:domain-search,%s\n", search);
+    if (plan->dhcp_domain || plan->dhcp_own)
+        g_string_append_printf(text, "dhcp-option=option:domain-name%s%s\n", names ? "," : "",
+                               names ? names : "");
+    if (search)
+        g_string_append_printf(text, "dhcp-option=option:domain-search,%s\n", search);
 }
 
 char *

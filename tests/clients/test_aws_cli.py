@@ -544,6 +544,40 @@ def test_ways_out_of_a_vpc(aws, vpc):
     aws.ec2("delete-subnet", "--subnet-id", subnet)
 
 
+def test_network_acls(aws, vpc):
+    subnet = aws.query("Subnet.SubnetId", "create-subnet", "--vpc-id", vpc, "--cidr-block",
+                       "10.0.1.0/24")
+    acl = aws.query("NetworkAcl.NetworkAclId", "create-network-acl", "--vpc-id", vpc)
+    entry = ["--network-acl-id", acl, "--rule-number", 10, "--ingress"]
+    aws.ec2("create-network-acl-entry", *entry, "--protocol", "tcp", "--port-range",
+            "From=22,To=23", "--cidr-block", "10.0.0.0/8", "--rule-action", "allow")
+    aws.ec2("replace-network-acl-entry", *entry, "--protocol", "icmp", "--icmp-type-code",
+            "Type=8,Code=-1", "--cidr-block", "10.0.0.0/8", "--rule-action", "deny")
+    assert aws.query("NetworkAcls[].Entries[?!Egress][].[RuleNumber,RuleAction]",
+                     "describe-network-acls", "--network-acl-ids", acl) == [
+                         [10, "deny"], [32767, "deny"]]
+    aws.ec2("delete-network-acl-entry", *entry)
+    association = aws.query("NetworkAcls[].Associations[].NetworkAclAssociationId",
+                            "describe-network-acls", "--filters",
+                            "Name=association.subnet-id,Values=" + subnet)[0]
+    aws.ec2("replace-network-acl-association", "--association-id", association, "--network-acl-id",
+            acl)
+    aws.ec2("delete-subnet", "--subnet-id", subnet)
+    aws.ec2("delete-network-acl", "--network-acl-id", acl)
+
+
+def test_dhcp_options(aws, vpc):
+    made = aws.query("DhcpOptions.DhcpOptionsId", "create-dhcp-options", "--dhcp-configurations",
+                     "Key=domain-name,Values=example.org",
+                     "Key=domain-name-servers,Values=10.0.0.53,AmazonProvidedDNS")
+    aws.ec2("associate-dhcp-options", "--vpc-id", vpc, "--dhcp-options-id", made)
+    assert aws.query("DhcpOptions[].DhcpConfigurations[].Values[].Value", "describe-dhcp-options",
+                     "--dhcp-options-ids", made) == ["example.org", "10.0.0.53",
+                                                     "AmazonProvidedDNS"]
+    aws.ec2("associate-dhcp-options", "--vpc-id", vpc, "--dhcp-options-id", "default")
+    aws.ec2("delete-dhcp-options", "--dhcp-options-id", made)
+
+
 def test_default_vpc(aws):
     wait_for(lambda: not aws.query("NetworkInterfaces", "describe-network-interfaces"), 60,
              "end of the instances", 1)

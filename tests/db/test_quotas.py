@@ -178,7 +178,8 @@ def test_many_at_once(cloud, launch, limit):
 def test_networks(cloud, limit):
     ec2 = cloud.ec2
     limit(vpcs=2, internet_gateways=2, dhcp_options=2, subnets_per_vpc=1, route_tables_per_vpc=2,
-          routes_per_route_table=1, cidr_blocks_per_vpc=2)
+          routes_per_route_table=1, cidr_blocks_per_vpc=2, network_acls_per_vpc=2,
+          rules_per_network_acl=1)
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     with fails("VpcLimitExceeded"):
         ec2.create_vpc(CidrBlock="10.0.0.0/16")
@@ -198,12 +199,27 @@ def test_networks(cloud, limit):
     ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock="10.1.0.0/16")
     with fails("CidrLimitExceeded"):
         ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock="10.2.0.0/16")
+    acl = ec2.create_network_acl(VpcId=vpc)["NetworkAcl"]["NetworkAclId"]
+    with fails("NetworkAclLimitExceeded"):
+        ec2.create_network_acl(VpcId=vpc)
+    entry = dict(NetworkAclId=acl, RuleAction="deny", Protocol="-1", CidrBlock="0.0.0.0/0")
+    ec2.create_network_acl_entry(RuleNumber=1, Egress=True, **entry)
+    ec2.create_network_acl_entry(RuleNumber=1, Egress=False, **entry)
+    with fails("NetworkAclEntryLimitExceeded"):
+        ec2.create_network_acl_entry(RuleNumber=2, Egress=False, **entry)
+    options = [{"Key": "ntp-servers", "Values": ["10.0.0.1"]}]
+    made = ec2.create_dhcp_options(DhcpConfigurations=options)["DhcpOptions"]["DhcpOptionsId"]
+    with fails("DhcpOptionsLimitExceeded"):
+        ec2.create_dhcp_options(DhcpConfigurations=options)
     assert (used(cloud, "vpcs"), used(cloud, "internet-gateways")) == (2, 2)
     check(cloud)
     ec2.delete_subnet(SubnetId=subnet)
     ec2.delete_route_table(RouteTableId=table)
     ec2.detach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
     ec2.delete_internet_gateway(InternetGatewayId=gateway)
+    ec2.delete_network_acl(NetworkAclId=acl)
+    ec2.delete_dhcp_options(DhcpOptionsId=made)
     ec2.delete_vpc(VpcId=vpc)
+    assert used(cloud, "dhcp-options") == 1
     assert (used(cloud, "vpcs"), used(cloud, "internet-gateways")) == (1, 1)
     check(cloud)

@@ -7,7 +7,7 @@ from conftest import fails
 NOBODY = "vpc-00000000000000001"
 
 
-def named(call, key, **filters):
+def named(call, key, /, **filters):
     """What a Describe call finds by filters; "_" stands for "-"."""
     return call(Filters=[{"Name": k.replace("_", "-"), "Values": [v]}
                          for k, v in filters.items()])[key]

@@ -171,7 +171,10 @@ full_example(void)
     plan->public_domain = g_strdup("compute-1.example.org");
     plan->dhcp_domain = g_strdup("corp.example.org");
     plan->dhcp_dns = g_strdupv((GStrv) dns);
+    plan->dhcp_own = true;
     plan->dhcp_ntp = g_strsplit("10.1.8.123", " ", 0);
+    plan->dhcp_netbios = g_strsplit("10.1.8.137 10.1.8.138", " ", 0);
+    plan->dhcp_netbios_node = 2;
     subnet->zone = g_strdup("us-east-1a");
     subnet->cidr = g_strdup("10.9.8.0/24");
     port->bandwidth_bps = 100000000;
@@ -451,12 +454,18 @@ test_full_dns(void)
     VirgaKernelConfig config = example_config();
     g_autofree char *dnsmasq = virga_dns_config(&config, plan, "/state/" VPC);
     g_autofree char *hosts = virga_dns_hosts(plan);
-    g_autofree char *off = NULL, *all = NULL;
+    g_autofree char *off = NULL, *all = NULL, *nothing = NULL;
 
     plan->dns_support = false;
     off = virga_dns_config(&config, plan, "/state/" VPC);
     all = g_strconcat(dnsmasq, "-- without DNS\n", off, "-- hosts\n", hosts, NULL);
     golden_assert("network/dns-full", all);
+    g_clear_pointer(&plan->dhcp_domain, g_free);
+    g_clear_pointer(&plan->dhcp_dns, g_strfreev);
+    nothing = virga_dns_config(&config, plan, "/state/" VPC);
+    g_assert_nonnull(strstr(nothing, "\ndhcp-option=option:dns-server\n"));
+    g_assert_nonnull(strstr(nothing, "\ndhcp-option=option:domain-name\n"));
+    g_assert_null(strstr(nothing, "domain-search"));
 }
 
 static void

@@ -449,6 +449,14 @@ ec2_zone_exists(const VirgaCall *call, const char *zone)
     return g_strv_contains((const char *const *) ec2_services(call)->zones, zone);
 }
 
+const char *
+ec2_private_domain(const VirgaCall *call)
+{
+    return g_str_equal(call->region, "us-east-1")
+               ? "ec2.internal"
+               : virga_arena_printf(call->arena, "%s.compute.internal", call->region);
+}
+
 /* "ip-172-31-1-5.ec2.internal" of its three parts. */
 static const char *
 name_of(const VirgaCall *call, const char *prefix, const char *address, const char *domain)
@@ -464,11 +472,7 @@ name_of(const VirgaCall *call, const char *prefix, const char *address, const ch
 const char *
 ec2_private_dns_name(const VirgaCall *call, const char *address)
 {
-    const char *domain = "ec2.internal";
-
-    if (!g_str_equal(call->region, "us-east-1"))
-        domain = virga_arena_printf(call->arena, "%s.compute.internal", call->region);
-    return name_of(call, "ip-", address, domain);
+    return name_of(call, "ip-", address, ec2_private_domain(call));
 }
 
 const char *

@@ -171,6 +171,8 @@ const char *ec2_zone_id(const VirgaCall *call, const char *zone);
 const char *ec2_zone_of_id(const VirgaCall *call, const char *zone_id);
 bool ec2_zone_exists(const VirgaCall *call, const char *zone);
 
+/* "ec2.internal": in what private names end. */
+const char *ec2_private_domain(const VirgaCall *call);
 /* "ip-172-31-1-5.ec2.internal" */
 const char *ec2_private_dns_name(const VirgaCall *call, const char *address);
 

@@ -115,9 +115,12 @@ typedef struct {
     bool dns_support;          /* there is a resolver; true when left out */
     bool dns_hostnames;        /* public names lead to private addresses; true when left out */
     char *public_domain; /* of public names, "compute-1.amazonaws.com"; NULL: there are none */
-    char *dhcp_domain;   /* what DHCP says, several with spaces; NULL: 'domain' */
-    char **dhcp_dns;     /* addresses, "AmazonProvidedDNS" is ours; NULL: ours */
-    char **dhcp_ntp;     /* addresses; NULL: none */
+    bool dhcp_own;       /* DHCP says only what is named here; false: what is not named is ours */
+    char *dhcp_domain;   /* several with spaces; ours is 'domain' */
+    char **dhcp_dns;     /* addresses, "AmazonProvidedDNS" is ours */
+    char **dhcp_ntp;     /* addresses; there is none of ours */
+    char **dhcp_netbios; /* likewise */
+    gint64 dhcp_netbios_node; /* 1, 2, 4 or 8; 0: none */
     GPtrArray *subnets;
     GPtrArray *ports;
     GPtrArray *groups;
