@@ -5,6 +5,7 @@
  * a worker looks at the database; a mark that comes during the look makes it look again, so that
  * no change falls between. */
 #include "api/node-api.h"
+#include "api/node-balancers.h"
 #include "api/node-credentials.h"
 
 #include "compute/host-wish.h"
@@ -471,6 +472,20 @@ handle_facts(VirgaNodeApi *api, const VirgaHttpRequest *request)
     return answer_error(error);
 }
 
+static VirgaHttpResponse *
+handle_balancers(VirgaNodeApi *api, const VirgaHttpRequest *request)
+{
+    g_autoptr(VirgaArena) arena = virga_arena_new();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JsonNode) root = parse_object(request, &error);
+
+    if (root && virga_node_balancers(api->services, arena, json_node_get_object(root), &error))
+        return answer(200, "{}");
+    if (!virga_error_is(error, NULL, VIRGA_ERROR_RETRY))
+        virga_warning("host", NULL, "a report of load balancers refused: %s", error->message);
+    return answer_error(error);
+}
+
 /* ---- credentials ---- */
 
 static VirgaHttpResponse *
@@ -562,6 +577,8 @@ virga_node_api_handle(VirgaNodeApi *api, VirgaHttpExchange *exchange,
         return handle_desired(api, exchange, request, ret_response);
     else if (g_str_equal(path, "facts") && g_str_equal(request->method, "POST"))
         *ret_response = handle_facts(api, request);
+    else if (g_str_equal(path, "balancers") && g_str_equal(request->method, "POST"))
+        *ret_response = handle_balancers(api, request);
     else if (g_str_equal(path, "credentials") && g_str_equal(request->method, "POST"))
         *ret_response = handle_credentials(api, request);
     else if (g_str_equal(path, "answers") && g_str_equal(request->method, "POST"))

@@ -15,8 +15,10 @@
 #include "core/log.h"
 #include "core/quota.h"
 #include "network/interface.h"
+#include "network/load-balancer.h"
 
 #include "ec2.h"
+#include "elbv2.h"
 #include "iam.h"
 #include "sts.h"
 
@@ -166,6 +168,14 @@ on_notification(const char *channel, const char *payload, gpointer data)
     virga_node_api_wake(virgad->node_api, g_strcmp0(channel, "virga_host") == 0 ? payload : NULL);
 }
 
+static bool
+sweep_balancers(Virgad *virgad, GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_begin(virgad->services.db, error);
+
+    return txn && virga_load_balancer_sweep(txn, error) && virga_txn_commit(txn, error);
+}
+
 static gpointer
 sweep_main(gpointer data)
 {
@@ -177,6 +187,9 @@ sweep_main(gpointer data)
 
         g_mutex_unlock(&virgad->lock);
         if (!virga_instance_sweep(virgad->services.db, &error))
+            virga_notice("database", NULL, "could not sweep: %s", error->message);
+        g_clear_error(&error);
+        if (!sweep_balancers(virgad, &error))
             virga_notice("database", NULL, "could not sweep: %s", error->message);
         g_clear_error(&error);
         if (!virga_key_cache_write(virgad->keys, &error))
@@ -277,6 +290,7 @@ start(Virgad *virgad, GError **error)
     options.db = services->db;
     virgad->edge = virga_edge_new(&options);
     virga_edge_add(virgad->edge, &ec2_service);
+    virga_edge_add(virgad->edge, &elbv2_service);
     virga_edge_add(virgad->edge, &iam_service);
     virga_edge_add(virgad->edge, &sts_service);
     virgad->node_api = virga_node_api_new(services);

@@ -110,7 +110,8 @@ struct VirgaNode {
     GMutex console_lock;     /* before the node's lock */
     GHashTable *consoles;    /* node-console.c's: by id of the guest */
     GHashTable *credentials; /* id of the guest -> Credentials */
-    GThread *sync_thread, *report_thread, *tick_thread, *look_thread, *console_thread;
+    GThread *sync_thread, *report_thread, *balancer_thread, *tick_thread, *look_thread,
+        *console_thread;
     GThread *credentials_thread;
 };
 
@@ -163,6 +164,9 @@ void node_collect_garbage(VirgaNode *node);
 /* node-sync.c: bodies of the threads */
 gpointer node_sync_main(gpointer node);
 gpointer node_report_main(gpointer node);
+
+/* node-balancer.c: the thread that tells what load balancers know. */
+gpointer node_balancer_main(gpointer node);
 
 /* Takes the "vpcs" and "guests" of an answer, or of what was kept on disk; the ids of guests are
  * added to 'seen' (may be NULL). */

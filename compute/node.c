@@ -354,6 +354,7 @@ virga_node_start(VirgaNode *node)
     node->look_thread = g_thread_new("look", look_main, node);
     node->console_thread = g_thread_new("console", node_console_main, node);
     node->report_thread = g_thread_new("report", node_report_main, node);
+    node->balancer_thread = g_thread_new("balancer", node_balancer_main, node);
     node->sync_thread = g_thread_new("sync", node_sync_main, node);
     node->credentials_thread = g_thread_new("credentials", node_credentials_main, node);
 }
@@ -371,6 +372,7 @@ virga_node_free(VirgaNode *node)
     if (node->sync_thread) { /* it was started */
         g_thread_join(node->sync_thread);
         g_thread_join(node->report_thread);
+        g_thread_join(node->balancer_thread);
         g_thread_join(node->tick_thread);
         g_thread_join(node->look_thread);
         g_thread_join(node->console_thread);

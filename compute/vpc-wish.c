@@ -3,11 +3,15 @@
  * network/plan.c. */
 #include "vpc-wish.h"
 
+#include "compute/host-wish.h"
 #include "core/error.h"
+#include "network/load-balancer.h"
 
 static const char sql_vpcs[] =
     "SELECT v.id, v.generation FROM vpc v WHERE EXISTS"
-    " (SELECT 1 FROM instance i WHERE i.host_id = $1 AND i.vpc_id = v.id) ORDER BY v.id";
+    " (SELECT 1 FROM instance i WHERE i.host_id = $1 AND i.vpc_id = v.id) OR EXISTS"
+    " (SELECT 1 FROM load_balancer_node d JOIN load_balancer b ON b.id = d.load_balancer_id"
+    "  WHERE d.host_id = $1 AND b.vpc_id = v.id) ORDER BY v.id";
 /* The default options are what is said of none; whoever has no options at all gets nothing. */
 #define DHCP                                                                                       \
     " 'dhcp_own', NOT coalesce(o.is_default, false),"                                              \
@@ -57,7 +61,8 @@ static const char sql_plan[] =
     "   FROM subnet s WHERE s.vpc_id = v.id),"
     " 'ports', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
     "   'id', n.id, 'instance_id', n.instance_id, 'subnet_id', n.subnet_id, 'mac', n.mac,"
-    "   'address', host(n.address), 'public_address', host(p.address), 'host_id', i.host_id,"
+    "   'address', host(n.address), 'public_address', host(p.address),"
+    "   'host_id', coalesce(i.host_id, d.host_id), 'of_balancer', d.interface_id IS NOT NULL,"
     "   'host_address', host(h.tunnel_address),"
     "   'source_dest_check', n.source_dest_check,"
     "   'secondary', CASE WHEN n.secondary_count > 0 THEN (SELECT json_agg(json_strip_nulls("
@@ -68,17 +73,19 @@ static const char sql_plan[] =
     "   'group_ids', (SELECT coalesce(json_agg(m.group_id ORDER BY m.position), '[]'::json)"
     "     FROM network_interface_group m WHERE m.interface_id = n.id))) ORDER BY n.id),"
     "   '[]'::json) FROM network_interface n LEFT JOIN instance i ON i.id = n.instance_id"
-    "   LEFT JOIN host h ON h.id = i.host_id"
+    "   LEFT JOIN load_balancer_node d ON d.interface_id = n.id"
+    "   LEFT JOIN host h ON h.id = coalesce(i.host_id, d.host_id)"
     "   LEFT JOIN public_address p ON p.interface_id = n.id AND p.private_address = n.address"
-    "   WHERE n.vpc_id = v.id AND n.requester_id IS NULL),"
+    "   WHERE n.vpc_id = v.id AND (n.requester_id IS NULL OR d.interface_id IS NOT NULL)),"
     " 'groups', (SELECT coalesce(json_agg(json_build_object('id', g.id,"
     "   'rules', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
     "     'id', r.id, 'direction', CASE WHEN r.is_egress THEN 'egress' ELSE 'ingress' END,"
     "     'protocol', r.protocol, 'from_port', r.from_port, 'to_port', r.to_port,"
     "     'cidr4', r.cidr::text, 'group_id', r.peer_group_id)) ORDER BY r.id), '[]'::json)"
     "     FROM security_group_rule r WHERE r.group_id = g.id)) ORDER BY g.id), '[]'::json)"
-    "   FROM security_group g WHERE g.vpc_id = v.id)"
-    "))::text FROM vpc v LEFT JOIN dhcp_options o ON o.id = v.dhcp_options_id WHERE v.id = $1";
+    "   FROM security_group g WHERE g.vpc_id = v.id)," VIRGA_LOAD_BALANCERS_SQL(
+        "v.id") "))::text FROM vpc v LEFT JOIN dhcp_options o ON o.id = v.dhcp_options_id WHERE "
+                "v.id = $1";
 
 char *
 virga_wish_domain(const char *region)
@@ -108,6 +115,16 @@ append_plan(VirgaTxn *txn, GString *plans, const char *vpc_id, const char *regio
         g_string_append_c(plans, ',');
     virga_wish_append(plans, rows);
     return true;
+}
+
+char *
+virga_host_plan(VirgaTxn *txn, const char *vpc_id, const char *region, GError **error)
+{
+    g_autoptr(GString) plan = g_string_new(NULL);
+
+    return append_plan(txn, plan, vpc_id, region, error)
+               ? g_string_free(g_steal_pointer(&plan), FALSE)
+               : NULL;
 }
 
 /* True if the host knows a VPC that is none of its own any more. */

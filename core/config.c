@@ -93,6 +93,8 @@ static const Key keys[] = {
     { "quota", "launch-templates", INTEGER, "5000", "Launch templates of an account.", VIRGAD },
     { "quota", "placement-groups", INTEGER, "500", "Placement groups of an account.", VIRGAD },
     { "quota", "elastic-ips", INTEGER, "500", "Elastic IP addresses of an account.", VIRGAD },
+    { "quota", "load-balancers", INTEGER, "100", "Load balancers of an account.", VIRGAD },
+    { "quota", "target-groups", INTEGER, "3000", "Target groups of an account.", VIRGAD },
     { "quota", "versions-per-launch-template", INTEGER, "10000", "Versions of a launch template.",
       VIRGAD },
     { "quota", "security-groups-per-vpc", INTEGER, "2500", "Security groups in one VPC.", VIRGAD },

@@ -30,6 +30,10 @@ static const struct {
     { "lt", "launch-template" },
     { "pg", "placement-group" },
     { "fleet", "fleet" },
+    { "elb", "elasticloadbalancing:loadbalancer" },
+    { "tg", "elasticloadbalancing:targetgroup" },
+    { "lsn", "elasticloadbalancing:listener" },
+    { "lsr", "elasticloadbalancing:listener-rule" },
 };
 
 char *

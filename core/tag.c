@@ -10,7 +10,9 @@
 #define TAG_SELECT "SELECT resource_id, resource_type, key, value FROM tag WHERE account_id = $1"
 
 /* One statement each, not one with "$2 IS NULL OR": a prepared statement keeps its plan. */
-static const char sql_list[] = TAG_SELECT " ORDER BY resource_id, key";
+/* Load balancers have a list of their own. */
+static const char sql_list[] =
+    TAG_SELECT " AND resource_type NOT LIKE 'elasticloadbalancing:%' ORDER BY resource_id, key";
 static const char sql_list_ids[] =
     TAG_SELECT " AND resource_id = ANY ($2) ORDER BY resource_id, key";
 static const char sql_list_type[] = TAG_SELECT " AND resource_type = $2 ORDER BY resource_id, key";

@@ -214,3 +214,27 @@ virga_target_health_free(VirgaTargetHealth *health)
     g_free(health->reason);
     g_free(health);
 }
+
+char *
+virga_balancer_to_text(const VirgaBalancer *balancer)
+{
+    return virga_record_to_text(&virga_balancer_type, balancer);
+}
+
+char *
+virga_balancer_listener_to_text(const VirgaBalancerListener *listener)
+{
+    return virga_record_to_text(&listener_type, listener);
+}
+
+char *
+virga_balancer_rule_to_text(const VirgaBalancerRule *rule)
+{
+    return virga_record_to_text(&rule_type, rule);
+}
+
+char *
+virga_target_group_to_text(const VirgaTargetGroup *group)
+{
+    return virga_record_to_text(&virga_target_group_type, group);
+}

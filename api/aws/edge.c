@@ -208,6 +208,11 @@ find_action(Passage *passage, GError **error)
     if (version && (strlen(version) > 10 || strspn(version, "0123456789-") != strlen(version)))
         return virga_api_fail(error, "InvalidParameterValue", 400,
                               "The Version must be a date such as %s", passage->service->version);
+    /* Two services may share a name, and then are told apart by this. */
+    if (version && passage->service->protocol == VIRGA_WIRE_QUERY &&
+        !g_str_equal(version, passage->service->version))
+        return virga_api_fail(error, "InvalidAction", 400,
+                              "Could not find operation %.100s for version %s", name, version);
     passage->action = virga_wire_action(passage->service, name);
     if (!passage->action)
         return virga_api_fail(error, "InvalidAction", 400,

@@ -336,7 +336,8 @@ class Generator:
                 out.append(f'static const char *const empty_{snake(action)}[] = {{'
                            f' {lists}, NULL }};')
         metadata = self.model['metadata']
-        name = self.protocol if self.protocol == 'ec2' else self.prefix
+        # The name in credential scopes is not always the model's own.
+        name = self.model['metadata'].get('endpointPrefix', self.prefix)
         out += ['static const VirgaWireAction actions[] = {', *map(self.action_row, actions), '};',
                 f'const VirgaWireService {self.prefix}_service = {{',
                 f'    .name = {quoted(name)}, .protocol = {PROTOCOLS[self.protocol]},',

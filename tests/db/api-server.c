@@ -13,13 +13,17 @@
 #include "api/node-credentials.h"
 #include "api/rights.h"
 #include "api/services.h"
+#include "compute/host-wish.h"
 #include "compute/host.h"
 #include "compute/instance.h"
 #include "compute/question.h"
 #include "core/error.h"
 #include "core/quota.h"
 #include "ec2.h"
+#include "elbv2.h"
 #include "iam.h"
+#include "network/load-balancer.h"
+#include "network/target-group.h"
 #include "network/interface.h"
 #include "network/vpc.h"
 #include "sts.h"
@@ -170,6 +174,43 @@ answer_questions(const char *text, GError **error)
     return rows && virga_txn_commit(txn, error);
 }
 
+/* The plan of a VPC as hosts are sent it. */
+static bool
+tell_plan(const char *vpc_id, char **ret, GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_read(services.db, error);
+
+    *ret = txn ? virga_host_plan(txn, vpc_id, services.region, error) : NULL;
+    return *ret != NULL;
+}
+
+/* "HOST VPC GROUP ADDRESS PORT STATE [REASON [CODE]]": all that the host knows of the VPC, whose
+ * newest plan it has applied. */
+static bool
+report_health(const char *text, GError **error)
+{
+    g_auto(GStrv) words = g_strsplit(text, " ", -1);
+    guint count = g_strv_length(words);
+    const char *lists[6][2] = { { NULL } };
+    VirgaTargetReport report = { lists[0], lists[1], lists[2], lists[3], lists[4], lists[5] };
+    g_autoptr(VirgaTxn) txn = virga_db_begin(services.db, error);
+
+    g_assert(count >= 6);
+    for (guint i = 0; i < 6; i++)
+        lists[i][0] = i + 2 < count ? words[i + 2] : "";
+    return txn && virga_target_note_health(txn, words[0], words[1], &report, error) &&
+           virga_load_balancer_note_applied(txn, words[0], words[1], G_MAXINT64, error) &&
+           virga_txn_commit(txn, error);
+}
+
+static bool
+sweep(GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_begin(services.db, error);
+
+    return txn && virga_load_balancer_sweep(txn, error) && virga_txn_commit(txn, error);
+}
+
 static VirgaHttpOutcome
 handle(VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
        VirgaHttpResponse **ret_response, gpointer edge)
@@ -186,6 +227,12 @@ handle(VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
         done = virga_key_cache_write(keys, &error);
     else if (g_str_equal(request->path, "/control/credentials"))
         done = ask_credentials((const char *) request->body, &said, &error);
+    else if (g_str_equal(request->path, "/control/plan"))
+        done = tell_plan((const char *) request->body, &said, &error);
+    else if (g_str_equal(request->path, "/control/health"))
+        done = report_health((const char *) request->body, &error);
+    else if (g_str_equal(request->path, "/control/sweep"))
+        done = sweep(&error);
     else if (g_str_equal(request->path, "/control/answer"))
         done = answer_questions((const char *) request->body, &error);
     else if (g_str_equal(request->path, "/control/accounts"))
@@ -241,6 +288,7 @@ main(int argc, char **argv)
     edge_options.rights = rights;
     edge = virga_edge_new(&edge_options);
     virga_edge_add(edge, &ec2_service);
+    virga_edge_add(edge, &elbv2_service);
     virga_edge_add(edge, &iam_service);
     virga_edge_add(edge, &sts_service);
     http_options.user_data = edge;

@@ -6,6 +6,7 @@
  *                                   is something new, half a minute at most
  *     POST /node/v1/facts           {"host_id", "guests": […], "host": {…} now and then}
  *                                   {"forget": [ids]}
+ *     POST /node/v1/balancers       what load balancers know of targets (api/node-balancers.h); {}
  *     POST /node/v1/credentials     {"host_id", "instance_id"}
  *                                   what the instance's profile gives (api/node-credentials.h)
  *     GET  /node/v1/snapshots/ID    the bytes

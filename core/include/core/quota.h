@@ -26,6 +26,8 @@ typedef enum {
     VIRGA_QUOTA_VPCS,
     VIRGA_QUOTA_INTERNET_GATEWAYS,
     VIRGA_QUOTA_DHCP_OPTIONS,
+    VIRGA_QUOTA_LOAD_BALANCERS,
+    VIRGA_QUOTA_TARGET_GROUPS,
     VIRGA_QUOTA_COUNTED,
     /* Limits of one object, counted under its lock by who adds to it. */
     VIRGA_QUOTA_GROUPS_PER_VPC = VIRGA_QUOTA_COUNTED,

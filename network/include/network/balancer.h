@@ -101,3 +101,9 @@ typedef struct {
 } VirgaTargetHealth;
 
 void virga_target_health_free(VirgaTargetHealth *health);
+
+/* Parts of a plan as JSON, for rows that keep them; the caller's. */
+char *virga_balancer_to_text(const VirgaBalancer *balancer);
+char *virga_balancer_listener_to_text(const VirgaBalancerListener *listener);
+char *virga_balancer_rule_to_text(const VirgaBalancerRule *rule);
+char *virga_target_group_to_text(const VirgaTargetGroup *group);
