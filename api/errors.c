@@ -87,6 +87,7 @@ static const Mapping mappings[] = {
     { "internet gateway", VIRGA_ERROR_STATE, "Gateway.NotAttached", 400 },
     { "internet gateway", VIRGA_ERROR_QUOTA, "InternetGatewayLimitExceeded", 400 },
     { "nat gateway", VIRGA_ERROR_NOT_FOUND, "NatGatewayNotFound", 400 },
+    { "nat gateway", VIRGA_ERROR_QUOTA, "NatGatewayLimitExceeded", 400 },
     { "network acl", VIRGA_ERROR_NOT_FOUND, "InvalidNetworkAclID.NotFound", 400 },
     { "network acl", VIRGA_ERROR_QUOTA, "NetworkAclLimitExceeded", 400 },
     { "network acl association", VIRGA_ERROR_NOT_FOUND, "InvalidAssociationID.NotFound", 400 },

@@ -11,6 +11,7 @@
 #include "compute/host-wish.h"
 #include "compute/host.h"
 #include "compute/instance.h"
+#include "compute/nat-gateway.h"
 #include "compute/question.h"
 #include "core/error.h"
 #include "core/id.h"
@@ -429,6 +430,32 @@ forget_json(char **forget)
     return json_to_string(root, FALSE);
 }
 
+/* Which generations of its VPCs a host has applied. */
+static bool
+report_vpcs(VirgaNodeApi *api, const char *host_id, JsonNode *node, VirgaArena *arena,
+            GError **error)
+{
+    const char **ids, **generations;
+    JsonObjectIter iter;
+    JsonNode *value;
+    const char *id;
+    guint count = 0;
+
+    if (!holds_numbers(node))
+        return virga_fail(error, "request", VIRGA_ERROR_INVALID, "vpcs is malformed");
+    ids = virga_arena_new_array(arena, const char *,
+                                json_object_get_size(json_node_get_object(node)) + 1);
+    generations = virga_arena_new_array(arena, const char *,
+                                        json_object_get_size(json_node_get_object(node)) + 1);
+    json_object_iter_init(&iter, json_node_get_object(node));
+    while (json_object_iter_next(&iter, &id, &value)) {
+        ids[count] = id;
+        generations[count++] =
+            virga_arena_printf(arena, "%" G_GINT64_FORMAT, json_node_get_int(value));
+    }
+    return virga_nat_gateway_report(api->services->db, host_id, ids, generations, error);
+}
+
 static char *
 take_facts(VirgaNodeApi *api, const VirgaHttpRequest *request, GError **error)
 {
@@ -451,6 +478,9 @@ take_facts(VirgaNodeApi *api, const VirgaHttpRequest *request, GError **error)
     }
     if (json_object_has_member(object, "host") &&
         !report_host(api, host_id, json_object_get_member(object, "host"), error))
+        return NULL;
+    if (json_object_has_member(object, "vpcs") &&
+        !report_vpcs(api, host_id, json_object_get_member(object, "vpcs"), arena, error))
         return NULL;
     if (!read_guests(json_node_get_array(guests), records, arena, &facts, error) ||
         !virga_instance_report(api->services->db, arena, host_id, facts, records->len, &forget,

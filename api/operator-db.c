@@ -36,6 +36,9 @@ static const char sql_claim_instances[] =
 static const char sql_claim_interfaces[] =
     "SELECT n.id, i.host_id, n.vpc_id FROM network_interface n"
     " JOIN instance i ON i.id = n.instance_id WHERE i.host_id IS NOT NULL ORDER BY n.id";
+static const char sql_claim_gateways[] =
+    "SELECT id, host_id, vpc_id FROM nat_gateway WHERE host_id IS NOT NULL"
+    " AND state IN ('pending', 'available', 'deleting') ORDER BY id";
 static const char sql_claim_volumes[] =
     "SELECT id, host_id, snapshot_id FROM volume WHERE host_id IS NOT NULL ORDER BY id";
 static const char sql_claim_snapshots[] = "SELECT id, bytes FROM snapshot ORDER BY id";
@@ -51,6 +54,19 @@ static const char sql_claim_broken[] =
     " JOIN network_interface n ON n.id = p.interface_id JOIN instance i ON i.id = n.instance_id"
     " WHERE p.allocation_id IS NULL AND (i.state = 'terminated'"
     " OR (i.state = 'stopped' AND i.host_id IS NULL))"
+    " UNION ALL SELECT 'network interface ' || n.id || ' is of a ' || n.type || ', which is gone'"
+    " FROM network_interface n WHERE n.type = 'nat_gateway' AND NOT EXISTS (SELECT 1 FROM"
+    " nat_gateway g WHERE g.interface_id = n.id"
+    " AND g.state IN ('pending', 'available', 'deleting'))"
+    " UNION ALL SELECT 'network interface ' || n.id || ' counts ' || n.secondary_count ||"
+    " ' further addresses and has ' || count(a.address) FROM network_interface n"
+    " LEFT JOIN network_interface_address a ON a.interface_id = n.id GROUP BY n.id"
+    " HAVING n.secondary_count <> count(a.address)"
+    " UNION ALL SELECT 'public address ' || host(p.address) || ' leads to ' ||"
+    " host(p.private_address) || ', which interface ' || p.interface_id || ' does not have'"
+    " FROM public_address p JOIN network_interface n ON n.id = p.interface_id"
+    " WHERE p.private_address <> n.address AND NOT EXISTS (SELECT 1 FROM"
+    " network_interface_address a WHERE a.interface_id = n.id AND a.address = p.private_address)"
     " UNION ALL SELECT 'volume ' || a.volume_id || ' is attached to instance ' || a.instance_id"
     " || ', which is ' || coalesce(i.state, 'unknown') FROM volume_attachment a"
     " LEFT JOIN instance i ON i.id = a.instance_id"
@@ -266,6 +282,7 @@ virga_operator_db_claims(VirgaTxn *txn, JsonBuilder *json, GError **error)
     if (!add_rows(txn, json, "hosts", sql_claim_hosts, hosts, error) ||
         !add_rows(txn, json, "instances", sql_claim_instances, instances, error) ||
         !add_rows(txn, json, "interfaces", sql_claim_interfaces, interfaces, error) ||
+        !add_rows(txn, json, "gateways", sql_claim_gateways, interfaces, error) ||
         !add_rows(txn, json, "volumes", sql_claim_volumes, volumes, error) ||
         !add_rows(txn, json, "snapshots", sql_claim_snapshots, snapshots, error) ||
         !add_rows(txn, json, "groups", sql_claim_groups, groups, error))

@@ -8,6 +8,7 @@
 #include "api/rights.h"
 #include "api/services.h"
 
+#include "compute/nat-gateway.h"
 #include "compute/instance.h"
 #include "core/daemon.h"
 #include "core/error.h"
@@ -191,6 +192,9 @@ sweep_main(gpointer data)
         g_clear_error(&error);
         if (!sweep_balancers(virgad, &error))
             virga_notice("database", NULL, "could not sweep: %s", error->message);
+        g_clear_error(&error);
+        if (!virga_nat_gateway_sweep(virgad->services.db, &error))
+            virga_notice("database", NULL, "could not sweep NAT gateways: %s", error->message);
         g_clear_error(&error);
         if (!virga_key_cache_write(virgad->keys, &error))
             virga_notice("database", NULL, "could not note the use of keys: %s", error->message);

@@ -67,7 +67,8 @@ typedef struct {
 typedef struct {
     char *id;
     Plan *plan;
-    gint64 applied; /* generation */
+    gint64 applied;    /* generation */
+    bool had_gateways; /* the plan that was applied last */
     guint64 epoch;
     bool queued, working, again, wanted;
     gint64 checked_at;
@@ -100,7 +101,8 @@ struct VirgaNode {
     GHashTable *vpcs;   /* id -> Vpc */
     gint64 generation;
     bool stopping, store_dirty;
-    char *trouble; /* what the host reports as wrong with it */
+    bool vpcs_dirty; /* the controller waits to hear of what has been applied */
+    char *trouble;   /* what the host reports as wrong with it */
     gint64 heartbeat_at, stored_at, resync_at;
 
     GThreadPool *guest_pool, *vpc_pool, *question_pool;

@@ -318,6 +318,26 @@ add_host(VirgaNode *node, JsonBuilder *builder)
     json_builder_end_object(builder);
 }
 
+/* The generations of plans that have been applied. */
+static void
+add_vpcs_locked(VirgaNode *node, JsonBuilder *builder)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    json_builder_set_member_name(builder, "vpcs");
+    json_builder_begin_object(builder);
+    g_hash_table_iter_init(&iter, node->vpcs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        Vpc *vpc = value;
+
+        json_builder_set_member_name(builder, vpc->id);
+        json_builder_add_int_value(builder, vpc->applied);
+    }
+    json_builder_end_object(builder);
+    node->vpcs_dirty = false;
+}
+
 /* The facts that are new, marked as being on the way; NULL: nothing to say. */
 static char *
 report_body_locked(VirgaNode *node, bool heartbeat)
@@ -327,6 +347,7 @@ report_body_locked(VirgaNode *node, bool heartbeat)
     GHashTableIter iter;
     gpointer value;
     guint count = 0;
+    bool vpcs = node->vpcs_dirty;
 
     json_builder_begin_object(builder);
     json_builder_set_member_name(builder, "guests");
@@ -344,8 +365,10 @@ report_body_locked(VirgaNode *node, bool heartbeat)
     add_text(builder, "host_id", node->host_id);
     if (heartbeat)
         add_host(node, builder);
+    if (heartbeat || vpcs)
+        add_vpcs_locked(node, builder);
     json_builder_end_object(builder);
-    if (count == 0 && !heartbeat)
+    if (count == 0 && !heartbeat && !vpcs)
         return NULL;
     root = json_builder_get_root(builder);
     return json_to_string(root, FALSE);
@@ -393,6 +416,8 @@ wait_for_news_locked(VirgaNode *node)
         GHashTableIter iter;
         gpointer value;
 
+        if (node->vpcs_dirty)
+            return g_get_monotonic_time() >= heartbeat_at;
         g_hash_table_iter_init(&iter, node->guests);
         while (g_hash_table_iter_next(&iter, NULL, &value))
             if (((Guest *) value)->dirty && ((Guest *) value)->acted_generation)
@@ -423,6 +448,7 @@ node_report_main(gpointer data)
                                &error);
         g_mutex_lock(&node->lock);
         end_report_locked(node, said);
+        node->vpcs_dirty = node->vpcs_dirty || !said; /* who knows what was lost */
         if (said)
             forget_locked(node, answer);
         if (said && heartbeat)

@@ -66,6 +66,20 @@ serve_metadata(VirgaNode *node, Vpc *vpc, guint64 epoch, GError **error)
     return true;
 }
 
+/* A controller makes its NAT gateways available when it hears that they are there. */
+static void
+note_applied_locked(VirgaNode *node, Vpc *vpc, const VirgaVpcPlan *plan)
+{
+    bool has = plan->nat_gateways->len > 0;
+
+    if (plan->generation > vpc->applied && (has || vpc->had_gateways)) {
+        node->vpcs_dirty = true;
+        g_cond_broadcast(&node->changed);
+    }
+    vpc->had_gateways = has;
+    vpc->applied = MAX(vpc->applied, plan->generation);
+}
+
 /* One thread at a time on one VPC: the launch path and the pool meet here. */
 static bool
 apply(VirgaNode *node, Vpc *vpc, GError **error)
@@ -81,7 +95,7 @@ apply(VirgaNode *node, Vpc *vpc, GError **error)
         !serve_metadata(node, vpc, epoch, error))
         return false;
     g_mutex_lock(&node->lock);
-    vpc->applied = MAX(vpc->applied, plan->record->generation);
+    note_applied_locked(node, vpc, plan->record);
     vpc->epoch = epoch;
     vpc->checked_at = g_get_monotonic_time();
     g_mutex_unlock(&node->lock);
@@ -134,6 +148,7 @@ drop(VirgaNode *node, Vpc *vpc)
     g_clear_pointer(&vpc->metadata, virga_metadata_server_free);
     removed = virga_network_remove(node->network, vpc->id, &error);
     g_mutex_lock(&node->lock);
+    node->vpcs_dirty = node->vpcs_dirty || vpc->had_gateways;
     vpc->applied = 0;
     g_mutex_unlock(&node->lock);
     g_mutex_unlock(&vpc->apply_lock);

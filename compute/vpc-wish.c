@@ -11,13 +11,23 @@ static const char sql_vpcs[] =
     "SELECT v.id, v.generation FROM vpc v WHERE EXISTS"
     " (SELECT 1 FROM instance i WHERE i.host_id = $1 AND i.vpc_id = v.id) OR EXISTS"
     " (SELECT 1 FROM load_balancer_node d JOIN load_balancer b ON b.id = d.load_balancer_id"
-    "  WHERE d.host_id = $1 AND b.vpc_id = v.id) ORDER BY v.id";
+    "  WHERE d.host_id = $1 AND b.vpc_id = v.id) OR EXISTS"
+    " (SELECT 1 FROM nat_gateway g WHERE g.host_id = $1 AND g.vpc_id = v.id"
+    "  AND g.state IN ('pending', 'available')) ORDER BY v.id";
 /* The default options are what is said of none; whoever has no options at all gets nothing. */
 #define DHCP                                                                                       \
     " 'dhcp_own', NOT coalesce(o.is_default, false),"                                              \
     " 'dhcp_domain', array_to_string(o.domain_name, ' '), 'dhcp_dns', o.domain_name_servers,"      \
     " 'dhcp_ntp', o.ntp_servers, 'dhcp_netbios', o.netbios_name_servers,"                          \
     " 'dhcp_netbios_node', o.netbios_node_type[1]::bigint,"
+/* Private ones have nothing to lead to. */
+#define NAT_GATEWAYS                                                                               \
+    "(SELECT coalesce(json_agg(json_strip_nulls(json_build_object('id', w.id,"                     \
+    " 'subnet_id', w.subnet_id, 'address', host(w.private_address),"                               \
+    " 'public_address', host(w.public_address), 'host_id', w.host_id,"                             \
+    " 'host_address', host(h.tunnel_address))) ORDER BY w.id), '[]'::json)"                        \
+    " FROM nat_gateway w LEFT JOIN host h ON h.id = w.host_id WHERE w.vpc_id = v.id"               \
+    " AND w.is_public AND w.state IN ('pending', 'available'))"
 /* What is sent to an interface that has no host falls into a black hole by itself. */
 #define ROUTE_TABLES                                                                               \
     "(SELECT json_agg(json_build_object('id', t.id, 'is_main', EXISTS"                             \
@@ -56,6 +66,7 @@ static const char sql_plan[] =
     " 'has_internet_gateway', EXISTS"
     "   (SELECT 1 FROM internet_gateway g WHERE g.vpc_id = v.id),"
     " 'route_tables', " ROUTE_TABLES ", 'acls', " ACLS ","
+    " 'nat_gateways', " NAT_GATEWAYS ","
     " 'subnets', (SELECT coalesce(json_agg(json_build_object("
     "   'id', s.id, 'zone', s.zone, 'cidr', s.cidr::text) ORDER BY s.id), '[]'::json)"
     "   FROM subnet s WHERE s.vpc_id = v.id),"

@@ -95,6 +95,7 @@ static const Key keys[] = {
     { "quota", "elastic-ips", INTEGER, "500", "Elastic IP addresses of an account.", VIRGAD },
     { "quota", "load-balancers", INTEGER, "100", "Load balancers of an account.", VIRGAD },
     { "quota", "target-groups", INTEGER, "3000", "Target groups of an account.", VIRGAD },
+    { "quota", "nat-gateways", INTEGER, "500", "NAT gateways of an account.", VIRGAD },
     { "quota", "versions-per-launch-template", INTEGER, "10000", "Versions of a launch template.",
       VIRGAD },
     { "quota", "security-groups-per-vpc", INTEGER, "2500", "Security groups in one VPC.", VIRGAD },

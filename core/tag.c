@@ -39,6 +39,7 @@ static const char sql_owns[] =
     " OR EXISTS (SELECT 1 FROM security_group WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM security_group_rule WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM network_interface WHERE id = $1 AND account_id = $2)"
+    " OR EXISTS (SELECT 1 FROM nat_gateway WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM public_address WHERE allocation_id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM vpc WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM subnet WHERE id = $1 AND account_id = $2)"

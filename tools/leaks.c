@@ -87,6 +87,15 @@ read_rule_claims(Look *look)
         }
 }
 
+/* A VPC that has something on this host. */
+static void
+claim_vpc(Look *look, const char *vpc)
+{
+    g_hash_table_add(look->namespaces, g_strdup_printf("virga-%s-%s", look->tag, vpc));
+    g_hash_table_add(look->veths,
+                     g_strdup_printf("u%s%s", look->tag, last(vpc, VIRGA_TAP_SIZE - 1 - 4)));
+}
+
 static void
 read_claims(Look *look)
 {
@@ -94,14 +103,17 @@ read_claims(Look *look)
 
     for (guint i = 0; i < cli_length(claims, "instances"); i++) {
         JsonObject *instance = cli_element(claims, "instances", i);
-        const char *vpc = cli_text(instance, "vpc");
 
         if (g_strcmp0(cli_text(instance, "host"), look->host_id) != 0)
             continue;
         g_hash_table_add(look->instances, g_strdup(cli_text(instance, "id")));
-        g_hash_table_add(look->namespaces, g_strdup_printf("virga-%s-%s", look->tag, vpc));
-        g_hash_table_add(look->veths,
-                         g_strdup_printf("u%s%s", look->tag, last(vpc, VIRGA_TAP_SIZE - 1 - 4)));
+        claim_vpc(look, cli_text(instance, "vpc"));
+    }
+    for (guint i = 0; i < cli_length(claims, "gateways"); i++) {
+        JsonObject *gateway = cli_element(claims, "gateways", i);
+
+        if (g_strcmp0(cli_text(gateway, "host"), look->host_id) == 0)
+            claim_vpc(look, cli_text(gateway, "vpc"));
     }
     for (guint i = 0; i < cli_length(claims, "interfaces"); i++) {
         JsonObject *interface = cli_element(claims, "interfaces", i);

@@ -160,6 +160,8 @@ CREATE VIEW quota_actual AS
     UNION ALL SELECT account_id, 'vpcs', count(*) FROM vpc GROUP BY account_id
     UNION ALL SELECT account_id, 'internet-gateways', count(*) FROM internet_gateway
         GROUP BY account_id
+    UNION ALL SELECT account_id, 'nat-gateways', count(*) FROM nat_gateway
+        WHERE state IN ('pending', 'available', 'deleting') GROUP BY account_id
     UNION ALL SELECT account_id, 'dhcp-options', count(*) FROM dhcp_options GROUP BY account_id;
 INSERT INTO quota (account_id, resource, used) SELECT account_id, resource, used FROM quota_actual
     WHERE resource IN ('vpcs', 'internet-gateways', 'dhcp-options');

@@ -400,6 +400,20 @@ def test_network_interfaces(fake_cloud, aws, image):
     aws.ec2("terminate-instances", "--instance-ids", instance["InstanceId"])
 
 
+def test_nat_gateways(aws, image):
+    instance = launch(aws, image)[0]  # its host has the VPC's plan
+    eip = aws.query("AllocationId", "allocate-address")
+    made = aws.query("NatGateway.NatGatewayId", "create-nat-gateway", "--subnet-id",
+                     instance["SubnetId"], "--allocation-id", eip)
+    aws.ec2("wait", "nat-gateway-available", "--nat-gateway-ids", made)
+    aws.ec2("delete-nat-gateway", "--nat-gateway-id", made)
+    aws.ec2("wait", "nat-gateway-deleted", "--nat-gateway-ids", made)
+    assert aws.query("NatGateways[].State", "describe-nat-gateways", "--nat-gateway-ids",
+                     made) == ["deleted"]
+    aws.ec2("release-address", "--allocation-id", eip)
+    aws.ec2("terminate-instances", "--instance-ids", instance["InstanceId"])
+
+
 def test_launch_templates(aws, image):
     data = json.dumps({"ImageId": image, "InstanceType": "t3.nano", "TagSpecifications": [
         {"ResourceType": "instance", "Tags": [{"Key": "from", "Value": "template"}]}]})
@@ -622,7 +636,6 @@ def test_errors(aws, code, arguments):
 
 
 def test_empty_sets(aws):
-    assert aws.ec2("describe-nat-gateways") == {"NatGateways": []}
     assert aws.ec2("describe-fleets") == {"Fleets": []}
 
 

@@ -16,6 +16,7 @@
 #include "compute/host-wish.h"
 #include "compute/host.h"
 #include "compute/instance.h"
+#include "compute/nat-gateway.h"
 #include "compute/question.h"
 #include "core/error.h"
 #include "core/quota.h"
@@ -54,6 +55,9 @@ static const char sql_guests[] =
     "  AND n.transition IS DISTINCT FROM 'detaching')"
     " FROM instance i WHERE i.host_id IS NOT NULL ORDER BY i.id";
 
+static const char sql_plans[] =
+    "SELECT h.id, array_agg(v.id ORDER BY v.id), array_agg(v.generation ORDER BY v.id)"
+    " FROM host h, vpc v GROUP BY h.id";
 static const char sql_questions[] = "SELECT id, host_id FROM host_question WHERE answered IS NULL";
 
 static VirgaServices services;
@@ -149,6 +153,25 @@ settle(GError **error)
     return rows != NULL;
 }
 
+/* All hosts have applied the plans of all VPCs. */
+static bool
+settle_plans(GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_read(services.db, error);
+    g_autoptr(VirgaRows) rows = txn ? virga_txn_query(txn, error, sql_plans, "") : NULL;
+
+    for (int i = 0; rows && i < virga_rows_count(rows); i++) {
+        g_auto(GStrv) ids = virga_rows_array(rows, i, 1);
+        g_auto(GStrv) generations = virga_rows_array(rows, i, 2);
+
+        if (!virga_nat_gateway_report(services.db, virga_rows_text(rows, i, 0),
+                                      (const char *const *) ids, (const char *const *) generations,
+                                      error))
+            return false;
+    }
+    return rows != NULL;
+}
+
 static bool
 ask_credentials(const char *text, char **ret, GError **error)
 {
@@ -208,7 +231,8 @@ sweep(GError **error)
 {
     g_autoptr(VirgaTxn) txn = virga_db_begin(services.db, error);
 
-    return txn && virga_load_balancer_sweep(txn, error) && virga_txn_commit(txn, error);
+    return txn && virga_load_balancer_sweep(txn, error) && virga_txn_commit(txn, error) &&
+           virga_nat_gateway_sweep(services.db, error);
 }
 
 static VirgaHttpOutcome
@@ -238,7 +262,7 @@ handle(VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
     else if (g_str_equal(request->path, "/control/accounts"))
         done = make_accounts(&error);
     else
-        done = settle(&error);
+        done = settle(&error) && settle_plans(&error);
     *ret_response = virga_http_response_new(
         done ? 200 : 500, "text/plain",
         g_bytes_new(done ? said : error->message, !done  ? strlen(error->message)

@@ -27,6 +27,7 @@ static const struct {
     { "fleet", "InvalidFleetId.NotFound", "fleet ID" },
     { "placement-group", "InvalidPlacementGroup.Unknown", "placement group" },
     { "elastic-ip", "InvalidAllocationID.NotFound", "elasticIp ID" },
+    { "natgateway", "NatGatewayNotFound", "NAT gateway ID" },
     { "network-interface", "InvalidNetworkInterfaceID.NotFound", "networkInterface ID" },
 };
 

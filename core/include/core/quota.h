@@ -28,6 +28,7 @@ typedef enum {
     VIRGA_QUOTA_DHCP_OPTIONS,
     VIRGA_QUOTA_LOAD_BALANCERS,
     VIRGA_QUOTA_TARGET_GROUPS,
+    VIRGA_QUOTA_NAT_GATEWAYS, /* until it is deleted or has failed */
     VIRGA_QUOTA_COUNTED,
     /* Limits of one object, counted under its lock by who adds to it. */
     VIRGA_QUOTA_GROUPS_PER_VPC = VIRGA_QUOTA_COUNTED,
@@ -51,7 +52,7 @@ typedef struct {
 
 /* Claims, gives back, or both.  Fails with QUOTA and the noun of what there would be too much of:
  * "instance", "vcpu", "volume", "volume size", "snapshot", "image", "key pair", "launch template",
- * "placement group", "address", "vpc", "internet gateway", "dhcp options". */
+ * "placement group", "address", "vpc", "internet gateway", "dhcp options", "nat gateway". */
 bool virga_quota_change(VirgaTxn *txn, const char *account_id, const VirgaQuotaAmounts *amounts,
                         GError **error);
 

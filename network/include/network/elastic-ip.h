@@ -32,8 +32,8 @@ bool virga_elastic_ip_release(VirgaTxn *txn, const char *account_id, const char 
  * again changes nothing and gives the same association.  '*ret_former' is the interface that lost
  * it, or NULL.  The caller says that both have changed (compute/instance-network.h).
  * Noun "address": NOT_FOUND; "address association": EXISTS without 'move', DENIED when a service
- * of the cloud holds it; "network interface": INVALID when it has no such address; "vpc": STATE
- * without an internet gateway. */
+ * of the cloud holds it; "network interface": INVALID when it has no such address; "internet
+ * gateway": STATE without one in the VPC. */
 bool virga_elastic_ip_associate(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                                 const char *allocation_id, const VirgaInterface *interface,
                                 const char *private_address, bool move, char **ret_association_id,
