@@ -113,12 +113,13 @@ virga_internet_gateway_detach(VirgaTxn *txn, const char *account_id, const char 
     g_autoptr(VirgaRows) mapped = NULL;
     char *present;
 
-    if (!lock(txn, arena, account_id, id, &present, error) ||
-        !virga_vpc_lock(txn, account_id, vpc_id, error))
+    if (!lock(txn, arena, account_id, id, &present, error))
         return false;
     if (g_strcmp0(present, vpc_id) != 0)
         return virga_fail(error, "internet gateway", VIRGA_ERROR_STATE,
                           "resource %s is not attached to network %s", id, vpc_id);
+    if (!virga_vpc_lock(txn, account_id, vpc_id, error))
+        return false;
     mapped = virga_txn_query(txn, error, sql_mapped, "s", vpc_id);
     if (!mapped)
         return false;

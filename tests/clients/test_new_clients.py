@@ -324,12 +324,13 @@ def plugins():
 
 
 @pytest.fixture
-def terraform(fake_cloud, tmp_path):
-    """terraform(…) in a folder of its own that has been initialised."""
+def terraform(request, fake_cloud, tmp_path):
+    """terraform(…) in a folder of its own that has been initialised.  The parameter is the
+    configuration, if it is not CONFIGURATION."""
     path = shutil.which("terraform", path=os.environ["PATH"] + ":/usr/local/bin")
     if not path:
         pytest.skip("no terraform on PATH")
-    (tmp_path / "main.tf").write_text(CONFIGURATION)
+    (tmp_path / "main.tf").write_text(getattr(request, "param", CONFIGURATION))
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(tmp_path / "key")])
     env = dict(fake_cloud.env, TF_VAR_image=fake_cloud.image_id(), TF_IN_AUTOMATION="1",
                CHECKPOINT_DISABLE="1", HOME=str(tmp_path),
@@ -355,3 +356,19 @@ def test_terraform(fake_cloud, terraform):
     assert left["SecurityGroups"] == []
     iam = fake_cloud.client("iam")
     assert iam.list_users()["Users"] == iam.list_policies(Scope="Local")["Policies"] == []
+
+
+with open(os.path.join(os.path.dirname(__file__), "networks.tf")) as file:
+    NETWORKS = file.read()
+
+
+@pytest.mark.parametrize("terraform", [NETWORKS], indirect=True, ids=["networks"])
+def test_terraform_networks(fake_cloud, terraform):
+    before = len(fake_cloud.ec2.describe_vpcs()["Vpcs"])
+    terraform("apply", "-auto-approve", "-input=false")
+    assert "compute-1.amazonaws.com" in terraform("output", "public_dns").stdout
+    drift = terraform("plan", "-detailed-exitcode", "-input=false", check=False)
+    assert drift.returncode == 0, drift.stdout + drift.stderr
+    terraform("destroy", "-auto-approve", "-input=false")
+    assert len(fake_cloud.ec2.describe_vpcs()["Vpcs"]) == before
+    assert len(fake_cloud.ec2.describe_dhcp_options()["DhcpOptions"]) == 1
