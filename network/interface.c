@@ -237,10 +237,16 @@ bool
 virga_interface_create_receive(VirgaTxn *txn, const VirgaInterfaceSpec *spec,
                                VirgaInterfaceDraft *draft, GError **error)
 {
-    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
+    g_autoptr(GError) reason = NULL;
+    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, &reason);
 
-    if (!rows)
+    /* The subnet or a group has gone since it was looked at: whoever looks again is told so. */
+    if (virga_error_is(reason, "database", VIRGA_ERROR_IN_USE))
+        return virga_fail(error, "database", VIRGA_ERROR_RETRY, "%s", reason->message);
+    if (!rows) {
+        g_propagate_error(error, g_steal_pointer(&reason));
         return false;
+    }
     draft->made = virga_rows_int(rows, 0, 0) > 0;
     if (!draft->made)
         return !spec->address || virga_fail(error, "network interface", VIRGA_ERROR_EXISTS,
