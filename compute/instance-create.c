@@ -148,8 +148,10 @@ receive_subnet(Launch *launch, GError **error)
         return virga_fail(error, "subnet", VIRGA_ERROR_NOT_FOUND,
                           "The subnet ID '%s' does not exist", launch->subnet_id);
     if (!launch->subnet)
-        return virga_fail(error, "subnet", VIRGA_ERROR_NOT_FOUND, "No default subnet in zone '%s'",
-                          spec->zone ? spec->zone : "any");
+        return virga_fail(error, "launch subnet", VIRGA_ERROR_NOT_FOUND,
+                          spec->zone ? "No default subnet for availability zone: '%s'."
+                                     : "No default subnet%s: please specify a subnet.",
+                          spec->zone ? spec->zone : "");
     if (spec->zone && !g_str_equal(spec->zone, launch->subnet->zone))
         return virga_fail(error, "instance", VIRGA_ERROR_INVALID,
                           "The subnet '%s' is in zone '%s', not in '%s'", launch->subnet->id,

@@ -25,8 +25,9 @@ static const char sql_lock[] =
     "SELECT vpc_id FROM security_group WHERE id = $1 AND account_id = $2 FOR UPDATE";
 /* The group's own rules may refer to itself: they go with it. */
 static const char sql_users[] =
-    "SELECT (SELECT count(*) FROM network_interface_group WHERE group_id = $1),"
-    " (SELECT count(*) FROM security_group_rule WHERE peer_group_id = $1 AND group_id <> $1)";
+    "SELECT string_agg(id, ', ') FROM (SELECT interface_id AS id FROM network_interface_group"
+    " WHERE group_id = $1 UNION SELECT group_id FROM security_group_rule"
+    " WHERE peer_group_id = $1 AND group_id <> $1 ORDER BY id LIMIT 10) u";
 static const char sql_delete_rules[] =
     "WITH gone AS (DELETE FROM security_group_rule WHERE group_id = $1 RETURNING id)"
     " DELETE FROM tag USING gone WHERE resource_id = gone.id";
@@ -177,11 +178,10 @@ virga_security_group_delete(VirgaTxn *txn, const char *account_id, const char *i
     users = virga_txn_query(txn, error, sql_users, "s", id);
     if (!users)
         return false;
-    if (virga_rows_int(users, 0, 0) || virga_rows_int(users, 0, 1))
+    if (!virga_rows_is_null(users, 0, 0))
         return virga_fail(error, "security group", VIRGA_ERROR_IN_USE,
-                          "resource %s has a dependent object (%" G_GINT64_FORMAT
-                          " network interfaces, %" G_GINT64_FORMAT " rules of other groups)",
-                          id, virga_rows_int(users, 0, 0), virga_rows_int(users, 0, 1));
+                          "resource %s has a dependent object (%s)", id,
+                          virga_rows_text(users, 0, 0));
     return virga_txn_run(txn, error, NULL, sql_delete_rules, "s", id) &&
            virga_txn_run(txn, error, NULL, sql_delete_tags, "s", id) &&
            virga_txn_run(txn, error, NULL, sql_delete, "s", id) &&

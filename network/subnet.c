@@ -22,9 +22,6 @@
 enum { ID, ACCOUNT_ID, VPC_ID, ZONE, CIDR, MAP_PUBLIC, IS_DEFAULT, HOSTNAME_TYPE, NAME_A, FREE };
 static const char sql_list[] = SUBNET_SELECT
     "WHERE s.account_id = $1 AND ($2::text[] IS NULL OR s.id = ANY ($2)) ORDER BY s.id";
-static const char sql_default[] =
-    SUBNET_SELECT "WHERE s.account_id = $1 AND s.is_default AND ($2::text IS NULL OR s.zone = $2)"
-                  " ORDER BY free DESC, s.zone LIMIT 1";
 /* Counting the free addresses costs more than all else of a launch: 0 here. */
 static const char sql_candidates[] =
     "SELECT " SUBNET_COLUMNS " 0::bigint FROM subnet s"
@@ -118,25 +115,6 @@ virga_subnet_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const
         return NULL;
     if (count == 0) {
         fail_missing(id, error);
-        return NULL;
-    }
-    return subnet;
-}
-
-VirgaSubnet *
-virga_subnet_default(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *zone,
-                     GError **error)
-{
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_default, "ss", account_id, zone);
-    VirgaSubnet *subnet;
-    size_t count;
-
-    if (!rows)
-        return NULL;
-    read_subnets(rows, arena, &subnet, &count);
-    if (count == 0) {
-        virga_fail(error, "subnet", VIRGA_ERROR_NOT_FOUND, "No default subnet in zone '%s'",
-                   zone ? zone : "any");
         return NULL;
     }
     return subnet;

@@ -24,6 +24,7 @@ static const char sql_dependants[] =
     "SELECT string_agg(id, ', ') FROM ("
     " SELECT id FROM subnet WHERE vpc_id = $1"
     " UNION ALL SELECT id FROM internet_gateway WHERE vpc_id = $1"
+    " UNION ALL SELECT name FROM target_group WHERE vpc_id = $1"
     " UNION ALL SELECT id FROM nat_gateway WHERE vpc_id = $1 AND state NOT IN ('deleted', 'failed')"
     " UNION ALL SELECT id FROM security_group WHERE vpc_id = $1 AND name <> 'default'"
     " UNION ALL SELECT id FROM network_acl WHERE vpc_id = $1 AND NOT is_default"
@@ -182,7 +183,7 @@ find_default(VirgaTxn *txn, VirgaArena *arena, const char *account_id, char **re
     g_autoptr(GError) reason = NULL;
 
     *ret_id = virga_vpc_default(txn, arena, account_id, &reason);
-    if (*ret_id || virga_error_is(reason, "vpc", VIRGA_ERROR_NOT_FOUND))
+    if (*ret_id || virga_error_is(reason, "default vpc", VIRGA_ERROR_NOT_FOUND))
         return true;
     g_propagate_error(error, g_steal_pointer(&reason));
     return false;
@@ -234,7 +235,7 @@ virga_vpc_restore_default_subnet(VirgaTxn *txn, VirgaArena *arena, const char *a
     if (!had || !find_default(txn, arena, account_id, &vpc_id, error))
         return false;
     if (!vpc_id)
-        return virga_fail(error, "default vpc", VIRGA_ERROR_NOT_FOUND,
+        return virga_fail(error, "default subnet", VIRGA_ERROR_NOT_FOUND,
                           "There is no default VPC in this account");
     present = virga_txn_query(txn, error, sql_has_subnet, "ss", vpc_id, zone);
     if (!present)

@@ -161,7 +161,7 @@ virga_vpc_default(VirgaTxn *txn, VirgaArena *arena, const char *account_id, GErr
     if (!rows)
         return NULL;
     if (virga_rows_count(rows) == 0) {
-        virga_fail(error, "vpc", VIRGA_ERROR_NOT_FOUND, "the account has no default VPC");
+        virga_fail(error, "default vpc", VIRGA_ERROR_NOT_FOUND, "No default VPC for this user");
         return NULL;
     }
     return virga_rows_dup(rows, arena, 0, 0);

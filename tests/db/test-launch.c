@@ -109,7 +109,7 @@ test_refusals(Cloud *cloud, gconstpointer data)
     REFUSED(image_id, "ami-08000000000000009", "image", NOT_FOUND);
     REFUSED(account_id, STRANGER, "image", NOT_FOUND); /* it is not public */
     REFUSED(key_name, "nobody", "key pair", NOT_FOUND);
-    REFUSED(zone, "us-east-1z", "subnet", NOT_FOUND);
+    REFUSED(zone, "us-east-1z", "launch subnet", NOT_FOUND);
     REFUSED(subnet_id, "subnet-08000000000000009", "subnet", NOT_FOUND);
     REFUSED(group_ids, no_groups, "security group", NOT_FOUND);
     REFUSED(group_names, no_names, "security group", NOT_FOUND);

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """VPCs, their blocks and attributes, and subnets."""
+from concurrent.futures import ThreadPoolExecutor
+
+import botocore.exceptions
 import pytest
 
 from conftest import fails
@@ -211,6 +214,9 @@ def test_what_a_subnet_cannot_have(cloud, vpc, subnet):
         with fails("UnsupportedOperation"):
             ec2.modify_subnet_attribute(SubnetId=inside, **options)
     ec2.modify_subnet_attribute(SubnetId=inside, AssignIpv6AddressOnCreation={"Value": False})
+    for options in ({}, {"MapPublicIpOnLaunch": {"Value": True}, "EnableDns64": {"Value": False}}):
+        with fails("InvalidParameterCombination"):
+            ec2.modify_subnet_attribute(SubnetId=inside, **options)
     for call in (cloud.other.delete_subnet,
                  lambda SubnetId: cloud.other.modify_subnet_attribute(
                      SubnetId=SubnetId, MapPublicIpOnLaunch={"Value": True})):
@@ -307,3 +313,76 @@ def test_other_account(cloud, vpc):
             call(VpcId=vpc)
     with fails("InvalidVpcID.Malformed"):
         other.delete_vpc(VpcId="x")
+
+
+def attempt(call, *codes):
+    """True if the call succeeded; it may fail with one of the codes."""
+    try:
+        call()
+        return True
+    except botocore.exceptions.ClientError as error:
+        assert error.response["Error"]["Code"] in codes, error
+        return False
+
+
+def test_races(cloud, vpc, launch):
+    """Of two that cannot both be, one is; nothing is counted twice or left behind."""
+    ec2 = cloud.ec2
+    with ThreadPoolExecutor(8) as pool:
+        for turn in range(6):
+            made = list(pool.map(lambda n: attempt(
+                lambda: ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.%d.0/2%d" % (turn, n)),
+                "InvalidSubnet.Conflict"), (4, 5, 6, 7, 4, 5)))
+            assert made.count(True) == 1
+        subnets = [s["SubnetId"] for s in named(ec2.describe_subnets, "Subnets", vpc_id=vpc)]
+        for inside in subnets:
+            done = list(pool.map(lambda call: call(), (
+                lambda: attempt(lambda: launch(SubnetId=inside), "InvalidSubnetID.NotFound"),
+                lambda: attempt(lambda: ec2.delete_subnet(SubnetId=inside),
+                                "DependencyViolation"))))
+            assert done.count(True) == 1
+        there = [s["SubnetId"] for s in named(ec2.describe_subnets, "Subnets", vpc_id=vpc)]
+        used = {i["SubnetId"] for r in ec2.describe_instances()["Reservations"]
+                for i in r["Instances"]}
+        assert set(there) == used
+        cloud.sql("INSERT INTO quota_limit VALUES ('000000000001', 'vpcs', 4)")
+        made = list(pool.map(lambda _: attempt(
+            lambda: ec2.create_vpc(CidrBlock="10.0.0.0/16"), "VpcLimitExceeded"), range(8)))
+    assert made.count(True) == 2 and len(ec2.describe_vpcs()["Vpcs"]) == 4
+
+
+def test_without_a_default_vpc(cloud, launch):
+    ec2 = cloud.ec2
+    subnets = [s["SubnetId"] for s in ec2.describe_subnets()["Subnets"]]
+    ec2.delete_subnet(SubnetId=named(ec2.describe_subnets, "Subnets",
+                                     availability_zone="us-east-1b")[0]["SubnetId"])
+    with fails("MissingInput", "us-east-1b"):
+        launch(Placement={"AvailabilityZone": "us-east-1b"})
+    for subnet in subnets:
+        attempt(lambda: ec2.delete_subnet(SubnetId=subnet), "InvalidSubnetID.NotFound")
+    with fails("MissingInput"):
+        launch()
+    gateway = ec2.describe_internet_gateways()["InternetGateways"][0]
+    default = gateway["Attachments"][0]["VpcId"]
+    ec2.detach_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"], VpcId=default)
+    ec2.delete_vpc(VpcId=default)
+    for call in (lambda: ec2.create_security_group(GroupName="g", Description="d"),
+                 lambda: ec2.describe_security_groups(GroupNames=["default"]),
+                 lambda: ec2.delete_security_group(GroupName="g")):
+        with fails("VPCIdNotSpecified"):
+            call()
+    attributes = {a["AttributeName"]: a["AttributeValues"][0]["AttributeValue"]
+                  for a in ec2.describe_account_attributes()["AccountAttributes"]}
+    assert attributes["default-vpc"] == "none"
+
+
+def test_pages(cloud):
+    for n in range(6):
+        vpc = cloud.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        cloud.ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.%d.0/24" % n)
+    for action, key, name, count in (("describe_vpcs", "Vpcs", "VpcId", 7),
+                                     ("describe_subnets", "Subnets", "SubnetId", 8),
+                                     ("describe_network_acls", "NetworkAcls", "NetworkAclId", 7)):
+        seen = [item[name] for page in cloud.ec2.get_paginator(action).paginate(
+            PaginationConfig={"PageSize": 5}) for item in page[key]]
+        assert len(seen) == len(set(seen)) == count

@@ -62,18 +62,10 @@ create(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
     Create *asked = data;
     const char *vpc_id = asked->request->vpc_id;
 
-    if (!vpc_id) {
-        g_autoptr(GError) reason = NULL;
-
-        vpc_id = virga_vpc_default(txn, call->arena, call->account_id, &reason);
-        if (virga_error_is(reason, "vpc", VIRGA_ERROR_NOT_FOUND))
-            return virga_api_fail(error, "VPCIdNotSpecified", 400, "No default VPC for this user");
-        if (!vpc_id) {
-            g_propagate_error(error, g_steal_pointer(&reason));
-            return false;
-        }
-    }
-    return virga_security_group_create(txn, call->arena, call->account_id, vpc_id,
+    if (!vpc_id)
+        vpc_id = virga_vpc_default(txn, call->arena, call->account_id, error);
+    return vpc_id &&
+           virga_security_group_create(txn, call->arena, call->account_id, vpc_id,
                                        asked->request->group_name, asked->request->description,
                                        &asked->id, error) &&
            ec2_tags_set(call, txn, asked->id, &asked->tags, error);

@@ -252,10 +252,22 @@ ec2_modify_subnet_attribute(VirgaCall *call, const Ec2ModifySubnetAttributeReque
                                                   : NULL;
     bool names = g_strcmp0(request->private_dns_hostname_type_on_launch, "resource-name") == 0 ||
                  is_on(request->enable_resource_name_dns_a_record_on_launch);
+    int given = (request->assign_ipv6_address_on_creation != NULL) +
+                (request->map_public_ip_on_launch != NULL) +
+                (request->map_customer_owned_ip_on_launch != NULL) +
+                (request->enable_dns64 != NULL) + request->has_enable_lni_at_device_index +
+                (request->disable_lni_at_device_index != NULL) +
+                (request->private_dns_hostname_type_on_launch ||
+                 request->enable_resource_name_dns_a_record_on_launch ||
+                 request->enable_resource_name_dns_aaaa_record_on_launch);
     Modify asked = { .id = request->subnet_id };
 
     if (!virga_api_check_id(request->subnet_id, "subnet", "InvalidSubnetID.Malformed", error))
         return false;
+    if (given != 1)
+        return virga_api_fail(error, "InvalidParameterCombination", 400,
+                              given ? "Fields for multiple attribute types specified"
+                                    : "No attributes specified.");
     if (refused)
         return ec2_unsupported(error, refused);
     if (names)

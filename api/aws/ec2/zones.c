@@ -118,7 +118,7 @@ read_own(VirgaCall *call, const char **ret_vpc, const char **ret_instances,
     if (*ret_vpc)
         return true;
     *ret_vpc = "none";
-    if (virga_error_is(reason, "vpc", VIRGA_ERROR_NOT_FOUND))
+    if (virga_error_is(reason, "default vpc", VIRGA_ERROR_NOT_FOUND))
         return true;
     g_propagate_error(error, g_steal_pointer(&reason));
     return false;

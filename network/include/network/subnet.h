@@ -46,10 +46,6 @@ bool virga_subnet_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
 VirgaSubnet *virga_subnet_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                               const char *id, GError **error);
 
-/* The default subnet in 'zone' (NULL: that with the most free addresses); NOT_FOUND as above. */
-VirgaSubnet *virga_subnet_default(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-                                  const char *zone, GError **error);
-
 /* The subnets that a launch may use, in order of zone, their free addresses not counted: the one
  * named, or the default ones (in 'zone', if it is not NULL).  In two halves (virga_txn_send()). */
 bool virga_subnet_candidates_send(VirgaTxn *txn, const char *account_id, const char *id,

@@ -44,8 +44,8 @@ bool virga_vpc_create_default(VirgaTxn *txn, const char *account_id, const char 
 bool virga_vpc_restore_default(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                                const char *const *zones, char **ret_id, GError **error);
 
-/* Makes the default subnet of one zone.  Nouns: "default vpc" NOT_FOUND; "default subnet" EXISTS,
- * CAPACITY (no free block). */
+/* Makes the default subnet of one zone.  Noun "default subnet": NOT_FOUND (there is no default
+ * VPC), EXISTS, CAPACITY (no free block). */
 bool virga_vpc_restore_default_subnet(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                                       const char *zone, char **ret_id, GError **error);
 
@@ -57,7 +57,7 @@ bool virga_vpc_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
 VirgaVpc *virga_vpc_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
                         GError **error);
 
-/* The id of the account's default VPC in 'arena'; fails with NOT_FOUND of noun "vpc". */
+/* The id of the account's default VPC in 'arena'; fails with NOT_FOUND of noun "default vpc". */
 char *virga_vpc_default(VirgaTxn *txn, VirgaArena *arena, const char *account_id, GError **error);
 
 /* The VPC in which the account's subnet, group, interface, route table, ACL or internet gateway is;
