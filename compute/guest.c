@@ -13,15 +13,11 @@
     }
 
 static const VirgaField disk_fields[] = {
-    REQUIRED(VirgaGuestDisk, STRING, id),
-    REQUIRED(VirgaGuestDisk, STRING, device),
-    FIELD(VirgaGuestDisk, STRING, snapshot_id),
-    FIELD(VirgaGuestDisk, STRING, snapshot_sha256),
-    REQUIRED(VirgaGuestDisk, INTEGER, size_gib),
-    FIELD(VirgaGuestDisk, INTEGER, snapshot_bytes),
-    FIELD(VirgaGuestDisk, BOOL, made),
-    FIELD(VirgaGuestDisk, BOOL, delete_on_termination),
-    { NULL, 0, 0, false, NULL },
+    REQUIRED(VirgaGuestDisk, STRING, id),        REQUIRED(VirgaGuestDisk, STRING, device),
+    FIELD(VirgaGuestDisk, STRING, snapshot_id),  FIELD(VirgaGuestDisk, STRING, snapshot_sha256),
+    REQUIRED(VirgaGuestDisk, INTEGER, size_gib), FIELD(VirgaGuestDisk, INTEGER, snapshot_bytes),
+    FIELD(VirgaGuestDisk, BOOL, made),           FIELD(VirgaGuestDisk, BOOL, delete_on_termination),
+    FIELD(VirgaGuestDisk, BOOL, leaving),        { NULL, 0, 0, false, NULL },
 };
 static const VirgaRecordType disk_type = { "disk", sizeof(VirgaGuestDisk), disk_fields };
 
@@ -60,9 +56,10 @@ const char *
 virga_guest_step_name(VirgaGuestStep step)
 {
     static const char *const names[] = {
-        "settled",   "wait",       "make disks",       "prepare taps", "start",  "plug",  "resume",
-        "add ports", "drop ports", "ask to shut down", "power off",    "reboot", "reset", "retire",
-        "remove",    "lost",       "off by guest"
+        "settled",   "wait",        "make disks",      "prepare taps",   "start",
+        "plug",      "resume",      "plug devices in", "unplug devices", "ask to shut down",
+        "power off", "reboot",      "reset",           "retire",         "remove",
+        "lost",      "off by guest"
     };
 
     return names[step];
@@ -74,15 +71,15 @@ step_to_run(const VirgaGuestWish *want, const VirgaGuestFacts *is)
     if (is->domain == VIRGA_DOMAIN_RUNNING) {
         if (!is->plugged)
             return VIRGA_GUEST_PLUG;
-        if (is->port_leaving && !is->port_asked)
-            return VIRGA_GUEST_DROP_PORTS;
-        if (is->port_lacking)
-            return VIRGA_GUEST_ADD_PORTS;
+        if (is->device_leaving && !is->device_asked)
+            return VIRGA_GUEST_DROP_DEVICES;
+        if (is->device_lacking)
+            return VIRGA_GUEST_ADD_DEVICES;
         if (is->rebooting)
             return is->reboot_overdue ? VIRGA_GUEST_RESET : VIRGA_GUEST_WAIT;
         if (want->reboots > MAX(want->reboots_done, is->reboots_done))
             return VIRGA_GUEST_REBOOT;
-        return is->port_leaving ? VIRGA_GUEST_WAIT : VIRGA_GUEST_SETTLED;
+        return is->device_leaving ? VIRGA_GUEST_WAIT : VIRGA_GUEST_SETTLED;
     }
     if (is->domain == VIRGA_DOMAIN_PAUSED)
         return is->plugged ? VIRGA_GUEST_RESUME : VIRGA_GUEST_PLUG;

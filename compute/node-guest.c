@@ -51,6 +51,21 @@ remember(GStrv *ids, const char *id)
     *ids = g_strv_builder_end(builder);
 }
 
+bool
+node_was_made(const Guest *guest, const VirgaGuestDisk *disk)
+{
+    return disk->made || known(guest->made, disk->id);
+}
+
+void
+node_note_lost(VirgaNode *node, Guest *guest, const char *volume_id)
+{
+    g_mutex_lock(&node->lock);
+    guest->dirty = guest->dirty || !known(guest->lost, volume_id);
+    remember(&guest->lost, volume_id);
+    g_mutex_unlock(&node->lock);
+}
+
 static bool
 look_at_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts *is,
               GError **error)
@@ -63,15 +78,15 @@ look_at_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGu
         VirgaGuestDisk *disk = disk_at(want, i);
         bool exists;
 
+        if (disk->leaving)
+            continue;
         if (!node->volumes->inspect(node->volumes, disk->id, &exists, error))
             return false;
         if (!exists) {
             is->disks_here = false;
-            if (disk->made || known(guest->made, disk->id)) {
+            if (node_was_made(guest, disk)) {
                 is->disk_lost = true;
-                g_mutex_lock(&node->lock);
-                remember(&guest->lost, disk->id);
-                g_mutex_unlock(&node->lock);
+                node_note_lost(node, guest, disk->id);
             }
         }
         any = any || (exists && disk->delete_on_termination);
@@ -139,9 +154,9 @@ look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts 
     if (off && guest->plugged) /* nobody is behind those taps any more */
         guest->plugged = guest->taps_ready = false;
     if (off)
-        node_forget_ports(guest);
+        node_forget_devices(guest);
     if (!(off ? look_at_disks(node, guest, want, is, error)
-              : node_look_at_ports(node, guest, want, is, error)))
+              : node_look_at_devices(node, guest, want, is, error)))
         return false;
     is->taps_ready = guest->taps_ready;
     is->plugged = guest->plugged || want->ports->len == 0;
@@ -163,23 +178,29 @@ look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts 
     return true;
 }
 
+bool
+node_make_disk(VirgaNode *node, Guest *guest, const VirgaGuestDisk *disk, GError **error)
+{
+    VirgaVolumeWish volume = { .id = disk->id,
+                               .size_gib = disk->size_gib,
+                               .snapshot_id = disk->snapshot_id,
+                               .snapshot_bytes = disk->snapshot_bytes,
+                               .snapshot_sha256 = disk->snapshot_sha256 };
+
+    if (!node->volumes->create(node->volumes, &volume, error))
+        return false;
+    g_mutex_lock(&node->lock);
+    remember(&guest->made, disk->id);
+    g_mutex_unlock(&node->lock);
+    return true;
+}
+
 static bool
 make_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
 {
-    for (guint i = 0; i < want->disks->len; i++) {
-        VirgaGuestDisk *disk = disk_at(want, i);
-        VirgaVolumeWish volume = { .id = disk->id,
-                                   .size_gib = disk->size_gib,
-                                   .snapshot_id = disk->snapshot_id,
-                                   .snapshot_bytes = disk->snapshot_bytes,
-                                   .snapshot_sha256 = disk->snapshot_sha256 };
-
-        if (!node->volumes->create(node->volumes, &volume, error))
+    for (guint i = 0; i < want->disks->len; i++)
+        if (!disk_at(want, i)->leaving && !node_make_disk(node, guest, disk_at(want, i), error))
             return false;
-        g_mutex_lock(&node->lock);
-        remember(&guest->made, disk->id);
-        g_mutex_unlock(&node->lock);
-    }
     return true;
 }
 
@@ -216,20 +237,23 @@ start(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
                              .memory_mib = want->memory_mib,
                              .uefi = g_str_has_prefix(want->boot_mode, "uefi"),
                              .disks = disks,
-                             .disk_count = want->disks->len,
                              .ports = ports,
                              .console_path = console };
 
     for (guint i = 0; i < want->disks->len; i++) {
         const VirgaGuestDisk *disk = disk_at(want, i);
         g_autofree char *path = node->volumes->path(node->volumes, disk->id);
+        char serial[VIRGA_DISK_SERIAL_SIZE];
 
-        /* "vol" and the 17 digits: by this serial guests find the volume's device. */
-        disks[i] = (VirgaDomainDisk){
+        if (disk->leaving)
+            continue;
+        node_disk_serial(disk->id, serial);
+        disks[spec.disk_count] = (VirgaDomainDisk){
             .path = virga_arena_strdup(arena, path),
-            .serial = virga_arena_printf(arena, "vol%s", disk->id + strlen("vol-")),
-            .target = virga_arena_printf(arena, "vd%c", (int) ('a' + i % 26)),
+            .serial = virga_arena_strdup(arena, serial),
+            .target = virga_arena_printf(arena, "vd%c", (int) ('a' + spec.disk_count % 26)),
         };
+        spec.disk_count++;
     }
     for (guint i = 0; i < want->ports->len; i++) {
         g_autofree char *tap = virga_network_tap_name(node->network, port_at(want, i)->id);
@@ -240,7 +264,7 @@ start(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
     }
     if (!node->hypervisor->start(node->hypervisor, &spec, error))
         return false;
-    node_note_ports(guest, want);
+    node_note_devices(guest, want);
     return true;
 }
 
@@ -287,7 +311,7 @@ retire(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, bool for_good,
         return false;
     node_read_console(node, guest->id, true);
     for (guint i = 0; for_good && i < want->disks->len; i++)
-        if (disk_at(want, i)->delete_on_termination &&
+        if (disk_at(want, i)->delete_on_termination && !disk_at(want, i)->leaving &&
             !node->volumes->delete (node->volumes, disk_at(want, i)->id, error))
             return false;
     guest->retired = true;
@@ -314,10 +338,10 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestS
         return true;
     case VIRGA_GUEST_PLUG:
         return plug(node, guest, want, error);
-    case VIRGA_GUEST_ADD_PORTS:
-        return node_add_ports(node, guest, want, error);
-    case VIRGA_GUEST_DROP_PORTS:
-        return node_drop_ports(node, guest, want, error);
+    case VIRGA_GUEST_ADD_DEVICES:
+        return node_add_devices(node, guest, want, error);
+    case VIRGA_GUEST_DROP_DEVICES:
+        return node_drop_devices(node, guest, want, error);
     case VIRGA_GUEST_RESUME:
         return hypervisor->resume(hypervisor, guest->id, error);
     case VIRGA_GUEST_ASK_SHUTDOWN:
@@ -406,14 +430,18 @@ hopeless(const Guest *guest, const VirgaGuestWish *want, const GError *error)
 static void
 set_facts(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, const Verdict *verdict)
 {
-    GStrv ports = verdict->power == VIRGA_POWER_RUNNING ? node_plugged_ports(guest, want) : NULL;
-
     g_mutex_lock(&node->lock);
-    if (ports && (!guest->ports ||
-                  !g_strv_equal((const char *const *) ports, (const char *const *) guest->ports)))
-        guest->dirty = true;
-    g_strfreev(guest->ports);
-    guest->ports = ports;
+    for (int kind = 0; kind < VIRGA_DEVICE_KINDS; kind++) {
+        bool runs = verdict->power == VIRGA_POWER_RUNNING;
+        GStrv ids = runs ? node_plugged(guest, want, (VirgaDeviceKind) kind) : NULL;
+        GStrv before = guest->plugged_ids[kind];
+
+        if (ids &&
+            (!before || !g_strv_equal((const char *const *) ids, (const char *const *) before)))
+            guest->dirty = true;
+        g_strfreev(before);
+        guest->plugged_ids[kind] = ids;
+    }
     if (guest->power != verdict->power || guest->acted_generation != want->generation ||
         g_strcmp0(guest->message, verdict->message) != 0) {
         guest->dirty = true;
@@ -488,7 +516,7 @@ make_appointment(Guest *guest, const VirgaGuestWish *want, const VirgaGuestFacts
 {
     bool rebooting = guest->reboot_asked && guest->reboot_at > guest->asked_at;
 
-    if (is->port_leaving && g_str_equal(want->wish, "run") && !rebooting) {
+    if (is->device_leaving && g_str_equal(want->wish, "run") && !rebooting) {
         guest->wake_at = node_drop_again_at(guest, want);
         return;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of virga-node share.  node.c owns the tables, node-guest.c works on guests,
- * node-ports.c on their ports, node-vpc.c on VPCs, node-console.c reads consoles, node-sync.c talks
+ * node-devices.c on what they get while they run, node-vpc.c on VPCs, node-console.c reads consoles, node-sync.c talks
  * with virgad, node-credentials.c gets what instance profiles give guests, node-store.c keeps the
  * wish on disk, node-garbage.c removes what nothing claims. */
 #pragma once
@@ -40,10 +40,10 @@ typedef struct {
 
     /* the worker's own */
     bool taps_ready, plugged;
-    GStrv macs;                          /* of the ports that its domain has, … */
-    gint64 macs_generation;              /* … as seen under this wish; 0: not known */
-    GStrv dropped;                       /* ids of leaving ports of which nothing is left */
-    gint64 drop_first_at, drop_asked_at; /* when it was asked to let go of a port */
+    GStrv present[VIRGA_DEVICE_KINDS];   /* keys of the devices that its domain has, … */
+    gint64 present_generation;           /* … as seen under this wish; 0: not known */
+    GStrv dropped;                       /* ids of leaving devices of which nothing is left */
+    gint64 drop_first_at, drop_asked_at; /* when it was asked to let go of one */
     bool retired;                        /* domain and taps were removed and not made since */
     gint64 asked_generation;             /* wish under which it was asked to switch off */
     gint64 asked_first_at, asked_at;     /* the first and the last time */
@@ -57,7 +57,7 @@ typedef struct {
     gint64 acted_generation, reboots_done;
     char *code, *message;
     GStrv made, lost;
-    GStrv ports; /* ids of those that are plugged in; NULL: it does not run */
+    GStrv plugged_ids[VIRGA_DEVICE_KINDS]; /* NULL: it does not run */
     const char *reachable;
     char *console; /* its end, base64; NULL: nothing new */
     bool dirty, reporting;
@@ -132,17 +132,27 @@ void node_work_on_guest(gpointer guest, gpointer node);
 void node_work_on_vpc(gpointer vpc, gpointer node);
 /* Applies a VPC's plan if this generation was not yet; the launch path. */
 bool node_ensure_vpc(VirgaNode *node, const char *vpc_id, GError **error);
-/* node-ports.c: ports that come and go while the guest runs */
-bool node_look_at_ports(VirgaNode *node, Guest *guest, const VirgaGuestWish *want,
-                        VirgaGuestFacts *is, GError **error);
-void node_forget_ports(Guest *guest); /* it is off */
-/* The guest was started with these ports. */
-void node_note_ports(Guest *guest, const VirgaGuestWish *want);
+/* node-guest.c, for node-devices.c.  A disk's bytes, unless they are there; whether they ever were;
+ * and that they are gone. */
+bool node_make_disk(VirgaNode *node, Guest *guest, const VirgaGuestDisk *disk, GError **error);
+bool node_was_made(const Guest *guest, const VirgaGuestDisk *disk);
+void node_note_lost(VirgaNode *node, Guest *guest, const char *volume_id);
+
+/* node-devices.c: ports and disks that come and go while the guest runs */
+#define VIRGA_DISK_SERIAL_SIZE 21
+/* "vol" and the 17 digits of its id: by this serial number guests find a volume's device. */
+void node_disk_serial(const char *id, char serial[static VIRGA_DISK_SERIAL_SIZE]);
+bool node_look_at_devices(VirgaNode *node, Guest *guest, const VirgaGuestWish *want,
+                          VirgaGuestFacts *is, GError **error);
+void node_forget_devices(Guest *guest); /* it is off */
+/* The guest was started with all of the wish that does not leave. */
+void node_note_devices(Guest *guest, const VirgaGuestWish *want);
 bool node_has_port(const Guest *guest, const VirgaGuestPort *port);
-bool node_add_ports(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error);
-bool node_drop_ports(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error);
+bool node_add_devices(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error);
+bool node_drop_devices(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error);
 gint64 node_drop_again_at(const Guest *guest, const VirgaGuestWish *want);
-GStrv node_plugged_ports(const Guest *guest, const VirgaGuestWish *want);
+/* The ids of those that are plugged in, or not out yet. */
+GStrv node_plugged(const Guest *guest, const VirgaGuestWish *want, VirgaDeviceKind kind);
 
 /* Looks which guests answer on the network. */
 void node_probe_network(VirgaNode *node);

@@ -279,8 +279,10 @@ add_guest_locked(JsonBuilder *builder, Guest *guest)
     add_text(builder, "message", guest->message);
     add_texts(builder, "made", guest->made);
     add_texts(builder, "lost", guest->lost);
-    if (guest->ports)
-        add_texts(builder, "ports", guest->ports);
+    if (guest->plugged_ids[VIRGA_DEVICE_PORT])
+        add_texts(builder, "ports", guest->plugged_ids[VIRGA_DEVICE_PORT]);
+    if (guest->plugged_ids[VIRGA_DEVICE_DISK])
+        add_texts(builder, "disks", guest->plugged_ids[VIRGA_DEVICE_DISK]);
     add_text(builder, "console", guest->console);
     json_builder_end_object(builder);
     guest->dirty = false;

@@ -63,9 +63,11 @@ guest_free(gpointer data)
 
     wish_release(guest->wish);
     g_strfreev(guest->made);
-    g_strfreev(guest->macs);
+    for (int kind = 0; kind < VIRGA_DEVICE_KINDS; kind++) {
+        g_strfreev(guest->present[kind]);
+        g_strfreev(guest->plugged_ids[kind]);
+    }
     g_strfreev(guest->dropped);
-    g_strfreev(guest->ports);
     g_strfreev(guest->lost);
     g_free(guest->code);
     g_free(guest->message);

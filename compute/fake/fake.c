@@ -6,7 +6,7 @@
 typedef struct {
     VirgaDomainState state;
     VirgaDomainReason reason;
-    GPtrArray *macs; /* of its ports */
+    GPtrArray *keys[VIRGA_DEVICE_KINDS]; /* of its devices */
 } Domain;
 
 typedef struct {
@@ -68,15 +68,19 @@ fake_start(VirgaHypervisor *hypervisor, const VirgaDomainSpec *spec, GError **er
     if (!domain) {
         domain = g_new0(Domain, 1);
         domain->state = VIRGA_DOMAIN_OFF;
-        domain->macs = g_ptr_array_new_with_free_func(g_free);
+        for (int kind = 0; kind < VIRGA_DEVICE_KINDS; kind++)
+            domain->keys[kind] = g_ptr_array_new_with_free_func(g_free);
         g_hash_table_insert(fake->domains, g_strdup(spec->id), domain);
     }
     if (domain->state == VIRGA_DOMAIN_OFF) {
         domain->state = VIRGA_DOMAIN_PAUSED;
         domain->reason = VIRGA_DOMAIN_REASON_NONE;
-        g_ptr_array_set_size(domain->macs, 0);
+        for (int kind = 0; kind < VIRGA_DEVICE_KINDS; kind++)
+            g_ptr_array_set_size(domain->keys[kind], 0);
         for (size_t i = 0; i < spec->port_count; i++)
-            g_ptr_array_add(domain->macs, g_strdup(spec->ports[i].mac));
+            g_ptr_array_add(domain->keys[VIRGA_DEVICE_PORT], g_strdup(spec->ports[i].mac));
+        for (size_t i = 0; i < spec->disk_count; i++)
+            g_ptr_array_add(domain->keys[VIRGA_DEVICE_DISK], g_strdup(spec->disks[i].serial));
     }
     g_mutex_unlock(&fake->lock);
     return true;
@@ -147,7 +151,7 @@ enter_domain(Fake *fake, const char *id, GError **error)
 }
 
 static char **
-fake_ports(VirgaHypervisor *hypervisor, const char *id, GError **error)
+fake_devices(VirgaHypervisor *hypervisor, const char *id, VirgaDeviceKind kind, GError **error)
 {
     Fake *fake = (Fake *) hypervisor;
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
@@ -155,28 +159,43 @@ fake_ports(VirgaHypervisor *hypervisor, const char *id, GError **error)
 
     if (!domain)
         return NULL;
-    for (guint i = 0; i < domain->macs->len; i++)
-        g_strv_builder_add(builder, domain->macs->pdata[i]);
+    for (guint i = 0; i < domain->keys[kind]->len; i++)
+        g_strv_builder_add(builder, domain->keys[kind]->pdata[i]);
     g_mutex_unlock(&fake->lock);
     return g_strv_builder_end(builder);
 }
 
 static bool
-fake_attach_port(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainPort *port,
-                 GError **error)
+attach(VirgaHypervisor *hypervisor, const char *id, VirgaDeviceKind kind, const char *key,
+       GError **error)
 {
     Fake *fake = (Fake *) hypervisor;
     Domain *domain = enter_domain(fake, id, error);
 
     if (!domain)
         return false;
-    g_ptr_array_add(domain->macs, g_strdup(port->mac));
+    g_ptr_array_add(domain->keys[kind], g_strdup(key));
     g_mutex_unlock(&fake->lock);
     return true;
 }
 
 static bool
-fake_detach_port(VirgaHypervisor *hypervisor, const char *id, const char *mac, GError **error)
+fake_attach_port(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainPort *port,
+                 GError **error)
+{
+    return attach(hypervisor, id, VIRGA_DEVICE_PORT, port->mac, error);
+}
+
+static bool
+fake_attach_disk(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *disk,
+                 GError **error)
+{
+    return attach(hypervisor, id, VIRGA_DEVICE_DISK, disk->serial, error);
+}
+
+static bool
+fake_detach(VirgaHypervisor *hypervisor, const char *id, VirgaDeviceKind kind, const char *key,
+            GError **error)
 {
     Fake *fake = (Fake *) hypervisor;
     Domain *domain = enter_domain(fake, id, error);
@@ -184,8 +203,8 @@ fake_detach_port(VirgaHypervisor *hypervisor, const char *id, const char *mac, G
 
     if (!domain)
         return false;
-    if (!fake->deaf && g_ptr_array_find_with_equal_func(domain->macs, mac, g_str_equal, &at))
-        g_ptr_array_remove_index(domain->macs, at);
+    if (!fake->deaf && g_ptr_array_find_with_equal_func(domain->keys[kind], key, g_str_equal, &at))
+        g_ptr_array_remove_index(domain->keys[kind], at);
     g_mutex_unlock(&fake->lock);
     tell(fake, id, false);
     return true;
@@ -196,7 +215,8 @@ domain_free(gpointer data)
 {
     Domain *domain = data;
 
-    g_ptr_array_unref(domain->macs);
+    for (int kind = 0; kind < VIRGA_DEVICE_KINDS; kind++)
+        g_ptr_array_unref(domain->keys[kind]);
     g_free(domain);
 }
 
@@ -276,9 +296,10 @@ virga_hypervisor_fake_new(VirgaHypervisorEvent event, gpointer data)
                                     .power_off = fake_power_off,
                                     .reboot = fake_reboot,
                                     .reset = fake_reboot,
-                                    .ports = fake_ports,
+                                    .devices = fake_devices,
                                     .attach_port = fake_attach_port,
-                                    .detach_port = fake_detach_port,
+                                    .attach_disk = fake_attach_disk,
+                                    .detach = fake_detach,
                                     .remove = fake_remove,
                                     .screenshot = fake_screenshot,
                                     .interrupt = fake_interrupt,

@@ -189,18 +189,43 @@ virga_domain_xml(const VirgaDomainSpec *spec, const char *type)
     return text;
 }
 
-char *
-virga_domain_port_xml(const VirgaDomainPort *port)
+/* One device's text, made by a function that adds it to others. */
+static char *
+device_xml(void (*add_device)(xmlNode *devices, const void *device), const void *device)
 {
     xmlDoc *document = xmlNewDoc(BAD_CAST "1.0");
     xmlNode *devices = xmlNewDocNode(document, NULL, BAD_CAST "devices", NULL);
     char *text;
 
     xmlDocSetRootElement(document, devices);
-    add_port(devices, port);
+    add_device(devices, device);
     text = text_of(document, devices->children);
     xmlFreeDoc(document);
     return text;
+}
+
+static void
+add_any_port(xmlNode *devices, const void *port)
+{
+    add_port(devices, port);
+}
+
+static void
+add_any_disk(xmlNode *devices, const void *disk)
+{
+    add_disk(devices, disk);
+}
+
+char *
+virga_domain_port_xml(const VirgaDomainPort *port)
+{
+    return device_xml(add_any_port, port);
+}
+
+char *
+virga_domain_disk_xml(const VirgaDomainDisk *disk)
+{
+    return device_xml(add_any_disk, disk);
 }
 
 static const xmlNode *
@@ -222,28 +247,65 @@ take_attribute(GPtrArray *list, const xmlNode *node, const char *name)
     xmlFree(value);
 }
 
-char **
-virga_domain_xml_ports(const char *xml, char ***ret_aliases)
+static void
+take_text(GPtrArray *list, const xmlNode *node)
 {
-    xmlDoc *document = xmlReadMemory(xml, (int) strlen(xml), NULL, NULL,
-                                     XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    xmlChar *value = node ? xmlNodeGetContent((xmlNode *) node) : NULL;
+
+    g_ptr_array_add(list, g_strdup(value ? (const char *) value : ""));
+    xmlFree(value);
+}
+
+static xmlDoc *
+parse(const char *xml)
+{
+    return xmlReadMemory(xml, (int) strlen(xml), NULL, NULL,
+                         XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+}
+
+char **
+virga_domain_xml_devices(const char *xml, VirgaDeviceKind kind, char ***ret_aliases)
+{
+    const char *element = kind == VIRGA_DEVICE_PORT ? "interface" : "disk";
+    xmlDoc *document = parse(xml);
     const xmlNode *devices = document ? child(xmlDocGetRootElement(document), "devices") : NULL;
-    g_autoptr(GPtrArray) macs = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GPtrArray) aliases = g_ptr_array_new_with_free_func(g_free);
 
     for (const xmlNode *node = devices ? devices->children : NULL; node; node = node->next) {
-        if (node->type != XML_ELEMENT_NODE || !g_str_equal((const char *) node->name, "interface"))
+        if (node->type != XML_ELEMENT_NODE || !g_str_equal((const char *) node->name, element))
             continue;
-        take_attribute(macs, child(node, "mac"), "address");
+        if (kind == VIRGA_DEVICE_PORT)
+            take_attribute(keys, child(node, "mac"), "address");
+        else
+            take_text(keys, child(node, "serial"));
         take_attribute(aliases, child(node, "alias"), "name");
     }
     if (document)
         xmlFreeDoc(document);
     if (!devices)
         return NULL;
-    g_ptr_array_add(macs, NULL);
+    g_ptr_array_add(keys, NULL);
     g_ptr_array_add(aliases, NULL);
     if (ret_aliases)
         *ret_aliases = (char **) g_ptr_array_free(g_steal_pointer(&aliases), FALSE);
-    return (char **) g_ptr_array_free(g_steal_pointer(&macs), FALSE);
+    return (char **) g_ptr_array_free(g_steal_pointer(&keys), FALSE);
+}
+
+char *
+virga_domain_xml_free_target(const char *xml)
+{
+    xmlDoc *document = parse(xml);
+    const xmlNode *devices = document ? child(xmlDocGetRootElement(document), "devices") : NULL;
+    g_autoptr(GPtrArray) targets = g_ptr_array_new_with_free_func(g_free);
+    char target[] = "vda";
+
+    for (const xmlNode *node = devices ? devices->children : NULL; node; node = node->next)
+        if (node->type == XML_ELEMENT_NODE && g_str_equal((const char *) node->name, "disk"))
+            take_attribute(targets, child(node, "target"), "dev");
+    if (document)
+        xmlFreeDoc(document);
+    while (target[2] < 'z' && g_ptr_array_find_with_equal_func(targets, target, g_str_equal, NULL))
+        target[2]++;
+    return g_strdup(target);
 }

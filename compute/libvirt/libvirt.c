@@ -361,29 +361,38 @@ need_domain(VirgaHypervisor *hypervisor, const char *id, GError **error)
     return domain;
 }
 
-static char **
-read_ports(virDomainPtr domain, const char *id, char ***ret_aliases, GError **error)
+static char *
+read_xml(virDomainPtr domain, const char *id, GError **error)
 {
     char *xml = virDomainGetXMLDesc(domain, 0);
-    char **macs = xml ? virga_domain_xml_ports(xml, ret_aliases) : NULL;
 
     if (!xml)
         fail(error, "read the devices of", id);
-    else if (!macs)
-        virga_fail(error, "domain", VIRGA_ERROR_INTERNAL, "libvirt's XML of %s is none", id);
-    free(xml);
-    return macs;
+    return xml;
 }
 
 static char **
-libvirt_ports(VirgaHypervisor *hypervisor, const char *id, GError **error)
+read_devices(virDomainPtr domain, const char *id, VirgaDeviceKind kind, char ***ret_aliases,
+             GError **error)
+{
+    char *xml = read_xml(domain, id, error);
+    char **keys = xml ? virga_domain_xml_devices(xml, kind, ret_aliases) : NULL;
+
+    if (xml && !keys)
+        virga_fail(error, "domain", VIRGA_ERROR_INTERNAL, "libvirt's XML of %s is none", id);
+    free(xml);
+    return keys;
+}
+
+static char **
+libvirt_devices(VirgaHypervisor *hypervisor, const char *id, VirgaDeviceKind kind, GError **error)
 {
     virDomainPtr domain = need_domain(hypervisor, id, error);
-    char **macs = domain ? read_ports(domain, id, NULL, error) : NULL;
+    char **keys = domain ? read_devices(domain, id, kind, NULL, error) : NULL;
 
     if (domain)
         virDomainFree(domain);
-    return macs;
+    return keys;
 }
 
 static bool
@@ -402,6 +411,24 @@ libvirt_attach_port(VirgaHypervisor *hypervisor, const char *id, const VirgaDoma
     return done;
 }
 
+static bool
+libvirt_attach_disk(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *disk,
+                    GError **error)
+{
+    virDomainPtr domain = need_domain(hypervisor, id, error);
+    char *is = domain ? read_xml(domain, id, error) : NULL;
+    g_autofree char *target = is ? virga_domain_xml_free_target(is) : NULL;
+    VirgaDomainDisk device = { .path = disk->path, .serial = disk->serial, .target = target };
+    g_autofree char *xml = target ? virga_domain_disk_xml(&device) : NULL;
+    bool done = xml && (virDomainAttachDeviceFlags(domain, xml, VIR_DOMAIN_AFFECT_LIVE) == 0 ||
+                        fail(error, "plug a disk into", id));
+
+    free(is);
+    if (domain)
+        virDomainFree(domain);
+    return done;
+}
+
 /* QEMU refuses to ask again while the guest is still thinking about it. */
 static bool
 is_thinking(void)
@@ -412,16 +439,18 @@ is_thinking(void)
 }
 
 static bool
-libvirt_detach_port(VirgaHypervisor *hypervisor, const char *id, const char *mac, GError **error)
+libvirt_detach(VirgaHypervisor *hypervisor, const char *id, VirgaDeviceKind kind, const char *key,
+               GError **error)
 {
     virDomainPtr domain = need_domain(hypervisor, id, error);
-    g_auto(GStrv) aliases = NULL, macs = domain ? read_ports(domain, id, &aliases, error) : NULL;
-    bool done = macs != NULL;
+    g_auto(GStrv) aliases = NULL;
+    g_auto(GStrv) keys = domain ? read_devices(domain, id, kind, &aliases, error) : NULL;
+    bool done = keys != NULL;
 
-    for (size_t i = 0; done && macs[i]; i++)
-        if (g_ascii_strcasecmp(macs[i], mac) == 0)
+    for (size_t i = 0; done && keys[i]; i++)
+        if (g_ascii_strcasecmp(keys[i], key) == 0)
             done = virDomainDetachDeviceAlias(domain, aliases[i], VIR_DOMAIN_AFFECT_LIVE) == 0 ||
-                   is_thinking() || fail(error, "unplug a network interface from", id);
+                   is_thinking() || fail(error, "unplug a device from", id);
     if (domain)
         virDomainFree(domain);
     return done;
@@ -543,9 +572,10 @@ virga_hypervisor_libvirt_new(const VirgaLibvirtSettings *settings, VirgaHypervis
                                        .power_off = libvirt_power_off,
                                        .reboot = libvirt_reboot,
                                        .reset = libvirt_reset,
-                                       .ports = libvirt_ports,
+                                       .devices = libvirt_devices,
                                        .attach_port = libvirt_attach_port,
-                                       .detach_port = libvirt_detach_port,
+                                       .attach_disk = libvirt_attach_disk,
+                                       .detach = libvirt_detach,
                                        .remove = libvirt_remove,
                                        .screenshot = libvirt_screenshot,
                                        .interrupt = libvirt_interrupt,

@@ -95,28 +95,28 @@ static const struct {
     { "run",
       false,
       0,
-      { .domain = RUNNING, .plugged = true, .port_lacking = true },
-      VIRGA_GUEST_ADD_PORTS },
-    { "run", false, 0, { .domain = RUNNING, .port_lacking = true }, VIRGA_GUEST_PLUG },
+      { .domain = RUNNING, .plugged = true, .device_lacking = true },
+      VIRGA_GUEST_ADD_DEVICES },
+    { "run", false, 0, { .domain = RUNNING, .device_lacking = true }, VIRGA_GUEST_PLUG },
     { "run",
       false,
       0,
-      { .domain = RUNNING, .plugged = true, .port_leaving = true },
-      VIRGA_GUEST_DROP_PORTS },
+      { .domain = RUNNING, .plugged = true, .device_leaving = true },
+      VIRGA_GUEST_DROP_DEVICES },
     { "run",
       false,
       0,
-      { .domain = RUNNING, .plugged = true, .port_leaving = true, .port_asked = true },
+      { .domain = RUNNING, .plugged = true, .device_leaving = true, .device_asked = true },
       VIRGA_GUEST_WAIT },
     { "run",
       false,
       1,
-      { .domain = RUNNING, .plugged = true, .port_leaving = true, .port_asked = true },
+      { .domain = RUNNING, .plugged = true, .device_leaving = true, .device_asked = true },
       VIRGA_GUEST_REBOOT },
     { "stop",
       false,
       0,
-      { .domain = RUNNING, .plugged = true, .port_leaving = true },
+      { .domain = RUNNING, .plugged = true, .device_leaving = true },
       VIRGA_GUEST_ASK_SHUTDOWN },
     /* stopping */
     { "stop", false, 0, { .domain = RUNNING, .plugged = true }, VIRGA_GUEST_ASK_SHUTDOWN },
@@ -186,11 +186,11 @@ check_step(const VirgaGuestWish *want, const VirgaGuestFacts *is, VirgaGuestStep
     case VIRGA_GUEST_RESUME:
         g_assert_true(run && ((is->domain == PAUSED && is->plugged) || is->domain == STUCK));
         break;
-    case VIRGA_GUEST_ADD_PORTS:
-        g_assert_true(run && is->domain == RUNNING && is->plugged && is->port_lacking);
+    case VIRGA_GUEST_ADD_DEVICES:
+        g_assert_true(run && is->domain == RUNNING && is->plugged && is->device_lacking);
         break;
-    case VIRGA_GUEST_DROP_PORTS:
-        g_assert_true(run && is->domain == RUNNING && is->port_leaving && !is->port_asked);
+    case VIRGA_GUEST_DROP_DEVICES:
+        g_assert_true(run && is->domain == RUNNING && is->device_leaving && !is->device_asked);
         break;
     case VIRGA_GUEST_ASK_SHUTDOWN:
         g_assert_true(!run && is->domain == RUNNING && !want->force && !is->shutdown_asked);
@@ -210,7 +210,7 @@ check_step(const VirgaGuestWish *want, const VirgaGuestFacts *is, VirgaGuestStep
         break;
     case VIRGA_GUEST_WAIT:
         g_assert_true(is->domain == RUNNING &&
-                      (is->rebooting || is->shutdown_asked || (run && is->port_asked)));
+                      (is->rebooting || is->shutdown_asked || (run && is->device_asked)));
         break;
     case VIRGA_GUEST_LOST:
         g_assert_true(run && off && is->disk_lost);
@@ -246,9 +246,9 @@ test_every_input(void)
                         .shutdown_overdue = bits >> 9 & 1,
                         .rebooting = bits >> 10 & 1,
                         .reboot_overdue = bits >> 11 & 1,
-                        .port_lacking = bits >> 12 & 1,
-                        .port_leaving = bits >> 13 & 1,
-                        .port_asked = bits >> 14 & 1,
+                        .device_lacking = bits >> 12 & 1,
+                        .device_leaving = bits >> 13 & 1,
+                        .device_asked = bits >> 14 & 1,
                     };
 
                     check_step(&want, &is, virga_guest_next_step(&want, &is));

@@ -303,7 +303,7 @@ assert_running_one(Host *host)
     g_assert_cmpuint(count_taps(host), ==, 1);
     g_assert_cmpuint(g_strv_length(guest_of(host)->ports), ==, 1);
     g_assert_cmpstr(guest_of(host)->ports[0], ==, port_ids[0]);
-    g_assert_cmpuint(count_strings(host->hypervisor->ports(host->hypervisor, GUEST, NULL)), ==, 1);
+    g_assert_cmpuint(count_strings(host->hypervisor->devices(host->hypervisor, GUEST, VIRGA_DEVICE_PORT, NULL)), ==, 1);
 }
 
 static void

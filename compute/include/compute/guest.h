@@ -13,6 +13,7 @@ typedef struct {
     char *id, *device, *snapshot_id, *snapshot_sha256;
     gint64 size_gib, snapshot_bytes;
     bool made, delete_on_termination;
+    bool leaving; /* to be unplugged; only while the guest runs */
 } VirgaGuestDisk;
 
 typedef struct {
@@ -39,15 +40,15 @@ extern const VirgaRecordType virga_guest_wish_type;
 
 /* What the world looks like, as far as the next step depends on it. */
 typedef struct {
-    bool disks_here;   /* all of them */
-    bool disk_lost;    /* one that was made is not there */
-    bool former_life;  /* the domain is off since an earlier wish */
-    bool absent;       /* nothing but disks that stay is left of it */
-    bool taps_ready;   /* every port has a tap, plugged or not */
-    bool plugged;      /* every port's tap is in its VPC */
-    bool port_lacking; /* the running guest has no device of a port that it shall have */
-    bool port_leaving; /* of one that it shall not have, there is still something */
-    bool port_asked;   /* … and the guest was asked just now to let go of it */
+    bool disks_here;     /* all of them */
+    bool disk_lost;      /* one that was made is not there */
+    bool former_life;    /* the domain is off since an earlier wish */
+    bool absent;         /* nothing but disks that stay is left of it */
+    bool taps_ready;     /* every port has a tap, plugged or not */
+    bool plugged;        /* every port's tap is in its VPC */
+    bool device_lacking; /* the running guest is without a port or disk that it shall have */
+    bool device_leaving; /* of one that it shall not have, there is still something */
+    bool device_asked;   /* … and the guest was asked just now to let go of it */
     VirgaDomainState domain;
     VirgaDomainReason reason;
     bool shutdown_asked;   /* just now, by this process, for the present wish */
@@ -65,8 +66,8 @@ typedef enum {
     VIRGA_GUEST_START, /* paused */
     VIRGA_GUEST_PLUG,
     VIRGA_GUEST_RESUME,
-    VIRGA_GUEST_ADD_PORTS,  /* to the running guest */
-    VIRGA_GUEST_DROP_PORTS, /* from it */
+    VIRGA_GUEST_ADD_DEVICES,  /* to the running guest */
+    VIRGA_GUEST_DROP_DEVICES, /* from it */
     VIRGA_GUEST_ASK_SHUTDOWN,
     VIRGA_GUEST_POWER_OFF,
     VIRGA_GUEST_REBOOT,

@@ -23,12 +23,20 @@ typedef enum {
 } VirgaDomainReason;
 
 typedef struct {
-    const char *path, *serial, *target; /* "vda" */
+    const char *path, *serial;
+    const char *target; /* "vda"; plugged in, one that is free */
 } VirgaDomainDisk;
 
 typedef struct {
     const char *mac, *tap;
 } VirgaDomainPort;
+
+/* What comes and goes while a domain runs, and the key by which it is known. */
+typedef enum {
+    VIRGA_DEVICE_PORT, /* its MAC address */
+    VIRGA_DEVICE_DISK, /* its serial number */
+    VIRGA_DEVICE_KINDS,
+} VirgaDeviceKind;
 
 typedef struct {
     const char *id; /* the instance's */
@@ -57,14 +65,18 @@ struct VirgaHypervisor {
     /* Asks the guest to reboot; returns at once.  The end is told by the reboot callback. */
     bool (*reboot)(VirgaHypervisor *hypervisor, const char *id, GError **error);
     bool (*reset)(VirgaHypervisor *hypervisor, const char *id, GError **error);
-    /* The MAC addresses of a running domain's ports, NULL-terminated, the caller's. */
-    char **(*ports)(VirgaHypervisor *hypervisor, const char *id, GError **error);
+    /* The keys of a running domain's devices of a kind, NULL-terminated, the caller's. */
+    char **(*devices)(VirgaHypervisor *hypervisor, const char *id, VirgaDeviceKind kind,
+                      GError **error);
     /* Plugs a port into a running domain; its tap is there.  CAPACITY: no slot is free. */
     bool (*attach_port)(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainPort *port,
                         GError **error);
-    /* Asks the guest to let go of a port; returns at once.  An event tells when it has. */
-    bool (*detach_port)(VirgaHypervisor *hypervisor, const char *id, const char *mac,
+    /* Plugs a disk into it, likewise. */
+    bool (*attach_disk)(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *disk,
                         GError **error);
+    /* Asks the guest to let go of a device; returns at once.  An event tells when it has. */
+    bool (*detach)(VirgaHypervisor *hypervisor, const char *id, VirgaDeviceKind kind,
+                   const char *key, GError **error);
     /* Takes the definition away; the domain is off. */
     bool (*remove)(VirgaHypervisor *hypervisor, const char *id, GError **error);
     /* What its screen shows, as PNG or PPM, the caller's. */
@@ -92,12 +104,16 @@ VirgaHypervisor *virga_hypervisor_libvirt_new(const VirgaLibvirtSettings *settin
 /* The domain XML of a spec; pure, for the golden test.  The caller owns the text. */
 char *virga_domain_xml(const VirgaDomainSpec *spec, const char *type);
 
-/* The XML of one port, to be plugged in.  The caller owns the text. */
+/* The XML of one port or disk, to be plugged in.  The caller owns the text. */
 char *virga_domain_port_xml(const VirgaDomainPort *port);
+char *virga_domain_disk_xml(const VirgaDomainDisk *disk);
 
-/* The MAC addresses of a domain's ports by its XML, NULL-terminated, and the alias of each (NULL:
- * not wanted); the caller's.  NULL: it is no domain's. */
-char **virga_domain_xml_ports(const char *xml, char ***ret_aliases);
+/* The keys of a domain's devices by its XML, NULL-terminated, and the alias of each (NULL: not
+ * wanted); the caller's.  NULL: it is no domain's. */
+char **virga_domain_xml_devices(const char *xml, VirgaDeviceKind kind, char ***ret_aliases);
+
+/* The first of "vda", "vdb"… that no disk of the XML has.  The caller owns it. */
+char *virga_domain_xml_free_target(const char *xml);
 
 /* Guests that only pretend: they run at once and obey at once. */
 VirgaHypervisor *virga_hypervisor_fake_new(VirgaHypervisorEvent event, gpointer data);
