@@ -20,6 +20,7 @@
 #include "core/log.h"
 #include "core/record.h"
 #include "network/address.h"
+#include "storage/volume.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -274,7 +275,7 @@ handle_desired(VirgaNodeApi *api, VirgaHttpExchange *exchange, const VirgaHttpRe
 typedef struct {
     char *id, *power, *reachable, *code, *message, *console;
     gint64 generation, reboots_done;
-    char **made, **lost, **ports;
+    char **made, **lost, **ports, **disks;
 } GuestFacts;
 
 typedef struct {
@@ -304,6 +305,7 @@ static const VirgaField guest_fields[] = {
     GUEST_FIELD(STRINGS, made, false),
     GUEST_FIELD(STRINGS, lost, false),
     GUEST_FIELD(STRINGS, ports, false),
+    GUEST_FIELD(STRINGS, disks, false),
     { NULL, 0, 0, false, NULL },
 };
 static const VirgaField host_fields[] = {
@@ -369,6 +371,7 @@ read_guests(JsonArray *array, GPtrArray *records, VirgaArena *arena, VirgaInstan
                                          .made = (const char *const *) guest->made,
                                          .lost = (const char *const *) guest->lost,
                                          .ports = (const char *const *) guest->ports,
+                                         .disks = (const char *const *) guest->disks,
                                          .console = guest->console };
         if (!read_power(guest->power, &facts[i].power))
             return virga_fail(error, "request", VIRGA_ERROR_INVALID, "\"%s\" is no power state",
@@ -411,6 +414,30 @@ report_host(VirgaNodeApi *api, const char *host_id, JsonNode *node, GError **err
     }
     virga_record_free(&host_type, facts);
     return done;
+}
+
+/* The volumes whose bytes the host has deleted. */
+static bool
+take_deleted(VirgaNodeApi *api, const char *host_id, JsonNode *node, GError **error)
+{
+    JsonArray *array = node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+    guint count = array ? json_array_get_length(array) : 0;
+    g_autofree const char **ids = g_new0(const char *, count + 1);
+    g_autoptr(VirgaTxn) txn = NULL;
+
+    if (count == 0)
+        return true;
+    if (count > FACTS_MAX)
+        return virga_fail(error, "request", VIRGA_ERROR_INVALID, "more than %d volumes", FACTS_MAX);
+    for (guint i = 0; i < count; i++) {
+        JsonNode *id = json_array_get_element(array, i);
+
+        if (!JSON_NODE_HOLDS_VALUE(id) || json_node_get_value_type(id) != G_TYPE_STRING)
+            return virga_fail(error, "request", VIRGA_ERROR_INVALID, "deleted is malformed");
+        ids[i] = json_node_get_string(id);
+    }
+    txn = virga_db_begin(api->services->db, error);
+    return txn && virga_volume_gone(txn, host_id, ids, error) && virga_txn_commit(txn, error);
 }
 
 static char *
@@ -481,6 +508,8 @@ take_facts(VirgaNodeApi *api, const VirgaHttpRequest *request, GError **error)
         return NULL;
     if (json_object_has_member(object, "vpcs") &&
         !report_vpcs(api, host_id, json_object_get_member(object, "vpcs"), arena, error))
+        return NULL;
+    if (!take_deleted(api, host_id, json_object_get_member(object, "deleted"), error))
         return NULL;
     if (!read_guests(json_node_get_array(guests), records, arena, &facts, error) ||
         !virga_instance_report(api->services->db, arena, host_id, facts, records->len, &forget,

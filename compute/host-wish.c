@@ -7,8 +7,10 @@
 #include "core/error.h"
 #include "vpc-wish.h"
 
-static const char sql_generation[] =
-    "SELECT generation, " VIRGA_QUESTIONS_SQL("$1") " FROM host WHERE id = $1";
+static const char sql_generation[] = "SELECT generation, " VIRGA_QUESTIONS_SQL(
+    "$1") ","
+          " (SELECT coalesce(json_agg(v.id), '[]'::json) FROM volume v WHERE v.host_id = $1"
+          " AND v.deleting)::text FROM host WHERE id = $1";
 /* All private addresses of the interface n, the primary one first. */
 #define ADDRESSES_OF_N                                                                             \
     "SELECT host(n.address) AS address, 0 AS position UNION ALL SELECT host(a.address), "          \
@@ -22,7 +24,8 @@ static const char sql_guests[] =
     " 'disks', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
     "   'id', v.id, 'device', a.device, 'snapshot_id', v.snapshot_id,"
     "   'snapshot_sha256', s.sha256, 'snapshot_bytes', s.bytes, 'size_gib', v.size_gib,"
-    "   'made', v.made, 'delete_on_termination', a.delete_on_termination))"
+    "   'made', v.made, 'delete_on_termination', a.delete_on_termination,"
+    "   'leaving', CASE WHEN a.transition = 'detaching' THEN true END))"
     "   ORDER BY a.device <> i.root_device_name, a.device), '[]'::json)"
     "   FROM volume_attachment a JOIN volume v ON v.id = a.volume_id"
     "   LEFT JOIN snapshot s ON s.id = v.snapshot_id WHERE a.instance_id = i.id),"
@@ -123,8 +126,9 @@ virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *kn
                            "{\"generation\":%" G_GINT64_FORMAT ",\"complete\":%s,\"guests\":[",
                            MAX(generation, after), after == 0 ? "true" : "false");
     virga_wish_append(json, guests);
-    g_string_append_printf(json, "],\"vpcs\":[%s],\"vpc_ids\":[%s],\"questions\":%s}", plans->str,
-                           ids->str, questions ? questions : "[]");
+    g_string_append_printf(json, "],\"vpcs\":[%s],\"vpc_ids\":[%s],\"questions\":%s,\"doomed\":%s}",
+                           plans->str, ids->str, questions ? questions : "[]",
+                           virga_rows_count(host) ? virga_rows_text(host, 0, 2) : "[]");
     *ret_json = g_string_free(g_steal_pointer(&json), FALSE);
     return true;
 }

@@ -29,11 +29,12 @@
 
 #define MOVING                                                                                     \
     "EXISTS (SELECT 1 FROM network_interface n WHERE n.instance_id = i.id AND n.transition IS NOT" \
-    " NULL)"
+    " NULL), EXISTS (SELECT 1 FROM volume_attachment a WHERE a.instance_id = i.id"                 \
+    " AND a.transition IS NOT NULL)"
 static const char sql_lock[] =
     "SELECT " INSTANCE_COLUMNS ", i.generation, " MOVING " FROM instance i"
     " WHERE i.id = $1 AND i.host_id = $2 FOR UPDATE";
-enum { GENERATION = INSTANCE_COLUMN_COUNT, HAS_MOVING };
+enum { GENERATION = INSTANCE_COLUMN_COUNT, HAS_MOVING, HAS_MOVING_VOLUMES };
 static const char sql_update[] =
     "UPDATE instance SET wish = $2, state = $3, claimed = $4, ran = ran OR $5,"
     " reason_code = nullif($6, ''), reason_message = nullif($7, ''), transition_reason = $8,"
@@ -243,6 +244,19 @@ settle_interfaces(VirgaTxn *txn, VirgaArena *arena, const VirgaInstance *instanc
                        virga_vpc_touch(txn, vpc_id, error));
 }
 
+/* The same of volumes. */
+static bool
+settle_volumes(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceFacts *facts,
+               const VirgaInstanceSettled *settled, gint64 *generation, GError **error)
+{
+    bool off = settled->state == VIRGA_INSTANCE_STOPPED, changed;
+
+    if (settled->gone || (!off && (facts->power != VIRGA_POWER_RUNNING || !facts->disks)))
+        return true;
+    return virga_volume_settle(txn, instance->id, off ? NULL : facts->disks, &changed, error) &&
+           (!changed || virga_host_touch(txn, instance->host_id, generation, error));
+}
+
 /* A row of sql_lock or sql_stuck, and what its facts mean. */
 static bool
 apply(VirgaTxn *txn, VirgaArena *arena, const VirgaRows *rows, int row,
@@ -254,6 +268,8 @@ apply(VirgaTxn *txn, VirgaArena *arena, const VirgaRows *rows, int row,
     return record_volumes(txn, facts, error) && give_back(txn, instance, settled, quotas, error) &&
            (!virga_rows_bool(rows, row, HAS_MOVING) ||
             settle_interfaces(txn, arena, instance, facts, settled, &generation, error)) &&
+           (!virga_rows_bool(rows, row, HAS_MOVING_VOLUMES) ||
+            settle_volumes(txn, instance, facts, settled, &generation, error)) &&
            write_settled(txn, instance, facts, settled, generation, error) &&
            log_change(txn, instance, settled, error);
 }

@@ -17,6 +17,9 @@ static const char sql_update[] =
     " state_since = CASE WHEN state = $5 THEN state_since ELSE now() END,"
     " launched = CASE WHEN $11 THEN now() ELSE launched END"
     " WHERE id = $1 AND state = $2";
+static const char sql_root[] =
+    "SELECT 1 FROM instance i JOIN volume_attachment a ON a.instance_id = i.id"
+    " AND a.device = i.root_device_name WHERE i.id = $1";
 static const char sql_reboot[] =
     "UPDATE instance SET reboots = reboots + 1, generation = $2 WHERE id = $1";
 
@@ -74,6 +77,21 @@ claim_again(VirgaTxn *txn, const VirgaInstance *instance, const VirgaPlaceReques
                             ret_generation, error);
 }
 
+/* Its root volume may have been detached while it was stopped. */
+static bool
+check_root(VirgaTxn *txn, const VirgaInstance *instance, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_root, "s", instance->id);
+
+    if (!rows)
+        return false;
+    return virga_rows_count(rows) > 0 ||
+           virga_fail(error, "instance", VIRGA_ERROR_STATE,
+                      "Invalid value '%s' for instanceId. Instance does not have a volume attached "
+                      "at root (%s)",
+                      instance->id, instance->root_device_name);
+}
+
 /* Starting claims the room that stopping gave back; the volumes bind it to its host.  An instance
  * that was called stopped while its host was silent still has its room. */
 static bool
@@ -90,7 +108,7 @@ start_one(VirgaTxn *txn, VirgaArena *arena, const VirgaInstance *instance, GErro
     VirgaPlaceHost *places;
     size_t count;
 
-    if (!virga_host_list(txn, arena, &hosts, &count, error))
+    if (!check_root(txn, instance, error) || !virga_host_list(txn, arena, &hosts, &count, error))
         return false;
     places = virga_host_places(arena, hosts, count);
     if (!claim_again(txn, instance, &request, places, count, &generation, error))

@@ -102,7 +102,9 @@ struct VirgaNode {
     gint64 generation;
     bool stopping, store_dirty;
     bool vpcs_dirty; /* the controller waits to hear of what has been applied */
-    char *trouble;   /* what the host reports as wrong with it */
+    char *trouble;      /* what the host reports as wrong with it */
+    GPtrArray *deleted; /* ids of volumes whose bytes are gone, not reported yet */
+    guint deleted_said; /* the first of them are on the way */
     gint64 heartbeat_at, stored_at, resync_at;
 
     GThreadPool *guest_pool, *vpc_pool, *question_pool;

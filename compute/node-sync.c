@@ -3,6 +3,7 @@
  * not be said is said again. */
 #include "node-priv.h"
 
+#include "core/id.h"
 #include "core/json.h"
 
 #include <string.h>
@@ -148,6 +149,29 @@ drop_unnamed_locked(VirgaNode *node, GHashTable *seen)
         node_drop_guest_locked(node, gone->pdata[i]);
 }
 
+/* Volumes that nobody shall have any more.  What could not be deleted is named again with the next
+ * whole wish. */
+static void
+delete_volumes(VirgaNode *node, JsonArray *ids)
+{
+    for (guint i = 0; ids && i < json_array_get_length(ids); i++) {
+        const char *id = text_at(ids, i);
+        g_autoptr(GError) error = NULL;
+
+        if (!virga_id_is(id, "vol"))
+            continue;
+        if (!node->volumes->delete (node->volumes, id, &error)) {
+            virga_warning("volume", id, "%s", error->message);
+            continue;
+        }
+        virga_info("volume", id, "deleted");
+        g_mutex_lock(&node->lock);
+        g_ptr_array_add(node->deleted, g_strdup(id));
+        g_cond_broadcast(&node->changed);
+        g_mutex_unlock(&node->lock);
+    }
+}
+
 static bool
 take_answer(VirgaNode *node, const char *text, GError **error)
 {
@@ -172,6 +196,7 @@ take_answer(VirgaNode *node, const char *text, GError **error)
     }
     node->generation = generation;
     g_mutex_unlock(&node->lock);
+    delete_volumes(node, array_member(root, "doomed"));
     return true;
 }
 
@@ -267,6 +292,16 @@ add_texts(JsonBuilder *builder, const char *name, GStrv texts)
 }
 
 static void
+add_array(JsonBuilder *builder, const char *name, GPtrArray *texts)
+{
+    json_builder_set_member_name(builder, name);
+    json_builder_begin_array(builder);
+    for (guint i = 0; i < texts->len && i < REPORT_MAX; i++)
+        json_builder_add_string_value(builder, texts->pdata[i]);
+    json_builder_end_array(builder);
+}
+
+static void
 add_guest_locked(JsonBuilder *builder, Guest *guest)
 {
     json_builder_begin_object(builder);
@@ -352,6 +387,9 @@ report_body_locked(VirgaNode *node, bool heartbeat)
     bool vpcs = node->vpcs_dirty;
 
     json_builder_begin_object(builder);
+    if (node->deleted->len > 0)
+        add_array(builder, "deleted", node->deleted);
+    node->deleted_said = MIN(node->deleted->len, REPORT_MAX);
     json_builder_set_member_name(builder, "guests");
     json_builder_begin_array(builder);
     g_hash_table_iter_init(&iter, node->guests);
@@ -370,7 +408,7 @@ report_body_locked(VirgaNode *node, bool heartbeat)
     if (heartbeat || vpcs)
         add_vpcs_locked(node, builder);
     json_builder_end_object(builder);
-    if (count == 0 && !heartbeat && !vpcs)
+    if (count == 0 && !heartbeat && !vpcs && node->deleted->len == 0)
         return NULL;
     root = json_builder_get_root(builder);
     return json_to_string(root, FALSE);
@@ -383,6 +421,8 @@ end_report_locked(VirgaNode *node, bool said)
     GHashTableIter iter;
     gpointer value;
 
+    if (said && node->deleted_said > 0)
+        g_ptr_array_remove_range(node->deleted, 0, node->deleted_said);
     g_hash_table_iter_init(&iter, node->guests);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         Guest *guest = value;
@@ -418,7 +458,7 @@ wait_for_news_locked(VirgaNode *node)
         GHashTableIter iter;
         gpointer value;
 
-        if (node->vpcs_dirty)
+        if (node->vpcs_dirty || node->deleted->len > 0)
             return g_get_monotonic_time() >= heartbeat_at;
         g_hash_table_iter_init(&iter, node->guests);
         while (g_hash_table_iter_next(&iter, NULL, &value))

@@ -108,6 +108,7 @@ virga_node_new(const VirgaNodeSettings *settings)
     g_cond_init(&node->changed);
     node->guests = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, guest_free);
     node->vpcs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, vpc_free);
+    node->deleted = g_ptr_array_new_with_free_func(g_free);
     node->credentials = node_credentials_new();
     node->questions = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     node->garbage = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -397,6 +398,7 @@ virga_node_free(VirgaNode *node)
     g_cond_clear(&node->changed);
     virga_config_unref(node->config);
     g_free(node->trouble);
+    g_ptr_array_unref(node->deleted);
     g_free(node->console_directory);
     g_free(node->directory);
     g_free(node->host_id);

@@ -14,11 +14,11 @@ static const char sql_attach[] =
     " VALUES ($1, $2, $3, $4)";
 #define VOLUME_SELECT                                                                              \
     "SELECT v.id, v.account_id, v.zone, v.host_id, v.type, v.snapshot_id, v.size_gib,"             \
-    " coalesce(v.iops, 0), coalesce(v.throughput, 0), " VIRGA_SQL_TIME(                            \
-        "v.created") ","                                                                           \
-                     " v.encrypted, v.made, v.lost, a.instance_id, a.device,"                      \
-                     " coalesce(a.delete_on_termination, false), " VIRGA_SQL_TIME(                 \
-                         "a.attached") " FROM "
+    " coalesce(v.iops, 0), coalesce(v.throughput, 0), " CREATED ","                                \
+    " v.encrypted, v.made, v.lost, a.instance_id, a.device,"                                       \
+    " coalesce(a.delete_on_termination, false), " ATTACHED ", v.deleting, a.transition FROM "
+#define CREATED          VIRGA_SQL_TIME("v.created")
+#define ATTACHED         VIRGA_SQL_TIME("a.attached")
 #define WITH_ATTACHMENTS "volume v LEFT JOIN volume_attachment a ON a.volume_id = v.id"
 
 /* One statement each: a prepared statement keeps its plan. */
@@ -34,8 +34,8 @@ static const char sql_list_ids[] = VOLUME_SELECT WITH_ATTACHMENTS
     " WHERE a.instance_id = ANY ($2) AND v.account_id = $1"
 static const char sql_list_of[] = VOLUME_SELECT OF_INSTANCES " ORDER BY v.id";
 #define ATTACHMENT_SELECT                                                                          \
-    "SELECT v.id, a.instance_id, a.device, a.delete_on_termination, v.made,"                       \
-    " " VIRGA_SQL_TIME("a.attached") " FROM "
+    "SELECT v.id, a.instance_id, a.device, a.delete_on_termination, v.made, " ATTACHED ","         \
+    " a.transition FROM "
 static const char sql_attachments[] = ATTACHMENT_SELECT
     "volume v JOIN volume_attachment a ON a.volume_id = v.id WHERE v.account_id = $1";
 static const char sql_attachments_of[] = ATTACHMENT_SELECT OF_INSTANCES;
@@ -43,13 +43,36 @@ static const char sql_made[] = "UPDATE volume SET made = true WHERE id = $1 AND 
 static const char sql_lost[] = "UPDATE volume SET lost = true WHERE id = $1 AND NOT lost";
 static const char sql_delete[] =
     "WITH gone AS (DELETE FROM volume v USING volume_attachment a WHERE a.volume_id = v.id"
-    " AND a.instance_id = $1 AND a.delete_on_termination RETURNING v.id, v.size_gib),"
+    " AND a.instance_id = $1 AND a.delete_on_termination"
+    " AND a.transition IS DISTINCT FROM 'detaching' RETURNING v.id, v.size_gib),"
     " untagged AS (DELETE FROM tag USING gone WHERE resource_id = gone.id)"
     " SELECT count(*), coalesce(sum(size_gib), 0)::bigint FROM gone";
 static const char sql_set_delete[] =
     "UPDATE volume_attachment SET delete_on_termination = $4 WHERE instance_id = $1"
     " AND device = $2 AND ($3::text IS NULL OR volume_id = $3)";
 static const char sql_detach[] = "DELETE FROM volume_attachment WHERE instance_id = $1";
+
+static const char sql_lock[] = "SELECT 1 FROM volume WHERE id = $1 AND account_id = $2 FOR UPDATE";
+static const char sql_put[] =
+    "INSERT INTO volume_attachment (volume_id, instance_id, device, delete_on_termination,"
+    " transition) VALUES ($1, $2, $3, false, CASE WHEN $4 THEN 'attaching' END)";
+static const char sql_bind[] = "UPDATE volume SET host_id = $2 WHERE id = $1";
+static const char sql_take[] =
+    "UPDATE volume_attachment SET transition = 'detaching' WHERE volume_id = $1";
+static const char sql_take_now[] = "DELETE FROM volume_attachment WHERE volume_id = $1";
+static const char sql_arrived[] =
+    "UPDATE volume_attachment SET transition = NULL WHERE instance_id = $1"
+    " AND transition = 'attaching' AND ($2::text[] IS NULL OR volume_id = ANY ($2))";
+static const char sql_left[] =
+    "DELETE FROM volume_attachment WHERE instance_id = $1 AND transition = 'detaching'"
+    " AND ($2::text[] IS NULL OR volume_id <> ALL ($2))";
+static const char sql_doom[] = "UPDATE volume SET deleting = true WHERE id = $1 AND NOT deleting";
+/* Whatever has no host never had bytes. */
+static const char sql_gone[] =
+    "WITH gone AS (DELETE FROM volume WHERE id = ANY ($1) AND host_id IS NOT DISTINCT FROM $2"
+    " AND deleting RETURNING id, account_id, size_gib),"
+    " untagged AS (DELETE FROM tag USING gone WHERE resource_id = gone.id)"
+    " SELECT account_id, count(*), sum(size_gib)::bigint FROM gone GROUP BY account_id";
 
 #define SNAPSHOT_SELECT                                                                            \
     "SELECT id, account_id, volume_id, description, state, sha256, size_gib, bytes,"               \
@@ -67,13 +90,13 @@ bool
 virga_volume_create(VirgaTxn *txn, VirgaArena *arena, const VirgaVolumeSpec *spec, char **ret_id,
                     GError **error)
 {
-    g_autofree char *id = virga_id_new("vol");
+    g_autofree char *id = spec->id ? g_strdup(spec->id) : virga_id_new("vol");
 
     if (!virga_txn_post(txn, error, sql_insert, "ssssisiis", id, spec->account_id, spec->zone,
                         spec->host_id, spec->size_gib, spec->type, spec->iops, spec->throughput,
                         spec->snapshot_id) ||
-        !virga_txn_post(txn, error, sql_attach, "sssb", id, spec->instance_id, spec->device,
-                        spec->delete_on_termination))
+        (spec->instance_id && !virga_txn_post(txn, error, sql_attach, "sssb", id, spec->instance_id,
+                                              spec->device, spec->delete_on_termination)))
         return false;
     *ret_id = virga_arena_strdup(arena, id);
     return true;
@@ -110,8 +133,99 @@ virga_volume_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, cons
                                    .instance_id = virga_rows_dup(rows, arena, i, 13),
                                    .device = virga_rows_dup(rows, arena, i, 14),
                                    .delete_on_termination = virga_rows_bool(rows, i, 15),
-                                   .attached = virga_rows_time(rows, i, 16) };
+                                   .attached = virga_rows_time(rows, i, 16),
+                                   .deleting = virga_rows_bool(rows, i, 17),
+                                   .transition = virga_rows_dup(rows, arena, i, 18) };
     return true;
+}
+
+bool
+virga_volume_find(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
+                  VirgaVolume *ret, GError **error)
+{
+    const char *ids[] = { id, NULL };
+    VirgaVolume *rows;
+    size_t count;
+
+    if (!virga_volume_list(txn, arena, account_id, ids, NULL, &rows, &count, error))
+        return false;
+    if (count == 0)
+        return virga_fail(error, "volume", VIRGA_ERROR_NOT_FOUND, "The volume '%s' does not exist.",
+                          id);
+    *ret = rows[0];
+    return true;
+}
+
+bool
+virga_volume_lock(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
+                  VirgaVolume *ret, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_lock, "ss", id, account_id) &&
+           virga_volume_find(txn, arena, account_id, id, ret, error);
+}
+
+bool
+virga_volume_put(VirgaTxn *txn, const char *id, const char *instance_id, const char *device,
+                 const char *host_id, bool in_transit, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_put, "sssb", id, instance_id, device, in_transit) &&
+           virga_txn_run(txn, error, NULL, sql_bind, "ss", id, host_id);
+}
+
+bool
+virga_volume_take(VirgaTxn *txn, const char *id, bool gone, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, gone ? sql_take_now : sql_take, "s", id);
+}
+
+bool
+virga_volume_settle(VirgaTxn *txn, const char *instance_id, const char *const *plugged,
+                    bool *ret_changed, GError **error)
+{
+    gint64 left;
+
+    if (!virga_txn_run(txn, error, NULL, sql_arrived, "sa", instance_id, plugged) ||
+        !virga_txn_run(txn, error, &left, sql_left, "sa", instance_id, plugged))
+        return false;
+    *ret_changed = left > 0;
+    return true;
+}
+
+bool
+virga_volume_delete(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
+                    char **ret_host_id, GError **error)
+{
+    const char *ids[] = { id, NULL };
+    VirgaVolume volume;
+
+    *ret_host_id = NULL;
+    if (!virga_volume_lock(txn, arena, account_id, id, &volume, error))
+        return false;
+    if (volume.instance_id)
+        return virga_fail(error, "volume", VIRGA_ERROR_IN_USE,
+                          "Volume %s is currently attached to %s", id, volume.instance_id);
+    if (!virga_txn_run(txn, error, NULL, sql_doom, "s", id))
+        return false;
+    *ret_host_id = volume.host_id;
+    return volume.host_id || virga_volume_gone(txn, NULL, ids, error);
+}
+
+bool
+virga_volume_gone(VirgaTxn *txn, const char *host_id, const char *const *ids, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_gone, "as", ids, host_id);
+    g_autoptr(VirgaQuotaBook) quotas = virga_quota_book_new();
+
+    if (!rows)
+        return false;
+    for (int i = 0; i < virga_rows_count(rows); i++) {
+        const char *account_id = virga_rows_text(rows, i, 0);
+
+        virga_quota_book_add(quotas, account_id, VIRGA_QUOTA_VOLUMES, -virga_rows_int(rows, i, 1));
+        virga_quota_book_add(quotas, account_id, VIRGA_QUOTA_VOLUME_GIB,
+                             -virga_rows_int(rows, i, 2));
+    }
+    return virga_quota_book_write(txn, quotas, error);
 }
 
 bool
@@ -140,7 +254,8 @@ virga_attachment_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaAttachment 
                                        .device = virga_rows_dup(rows, arena, i, 2),
                                        .delete_on_termination = virga_rows_bool(rows, i, 3),
                                        .made = virga_rows_bool(rows, i, 4),
-                                       .attached = virga_rows_time(rows, i, 5) };
+                                       .attached = virga_rows_time(rows, i, 5),
+                                       .transition = virga_rows_dup(rows, arena, i, 6) };
     return true;
 }
 

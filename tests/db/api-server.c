@@ -27,6 +27,7 @@
 #include "network/target-group.h"
 #include "network/interface.h"
 #include "network/vpc.h"
+#include "storage/volume.h"
 #include "sts.h"
 
 #include <stdio.h>
@@ -52,12 +53,16 @@ static const char sql_guests[] =
     "SELECT i.id, i.host_id, i.generation, i.wish, i.reboots,"
     " (SELECT array_agg(a.volume_id) FROM volume_attachment a WHERE a.instance_id = i.id),"
     " (SELECT array_agg(n.id) FROM network_interface n WHERE n.instance_id = i.id"
-    "  AND n.transition IS DISTINCT FROM 'detaching')"
+    "  AND n.transition IS DISTINCT FROM 'detaching'),"
+    " (SELECT coalesce(array_agg(a.volume_id), '{}') FROM volume_attachment a"
+    "  WHERE a.instance_id = i.id AND a.transition IS DISTINCT FROM 'detaching')"
     " FROM instance i WHERE i.host_id IS NOT NULL ORDER BY i.id";
 
 static const char sql_plans[] =
     "SELECT h.id, array_agg(v.id ORDER BY v.id), array_agg(v.generation ORDER BY v.id)"
     " FROM host h, vpc v GROUP BY h.id";
+static const char sql_doomed[] =
+    "SELECT id, host_id FROM volume WHERE deleting AND host_id IS NOT NULL";
 static const char sql_questions[] = "SELECT id, host_id FROM host_question WHERE answered IS NULL";
 
 static VirgaServices services;
@@ -123,6 +128,22 @@ power_of(const char *wish)
                                        : VIRGA_POWER_ABSENT;
 }
 
+/* The bytes of those that shall go are gone. */
+static bool
+delete_volumes(GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_begin(services.db, error);
+    g_autoptr(VirgaRows) rows = txn ? virga_txn_query(txn, error, sql_doomed, "") : NULL;
+
+    for (int i = 0; rows && i < virga_rows_count(rows); i++) {
+        const char *ids[] = { virga_rows_text(rows, i, 0), NULL };
+
+        if (!virga_volume_gone(txn, virga_rows_text(rows, i, 1), ids, error))
+            return false;
+    }
+    return rows && virga_txn_commit(txn, error);
+}
+
 /* Every guest becomes what it is wished to be. */
 static bool
 settle(GError **error)
@@ -146,11 +167,13 @@ settle(GError **error)
         facts.made = made->pdata[made->len - 1];
         g_ptr_array_add(made, virga_rows_array(rows, i, 6));
         facts.ports = made->pdata[made->len - 1];
+        g_ptr_array_add(made, virga_rows_array(rows, i, 7));
+        facts.disks = made->pdata[made->len - 1];
         if (!virga_instance_report(services.db, arena, virga_rows_text(rows, i, 1), &facts, 1,
                                    &forget, error))
             return false;
     }
-    return rows != NULL;
+    return rows != NULL && delete_volumes(error);
 }
 
 /* All hosts have applied the plans of all VPCs. */

@@ -291,7 +291,8 @@ assert_running(Host *host)
     g_assert_cmpuint(count_taps(host), ==, G_N_ELEMENTS(port_ids));
     for (size_t i = 0; i < G_N_ELEMENTS(port_ids); i++)
         g_assert_true(virga_network_fake_plugged(host->network, VPC, port_ids[i]));
-    g_assert_cmpuint(g_strv_length(guest_of(host)->ports), ==, G_N_ELEMENTS(port_ids));
+    g_assert_cmpuint(g_strv_length(guest_of(host)->plugged_ids[VIRGA_DEVICE_PORT]), ==,
+                     G_N_ELEMENTS(port_ids));
 }
 
 /* The second port has gone, or was never there: the controller hears of it. */
@@ -301,9 +302,11 @@ assert_running_one(Host *host)
     g_assert_cmpint(guest_of(host)->power, ==, VIRGA_POWER_RUNNING);
     g_assert_cmpint(guest_of(host)->acted_generation, ==, host->generation);
     g_assert_cmpuint(count_taps(host), ==, 1);
-    g_assert_cmpuint(g_strv_length(guest_of(host)->ports), ==, 1);
-    g_assert_cmpstr(guest_of(host)->ports[0], ==, port_ids[0]);
-    g_assert_cmpuint(count_strings(host->hypervisor->devices(host->hypervisor, GUEST, VIRGA_DEVICE_PORT, NULL)), ==, 1);
+    g_assert_cmpuint(g_strv_length(guest_of(host)->plugged_ids[VIRGA_DEVICE_PORT]), ==, 1);
+    g_assert_cmpstr(guest_of(host)->plugged_ids[VIRGA_DEVICE_PORT][0], ==, port_ids[0]);
+    g_assert_cmpuint(
+        count_strings(host->hypervisor->devices(host->hypervisor, GUEST, VIRGA_DEVICE_PORT, NULL)),
+        ==, 1);
 }
 
 static void

@@ -26,6 +26,12 @@ find_type(const char *name)
     return NULL;
 }
 
+const char *
+ec2_attachment_state(const char *transition, bool made)
+{
+    return transition ? transition : made ? "attached" : "attaching";
+}
+
 gint64
 ec2_volume_iops(const char *type, gint64 size_gib)
 {
@@ -97,6 +103,23 @@ check_ebs(const Ec2EbsBlockDevice *ebs, GError **error)
                         error) &&
            check_figure(ebs->has_throughput, ebs->throughput, type->throughput_min,
                         type->throughput_max, "throughput", name, error);
+}
+
+bool
+ec2_check_volume(const Ec2CreateVolumeRequest *request, const char **ret_type, GError **error)
+{
+    const Ec2EbsBlockDevice ebs = { .volume_type =
+                                        request->volume_type ? request->volume_type : "gp2",
+                                    .snapshot_id = request->snapshot_id,
+                                    .volume_size = request->size,
+                                    .has_volume_size = request->has_size,
+                                    .iops = request->iops,
+                                    .has_iops = request->has_iops,
+                                    .throughput = request->throughput,
+                                    .has_throughput = request->has_throughput };
+
+    *ret_type = ebs.volume_type;
+    return check_ebs(&ebs, error);
 }
 
 static bool

@@ -2,6 +2,8 @@
 /* From rows to EC2's many-membered instances.  What is the same for all is made once and shared. */
 #include "instance-view.h"
 
+#include "block-devices.h"
+
 #include "network/interface.h"
 #include "storage/volume.h"
 
@@ -138,7 +140,8 @@ show_disks(const VirgaCall *call, const VirgaInstance *row, const Ec2Index *atta
             (Ec2EbsInstanceBlockDevice){ .attach_time = attachment->attached,
                                          .delete_on_termination = attachment->delete_on_termination,
                                          .has_delete_on_termination = true,
-                                         .status = attachment->made ? "attached" : "attaching",
+                                         .status = ec2_attachment_state(attachment->transition,
+                                                                        attachment->made),
                                          .volume_id = attachment->volume_id };
         list->items[list->count++] =
             (Ec2InstanceBlockDeviceMapping){ .device_name = attachment->device, .ebs = disk };

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DescribeVolumes and DescribeSnapshots. */
-#include "block-devices.h"
-
-#include "storage/volume.h"
+#include "volumes.h"
 
 static const VirgaFilterField volume_fields[] = {
     { "attachment.attach-time", "Attachments.AttachTime" },
@@ -26,8 +24,20 @@ static const VirgaFilterField volume_fields[] = {
     { "volume-type", "VolumeType" },
 };
 
-static void
-show_volume(const VirgaCall *call, const VirgaVolume *row, const Ec2Tags *tags, Ec2Volume *shown)
+Ec2VolumeAttachment
+ec2_show_attachment(const VirgaVolume *row)
+{
+    return (Ec2VolumeAttachment){ .delete_on_termination = row->delete_on_termination,
+                                  .has_delete_on_termination = true,
+                                  .volume_id = row->id,
+                                  .instance_id = row->instance_id,
+                                  .device = row->device,
+                                  .state = ec2_attachment_state(row->transition, row->made),
+                                  .attach_time = row->attached };
+}
+
+void
+ec2_show_volume(const VirgaCall *call, const VirgaVolume *row, Ec2TagList tags, Ec2Volume *shown)
 {
     gint64 iops = row->iops ? row->iops : ec2_volume_iops(row->type, row->size_gib);
     gint64 throughput = row->throughput ? row->throughput : ec2_volume_throughput(row->type);
@@ -38,10 +48,10 @@ show_volume(const VirgaCall *call, const VirgaVolume *row, const Ec2Tags *tags, 
                           .snapshot_id = row->snapshot_id ? row->snapshot_id : "",
                           .availability_zone = row->zone,
                           .availability_zone_id = ec2_zone_id(call, row->zone),
-                          .state = row->lost          ? "error"
+                          .state = row->deleting      ? "deleting"
+                                   : row->lost        ? "error"
                                    : row->instance_id ? "in-use"
-                                   : row->made        ? "available"
-                                                      : "creating",
+                                                      : "available",
                           .create_time = row->created,
                           .encrypted = row->encrypted,
                           .has_encrypted = true,
@@ -51,19 +61,13 @@ show_volume(const VirgaCall *call, const VirgaVolume *row, const Ec2Tags *tags, 
                           .has_iops = iops != 0,
                           .throughput = throughput,
                           .has_throughput = throughput != 0,
-                          .tags = ec2_tags_of(tags, row->id) };
+                          .tags = tags };
     shown->operator= ec2_new(call, Ec2OperatorResponse);
     shown->operator->has_managed = true;
     if (row->instance_id) {
         Ec2VolumeAttachment *attachment = ec2_new(call, Ec2VolumeAttachment);
 
-        *attachment = (Ec2VolumeAttachment){ .delete_on_termination = row->delete_on_termination,
-                                             .has_delete_on_termination = true,
-                                             .volume_id = row->id,
-                                             .instance_id = row->instance_id,
-                                             .device = row->device,
-                                             .state = row->made ? "attached" : "attaching",
-                                             .attach_time = row->attached };
+        *attachment = ec2_show_attachment(row);
         shown->attachments = (Ec2VolumeAttachmentList){ attachment, 1 };
     }
 }
@@ -86,7 +90,8 @@ read_volumes(VirgaCall *call, const char *const *ids, const char *const *instanc
         return false;
     list->items = ec2_array(call, Ec2Volume, count);
     for (; list->count < count; list->count++)
-        show_volume(call, &rows[list->count], &tags, &list->items[list->count]);
+        ec2_show_volume(call, &rows[list->count], ec2_tags_of(&tags, rows[list->count].id),
+                        &list->items[list->count]);
     return true;
 }
 

@@ -239,6 +239,7 @@ typedef struct {
     const char *const *made;    /* volumes whose bytes exist; NULL-terminated or NULL */
     const char *const *lost;    /* volumes whose bytes have vanished */
     const char *const *ports;   /* interfaces that are plugged in; NULL: not looked */
+    const char *const *disks;   /* volumes, likewise */
     const char *console;        /* tail of the serial console, base64; NULL: unchanged */
 } VirgaInstanceFacts;
 

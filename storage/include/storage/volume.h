@@ -7,21 +7,23 @@
 typedef struct {
     char *id, *account_id, *zone, *host_id, *type, *snapshot_id;
     gint64 size_gib, iops, throughput, created; /* iops, throughput 0: of the type */
-    bool encrypted, made, lost;
+    bool encrypted, made, lost, deleting;
     char *instance_id, *device; /* NULL: not attached */
     bool delete_on_termination;
     gint64 attached;
+    const char *transition; /* of the attachment: "attaching", "detaching", or NULL */
 } VirgaVolume;
 
 typedef struct {
+    const char *id; /* NULL: a new one */
     const char *account_id, *zone, *host_id, *type, *snapshot_id;
     gint64 size_gib, iops, throughput;
-    const char *instance_id, *device; /* attached from the start */
+    const char *instance_id, *device; /* attached from the start; NULL: by itself */
     bool delete_on_termination;
 } VirgaVolumeSpec;
 
-/* Makes a volume attached to an instance, in the transaction that makes that one; its quota is
- * claimed by the caller. */
+/* Makes a volume, attached to an instance in the transaction that makes that one, or by itself;
+ * its quota is claimed by the caller.  Its bytes are made where and when they are needed first. */
 bool virga_volume_create(VirgaTxn *txn, VirgaArena *arena, const VirgaVolumeSpec *spec,
                          char **ret_id, GError **error);
 
@@ -30,11 +32,40 @@ bool virga_volume_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                        const char *const *ids, const char *const *instance_ids, VirgaVolume **ret,
                        size_t *ret_count, GError **error);
 
+/* One volume, in 'arena'; the second one locks it for the transaction.  Noun "volume": NOT_FOUND.
+ */
+bool virga_volume_find(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
+                       VirgaVolume *ret, GError **error);
+bool virga_volume_lock(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
+                       VirgaVolume *ret, GError **error);
+
+/* Records that a volume, which is locked, is an instance's ('in_transit': as soon as its guest has
+ * it), and from now on kept on its host. */
+bool virga_volume_put(VirgaTxn *txn, const char *id, const char *instance_id, const char *device,
+                      const char *host_id, bool in_transit, GError **error);
+/* Records that it shall leave its instance, or ('gone') has left it. */
+bool virga_volume_take(VirgaTxn *txn, const char *id, bool gone, GError **error);
+
+/* The attachments in transition of an instance, of whose disks the running guest has those with the
+ * ids 'plugged' (NULL: it is off and waits for nothing): what has come is there, what has left is
+ * gone.  *ret_changed: the host is to hear of it. */
+bool virga_volume_settle(VirgaTxn *txn, const char *instance_id, const char *const *plugged,
+                         bool *ret_changed, GError **error);
+
+/* Deletes a volume.  Its row goes at once if it never had bytes (*ret_gone), otherwise when its host
+ * has told that they are gone; *ret_host_id (in 'arena', or NULL) is to hear of it.
+ * Noun "volume": NOT_FOUND, IN_USE. */
+bool virga_volume_delete(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
+                         char **ret_host_id, GError **error);
+/* A host has deleted the bytes of these: their rows, tags and claims go. */
+bool virga_volume_gone(VirgaTxn *txn, const char *host_id, const char *const *ids, GError **error);
+
 /* A volume as its instance sees it. */
 typedef struct {
     char *volume_id, *instance_id, *device;
     bool delete_on_termination, made;
     gint64 attached;
+    char *transition; /* as above */
 } VirgaAttachment;
 
 /* The attachments of the account's instances ('instance_ids' NULL: all), in no order and in
