@@ -101,7 +101,7 @@ struct VirgaNode {
     GHashTable *vpcs;   /* id -> Vpc */
     gint64 generation;
     bool stopping, store_dirty;
-    bool vpcs_dirty; /* the controller waits to hear of what has been applied */
+    bool vpcs_dirty;    /* the controller waits to hear of what has been applied */
     char *trouble;      /* what the host reports as wrong with it */
     GPtrArray *deleted; /* ids of volumes whose bytes are gone, not reported yet */
     guint deleted_said; /* the first of them are on the way */

@@ -411,6 +411,27 @@ def test_nat_gateways(aws, image):
     assert aws.query("NatGateways[].State", "describe-nat-gateways", "--nat-gateway-ids",
                      made) == ["deleted"]
     aws.ec2("release-address", "--allocation-id", eip)
+
+
+def test_volumes(fake_cloud, aws, image):
+    instance = launch(aws, image)[0]
+    id_ = aws.ec2("create-volume", "--availability-zone", instance["Placement"]["AvailabilityZone"], "--size", "2",
+                  "--volume-type", "gp3", "--tag-specifications",
+                  "ResourceType=volume,Tags=[{Key=of,Value=cli}]")["VolumeId"]
+    aws.ec2("wait", "volume-available", "--volume-ids", id_)
+    assert aws.query("VolumeStatuses[].VolumeStatus.Status", "describe-volume-status", "--volume-ids", id_) == ["ok"]
+    fake_cloud.wait_state(instance["InstanceId"], "running")
+    aws.ec2("attach-volume", "--volume-id", id_, "--instance-id", instance["InstanceId"], "--device", "/dev/sdf")
+    aws.ec2("wait", "volume-in-use", "--volume-ids", id_)
+
+    def states():
+        return aws.query("Volumes[].Attachments[].State", "describe-volumes", "--volume-ids", id_)
+    wait_for(lambda: states() == ["attached"], 30, "the volume to be attached")
+    aws.fails("VolumeInUse", "delete-volume", "--volume-id", id_)
+    aws.ec2("detach-volume", "--volume-id", id_)
+    aws.ec2("wait", "volume-available", "--volume-ids", id_)
+    aws.ec2("delete-volume", "--volume-id", id_)
+    aws.ec2("wait", "volume-deleted", "--volume-ids", id_)
     aws.ec2("terminate-instances", "--instance-ids", instance["InstanceId"])
 
 
