@@ -34,8 +34,10 @@ static const char sql_claim_hosts[] =
 static const char sql_claim_instances[] =
     "SELECT id, host_id, vpc_id, state, wish FROM instance WHERE host_id IS NOT NULL ORDER BY id";
 static const char sql_claim_interfaces[] =
-    "SELECT n.id, i.host_id, n.vpc_id FROM network_interface n"
-    " JOIN instance i ON i.id = n.instance_id WHERE i.host_id IS NOT NULL ORDER BY n.id";
+    "SELECT n.id, coalesce(i.host_id, d.host_id), n.vpc_id FROM network_interface n"
+    " LEFT JOIN instance i ON i.id = n.instance_id"
+    " LEFT JOIN load_balancer_node d ON d.interface_id = n.id"
+    " WHERE coalesce(i.host_id, d.host_id) IS NOT NULL ORDER BY n.id";
 static const char sql_claim_gateways[] =
     "SELECT id, host_id, vpc_id FROM nat_gateway WHERE host_id IS NOT NULL"
     " AND state IN ('pending', 'available', 'deleting') ORDER BY id";

@@ -9,9 +9,9 @@
 #define SAY_S     15 /* even if nothing has changed */
 #define REPORT_MS 15000
 
-/* What was said of one VPC. */
+/* What was seen of one VPC, and what was said. */
 typedef struct {
-    char *text;
+    char *seen, *text;
     gint64 said_at;
 } Said;
 
@@ -20,6 +20,7 @@ said_free(gpointer data)
 {
     Said *said = data;
 
+    g_free(said->seen);
     g_free(said->text);
     g_free(said);
 }
@@ -94,6 +95,38 @@ report_of(VirgaNode *node, const VirgaVpcPlan *plan, gint64 applied)
     return json_to_string(root, FALSE);
 }
 
+static bool
+has_udp(const VirgaVpcPlan *plan)
+{
+    for (guint i = 0; i < plan->balancers->len; i++) {
+        const VirgaBalancer *balancer = plan->balancers->pdata[i];
+
+        for (guint l = 0; l < balancer->listeners->len; l++)
+            if (strstr(((VirgaBalancerListener *) balancer->listeners->pdata[l])->protocol, "UDP"))
+                return true;
+    }
+    return false;
+}
+
+/* The filter sends datagrams to who is healthy: it is looked at again when that has changed. */
+static void
+note_change(VirgaNode *node, const VirgaVpcPlan *plan, Said *said, const char *text)
+{
+    Vpc *vpc;
+
+    if (g_strcmp0(said->seen, text) == 0)
+        return;
+    g_free(said->seen);
+    said->seen = g_strdup(text);
+    if (!has_udp(plan))
+        return;
+    g_mutex_lock(&node->lock);
+    vpc = g_hash_table_lookup(node->vpcs, plan->id);
+    if (vpc)
+        node_wake_vpc_locked(node, vpc);
+    g_mutex_unlock(&node->lock);
+}
+
 static void
 tell(VirgaNode *node, const char *vpc_id, gint64 applied, GHashTable *all)
 {
@@ -107,15 +140,20 @@ tell(VirgaNode *node, const char *vpc_id, gint64 applied, GHashTable *all)
         return;
     }
     text = report_of(node, plan->record, applied);
-    if (!text ||
-        (said && g_str_equal(said->text, text) && now - said->said_at < SAY_S * G_USEC_PER_SEC) ||
+    if (!text)
+        return;
+    if (!said) {
+        said = g_new0(Said, 1);
+        g_hash_table_insert(all, g_strdup(vpc_id), said);
+    }
+    note_change(node, plan->record, said, text);
+    if ((g_strcmp0(said->text, text) == 0 && now - said->said_at < SAY_S * G_USEC_PER_SEC) ||
         !virga_http_call(node->virgad, "POST", "/node/v1/balancers", text, REPORT_MS, &answer,
                          NULL))
         return; /* it is told again in a moment */
-    said = g_new0(Said, 1);
+    g_free(said->text);
     said->text = g_steal_pointer(&text);
     said->said_at = now;
-    g_hash_table_replace(all, g_strdup(vpc_id), said);
 }
 
 gpointer

@@ -79,6 +79,8 @@ static const char sql_certificates[] =
     "SELECT " CERTIFICATE_ARN("s") ", c.is_default FROM listener_certificate c"
                                    " JOIN server_certificate s ON s.id = c.certificate_id"
                                    " WHERE c.listener_id = $1 ORDER BY c.is_default DESC, c.added";
+static const char sql_clear_certificates[] =
+    "DELETE FROM listener_certificate WHERE listener_id = $1";
 static const char sql_former_default[] =
     "DELETE FROM listener_certificate WHERE listener_id = $1 AND is_default";
 static const char sql_add_certificate[] =
@@ -330,4 +332,10 @@ virga_listener_remove_certificate(VirgaTxn *txn, const char *account_id, const c
 {
     return virga_txn_run(txn, error, NULL, sql_remove_certificate, "sss", listener_id, account_id,
                          arn);
+}
+
+bool
+virga_listener_clear_certificates(VirgaTxn *txn, const char *listener_id, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_clear_certificates, "s", listener_id);
 }

@@ -71,7 +71,7 @@ static void
 read_rule_claims(Look *look)
 {
     static const char *const of_groups[] = { "%_in", "%_out", "members_%", NULL };
-    static const char *const of_interfaces[] = { "%_in", "%_out", "%_limit", NULL };
+    static const char *const of_interfaces[] = { "%_in", "%_out", "%_limit", "%_front", NULL };
     const struct {
         const char *list;
         const char *const *patterns;
@@ -118,10 +118,12 @@ read_claims(Look *look)
     for (guint i = 0; i < cli_length(claims, "interfaces"); i++) {
         JsonObject *interface = cli_element(claims, "interfaces", i);
 
-        if (g_strcmp0(cli_text(interface, "host"), look->host_id) == 0)
-            g_hash_table_add(look->taps, g_strdup_printf("v%s%s", look->tag,
-                                                         last(cli_text(interface, "id"),
-                                                              VIRGA_TAP_SIZE - 1 - 4)));
+        if (g_strcmp0(cli_text(interface, "host"), look->host_id) != 0)
+            continue;
+        g_hash_table_add(look->taps,
+                         g_strdup_printf("v%s%s", look->tag,
+                                         last(cli_text(interface, "id"), VIRGA_TAP_SIZE - 1 - 4)));
+        claim_vpc(look, cli_text(interface, "vpc")); /* of a load balancer, maybe */
     }
     for (guint i = 0; i < cli_length(claims, "volumes"); i++) {
         JsonObject *volume = cli_element(claims, "volumes", i);
@@ -258,10 +260,13 @@ check_network(Look *look, GError **error)
 
 /* What every ruleset of ours has, whoever is in the VPC. */
 static const char *const vpc_rules[] = {
-    "bound",    "macs",    "routers",      "translated",  "private",   "public",   "outbound",
-    "inbound",  "input",   "guest",        "to_private",  "to_public", "forward",  "deliver",
-    "source",   "leave",   "tunnel",       "targets",     "tables",    "gateways", "limits",
-    "entering", "leaving", "nat_entering", "nat_leaving", NULL
+    "bound",       "macs",     "routers",       "translated",    "private",    "public",
+    "outbound",    "inbound",  "input",         "guest",         "to_private", "to_public",
+    "forward",     "deliver",  "source",        "leave",         "tunnel",     "targets",
+    "tables",      "gateways", "limits",        "entering",      "leaving",    "nat_entering",
+    "nat_leaving", "balancer", "to_balancer",   "from_balancer", "output",     "udp_entry",
+    "udp_front",   "udp_in",   "udp_listeners", "udp_sources",   "udp_source", "udp_targets",
+    "udp_deliver", NULL
 };
 static const char *const host_rules[] = { "forward", "postrouting", NULL };
 

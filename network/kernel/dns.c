@@ -144,6 +144,19 @@ append_host(GString *text, const VirgaVpcPlan *plan, const char *address, const 
     g_string_append_c(text, '\n');
 }
 
+/* A balancer's name leads to all of its nodes, within the VPC by their private addresses. */
+static void
+append_balancers(GString *text, const VirgaVpcPlan *plan)
+{
+    for (guint i = 0; i < plan->balancers->len; i++) {
+        const VirgaBalancer *balancer = plan->balancers->pdata[i];
+
+        for (char **id = balancer->port_ids; balancer->dns_name && *id; id++)
+            g_string_append_printf(text, "%s %s\n", virga_vpc_plan_port(plan, *id)->address,
+                                   balancer->dns_name);
+    }
+}
+
 char *
 virga_dns_hosts(const VirgaVpcPlan *plan)
 {
@@ -158,6 +171,7 @@ virga_dns_hosts(const VirgaVpcPlan *plan)
             append_host(text, plan, secondary->address, NULL, secondary->public_address);
         }
     }
+    append_balancers(text, plan);
     return g_string_free(text, FALSE);
 }
 

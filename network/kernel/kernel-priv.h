@@ -167,6 +167,25 @@ bool virga_tap_create(const char *name, uid_t owner, GError **error);
 /* True if a process has the tap open (or the veth's peer is up). */
 bool virga_tap_has_carrier(const char *name);
 
+/* udp-balancers.c: UDP listeners of this host's nodes; 'health' is of VirgaTargetHealth, NULL while
+ * nobody has said. */
+#define VIRGA_UDP_MARK "0x75" /* of conntrack: a flow of a UDP listener */
+bool virga_udp_wanted(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
+void virga_policy_udp(VirgaRuleset *ruleset, const VirgaKernelConfig *config,
+                      const VirgaVpcPlan *plan, const GPtrArray *health);
+/* Addresses of nodes and of the targets that get datagrams, as numbers. */
+typedef struct {
+    GHashTable *nodes, *targets;
+} VirgaUdpFlows;
+VirgaUdpFlows *virga_udp_flows_new(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
+                                   const GPtrArray *health);
+void virga_udp_flows_free(VirgaUdpFlows *flows);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirgaUdpFlows, virga_udp_flows_free)
+/* True if no target of 'old' (NULL: unknown) has lost its part. */
+bool virga_udp_flows_stay(const VirgaUdpFlows *old, const VirgaUdpFlows *new);
+/* A VirgaConntrackFunc with a VirgaUdpFlows. */
+bool virga_udp_is_stale(const VirgaConnection *connection, void *flows);
+
 /* haproxy.c: its files; the caller owns the result.  NULL: no balancer is here. */
 typedef struct {
     char *name, *text;

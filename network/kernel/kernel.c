@@ -32,8 +32,9 @@ typedef struct {
     guint64 epoch;
     unsigned tunnel; /* index of the link that the filter's first chain is bound to */
     bool may_be_shaped;
-    GHashTable *pairs; /* translations that were valid last; NULL: unknown */
-    bool read_again;   /* dnsmasq may not have seen its tables yet */
+    GHashTable *pairs;    /* translations that were valid last; NULL: unknown */
+    VirgaUdpFlows *flows; /* of UDP listeners, as of the last apply; NULL: unknown */
+    bool read_again;      /* dnsmasq may not have seen its tables yet */
 } Vpc;
 
 typedef struct {
@@ -81,6 +82,7 @@ vpc_free(Vpc *vpc)
 {
     virga_policy_forget(&vpc->policy);
     g_clear_pointer(&vpc->pairs, g_hash_table_unref);
+    g_clear_pointer(&vpc->flows, virga_udp_flows_free);
     g_mutex_clear(&vpc->lock);
     g_free(vpc);
 }
@@ -248,6 +250,22 @@ apply_translation(Job *job, GError **error)
     return true;
 }
 
+/* Flows of a target that gets no more of them go to another one. */
+static bool
+apply_udp(Job *job, const GPtrArray *health, GError **error)
+{
+    VirgaUdpFlows *flows = virga_udp_flows_new(&job->kernel->config, job->plan, health);
+    bool done = virga_udp_flows_stay(job->vpc->flows, flows) ||
+                g_hash_table_size(flows->nodes) == 0 ||
+                virga_conntrack_forget(virga_udp_is_stale, flows, error);
+
+    virga_udp_flows_free(job->vpc->flows);
+    job->vpc->flows = done ? flows : NULL;
+    if (!done)
+        virga_udp_flows_free(flows);
+    return done;
+}
+
 /* Policy comes first: nothing is ever reachable that it does not allow. */
 static bool
 apply_inside(void *data, GError **error)
@@ -255,13 +273,18 @@ apply_inside(void *data, GError **error)
     Job *job = data;
     unsigned tunnel = if_nametoindex(VIRGA_VXLAN);
     VirgaRuleset *policy = virga_policy_vpc(&job->kernel->config, job->plan);
+    g_autoptr(GPtrArray) health = virga_udp_wanted(&job->kernel->config, job->plan)
+                                      ? virga_haproxy_health(&job->haproxy, NULL)
+                                      : NULL;
 
+    virga_policy_udp(policy, &job->kernel->config, job->plan, health);
     if (tunnel != job->vpc->tunnel) /* a chain went with the old one */
         virga_policy_forget(&job->vpc->policy);
     job->vpc->tunnel = tunnel;
     return virga_policy_apply_ruleset(&job->vpc->policy, policy, error) &&
-           apply_translation(job, error) && apply_links(job, error) && apply_fdb(job, error) &&
-           apply_shape(job, error) && apply_dns(job, error) && apply_balancers(job, error);
+           apply_translation(job, error) && apply_udp(job, health, error) &&
+           apply_links(job, error) && apply_fdb(job, error) && apply_shape(job, error) &&
+           apply_dns(job, error) && apply_balancers(job, error);
 }
 
 /* The host's own conntrack may have masqueraded them. */
@@ -445,6 +468,7 @@ remove_namespace(Job *job, const char *vpc_id, GError **error)
     remove_files(job->directory);
     virga_policy_forget(&job->vpc->policy);
     g_clear_pointer(&job->vpc->pairs, g_hash_table_unref);
+    g_clear_pointer(&job->vpc->flows, virga_udp_flows_free);
     return true;
 }
 

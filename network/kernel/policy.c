@@ -180,7 +180,7 @@ add_translation(VirgaRuleset *ruleset)
  * loses its connections too, as in EC2.  So does one whose subnet has lost the route.  The next
  * hop tells by which route a packet goes, whatever the routing tables have become. */
 static void
-add_forward(VirgaRuleset *ruleset, bool acls, bool balancers)
+add_forward(VirgaRuleset *ruleset, bool acls, bool balancers, bool udp)
 {
     static const char *const rules[] = {
         "ct state established,related accept",
@@ -192,6 +192,8 @@ add_forward(VirgaRuleset *ruleset, bool acls, bool balancers)
     };
     VirgaRulesetPart *chain = add(ruleset, "chain", "leave", "");
 
+    if (udp)
+        virga_ruleset_line(chain, "ct mark " VIRGA_UDP_MARK " return");
     virga_ruleset_line(chain, "rt ip nexthop " VIRGA_INTERNET_HOP " ip saddr @translated return");
     virga_ruleset_line(chain, "ct status dnat drop"); /* came in by an address of its own */
     virga_ruleset_line(chain, "rt ip nexthop @gateways return");
@@ -208,8 +210,11 @@ add_forward(VirgaRuleset *ruleset, bool acls, bool balancers)
                            "iifname \"" VIRGA_UPLINK "\" ct reply ip daddr vmap @nat_entering");
         virga_ruleset_line(chain, "oifname vmap @entering");
     }
-    for (size_t i = 0; i < G_N_ELEMENTS(rules); i++)
+    for (size_t i = 0; i < G_N_ELEMENTS(rules); i++) {
         virga_ruleset_line(chain, "%s", rules[i]);
+        if (i == 1 && udp) /* it has been asked about: udp-balancers.c */
+            virga_ruleset_line(chain, "ct mark " VIRGA_UDP_MARK " accept");
+    }
     chain = add(ruleset, "chain", "deliver", "");
     virga_ruleset_line(chain, "oifname { \"" VIRGA_UPLINK "\", \"" VIRGA_VXLAN "\" } accept");
     virga_ruleset_line(chain, "oifname vmap @inbound");
@@ -272,7 +277,8 @@ virga_policy_vpc(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
     add_translation(ruleset);
     virga_policy_groups(ruleset, config, plan);
     balancers = plan->balancers->len > 0 && virga_policy_balancers(ruleset, config, plan);
-    add_forward(ruleset, virga_policy_acls(ruleset, config, plan), balancers);
+    add_forward(ruleset, virga_policy_acls(ruleset, config, plan), balancers,
+                virga_udp_wanted(config, plan));
     add_input(ruleset, config, plan, balancers);
     return ruleset;
 }

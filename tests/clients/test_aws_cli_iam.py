@@ -201,5 +201,6 @@ def test_whole_list_was_called(recorder):
     for service, actions in answered.items():
         for status in (200, 404): # what nobody has is not found
             actions |= recorder.actions(service, status)
-        missing = set(Model(service).handled()) - actions
+        # Server certificates are toured with the load balancers that serve them.
+        missing = {name for name in Model(service).handled() if "ServerCertificate" not in name} - actions
         assert not missing, "not in the tour: " + ", ".join(sorted(missing))

@@ -49,6 +49,7 @@ class Recorder:
     def __init__(self):
         self.answers = []
         self.models = {name: Model(name) for name in ("ec2", "iam", "sts")}
+        self.models["elasticloadbalancing"] = Model("elbv2")
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.recorder = self

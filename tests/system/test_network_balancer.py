@@ -14,7 +14,7 @@ from network_lab import INSIDE, VPC, Tool, listening, needs_tool, rule, run_insi
 if not INSIDE:
     @needs_tool
     def test_in_namespaces():
-        run_inside(__file__)
+        run_inside(__file__, 240)
 
 
 GUEST = str(pathlib.Path(__file__).resolve().parent / "balancer_guest.py")
@@ -329,6 +329,61 @@ if INSIDE:
             assert wait_for(lambda: set(lab.health().values()) == {"healthy"})
             assert lab.run("client", "line", NODE2, "7") == NODE2
             assert lab.run("stranger", "line", NODE2, "7") is None
+
+    def test_udp(lab):
+        def network(plan):
+            plan["target_groups"].append(target_group(RAW, "UDP", [("web1", 9), ("web2", 9)], healthy_threshold=1,
+                                                      unhealthy_threshold=1))
+            plan["balancers"].append({"id": NLB, "type": "network", "port_ids": ["eni-08000000000000006"],
+                                      "idle_timeout_s": 350, "listeners": [
+                                          {"id": "lsn-08000000000000002", "protocol": "UDP", "port": 53,
+                                           "rules": [forward((RAW, 1))]}]})
+
+        def ask(name="client", count=12, node=NODE2):
+            return set(json.loads(lab.run(name, "ask", node, "53", str(count))))
+
+        both = {f"web1 {NODE2}", f"web2 {NODE2}"}
+        with lab.changed(network):
+            assert wait_for(lambda: set(lab.health().values()) == {"healthy"})
+            lab.apply()
+            assert ask() == both
+            assert ask("web1") == both  # a target, too
+            assert ask("stranger", 2) == {None}
+            pathlib.Path("/run/web1.sick").write_text("")
+            assert wait_for(lambda: lab.health()[f"{RAW}/{ADDRESSES['web1']}:9"].startswith("unhealthy"))
+            lab.apply()
+            assert ask() == {f"web2 {NODE2}"}
+            pathlib.Path("/run/web1.sick").unlink()
+            assert wait_for(lambda: set(lab.health().values()) == {"healthy"})
+            lab.apply()
+            assert ask() == both
+            with lab.changed(lambda plan: plan["ports"][5].update(public_address="203.0.113.101")):
+                assert ask("world", 2, "203.0.113.101") == {None}  # its groups do not let the world in
+                with lab.changed(lambda plan: plan["groups"][1]["rules"].append(rule("ingress", "udp", 53, 53))):
+                    assert ask("world", 12, "203.0.113.101") == both
+        assert ask("client", 1) == {None}
+
+    def test_tls(lab):
+        sh("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=one.example.org",
+           "-keyout", "/run/key.pem", "-out", "/run/cert.pem")
+        pem = pathlib.Path("/run/cert.pem").read_text() + pathlib.Path("/run/key.pem").read_text()
+
+        def secure(plan):
+            plan["balancers"][0]["listeners"].append({
+                "id": "lsn-08000000000000003", "protocol": "HTTPS", "port": 443, "tls_min": "TLSv1.2",
+                "alpn": ["h2", "http/1.1"], "certificates": [{"id": "one", "pem": pem}], "rules": [forward((BLUE, 1))]})
+
+        with lab.changed(secure):
+            said = lab.said(number=443, scheme="https")
+            assert said["fields"]["x-forwarded-proto"] == "https" and said["fields"]["x-forwarded-port"] == "443"
+            kept = [path for path in pathlib.Path(f"/run/virga/{VPC}/haproxy").glob("*.pem")]
+            assert len(kept) == 1 and kept[0].stat().st_mode & 0o777 == 0o600 and kept[0].stat().st_uid == 0
+            with lab.changed(lambda plan: plan["balancers"][0]["listeners"][1].update(tls_min="TLSv1.3", tls_max="TLSv1.3")):
+                done = sh("ip", "netns", "exec", "client", "openssl", "s_client", "-tls1_2", "-connect", NODE + ":443",
+                          check=False, stdin=subprocess.DEVNULL)
+                assert done.returncode != 0
+                assert lab.said(number=443, scheme="https")
+        assert not list(pathlib.Path(f"/run/virga/{VPC}/haproxy").glob("*.pem"))
 
     def test_gone_elsewhere(lab):
         with lab.changed(lambda plan: plan["ports"][4].update(host_id="host-2")):

@@ -86,8 +86,41 @@ test_policy(void)
 
     g_assert_no_error(error);
     ruleset = virga_policy_vpc(&config, plan);
+    virga_policy_udp(ruleset, &config, plan, NULL);
     policy = virga_ruleset_text(ruleset);
     golden_assert("network/policy-balancer.nft", policy);
+}
+
+/* A flow whose target has no part in it any more is forgotten, and no other one. */
+static void
+test_udp_flows(void)
+{
+    g_autofree char *text = example_text();
+    g_autoptr(VirgaVpcPlan) plan = virga_vpc_plan_from_text(text, NULL);
+    const VirgaKernelConfig config = example_config();
+    VirgaTargetGroup *group = plan->target_groups->pdata[3];
+    VirgaTargetHealth out = { group->id, (char *) "172.31.1.11", 53, false, true, NULL, 0 };
+    g_autoptr(GPtrArray) health = g_ptr_array_new();
+    g_autoptr(VirgaUdpFlows) all = NULL, one = NULL, none = NULL;
+    /* 10.0.0.9 to the node, sent on to 172.31.1.11 */
+    VirgaConnection connection = { 0x0a000009, 0xac1f0165, 0xac1f010b, 0xac1f0165, true, true };
+
+    virga_target_group_add(group, "172.31.1.12", 53);
+    all = virga_udp_flows_new(&config, plan, NULL);
+    g_ptr_array_add(health, &out);
+    one = virga_udp_flows_new(&config, plan, health);
+    g_assert_cmpuint(g_hash_table_size(all->targets), ==, 2);
+    g_assert_cmpuint(g_hash_table_size(one->targets), ==, 1);
+    g_assert_false(virga_udp_flows_stay(NULL, all));
+    g_assert_false(virga_udp_flows_stay(all, one));
+    g_assert_true(virga_udp_flows_stay(one, all));
+    g_assert_false(virga_udp_is_stale(&connection, all));
+    g_assert_true(virga_udp_is_stale(&connection, one));
+    connection.destination = 0x0a000001; /* to somebody else */
+    g_assert_false(virga_udp_is_stale(&connection, one));
+    g_ptr_array_set_size(group->targets, 1);
+    none = virga_udp_flows_new(&config, plan, health);
+    g_assert_cmpuint(g_hash_table_size(none->targets), ==, 1); /* nobody is well: all are tried */
 }
 
 static void
@@ -329,6 +362,7 @@ main(int argc, char **argv)
     g_test_add_func("/balancer/round-trip", test_round_trip);
     g_test_add_func("/balancer/config", test_config);
     g_test_add_func("/balancer/policy", test_policy);
+    g_test_add_func("/balancer/udp-flows", test_udp_flows);
     g_test_add_func("/balancer/nowhere", test_nowhere);
     g_test_add_func("/balancer/refusals", test_refusals);
     g_test_add_func("/balancer/injection", test_injection);

@@ -107,10 +107,11 @@ set_certificate(const VirgaCall *call, VirgaTxn *txn, VirgaListenerRow *listener
 {
     bool wanted = is_tls(listener->protocol);
 
-    if (!wanted)
-        return certificates->count == 0 ||
-               elb_fail(error, "InvalidConfigurationRequest",
+    if (!wanted && certificates->count > 0)
+        return elb_fail(error, "InvalidConfigurationRequest",
                         "A certificate cannot be specified for %s listeners", listener->protocol);
+    if (!wanted)
+        return virga_listener_clear_certificates(txn, listener->id, error);
     if (certificates->count == 0)
         return listener->certificate_arn != NULL ||
                elb_fail(error, "ValidationError",

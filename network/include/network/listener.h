@@ -68,3 +68,4 @@ bool virga_listener_add_certificate(VirgaTxn *txn, const char *account_id, const
                                     const char *arn, bool is_default, GError **error);
 bool virga_listener_remove_certificate(VirgaTxn *txn, const char *account_id,
                                        const char *listener_id, const char *arn, GError **error);
+bool virga_listener_clear_certificates(VirgaTxn *txn, const char *listener_id, GError **error);
