@@ -76,7 +76,7 @@ def test_tour(elb, plain, certificates):
     assert [r["Priority"] for r in elb("describe-rules", *its)["Rules"]] == ["7", "default"]
     elb("register-targets", *group, "--targets", "Id=172.31.9.9", "Id=172.31.9.10,Port=81")
     states = [d["TargetHealth"]["State"] for d in elb("describe-target-health", *group)["TargetHealthDescriptions"]]
-    assert states == ["initial", "initial"]
+    assert len(states) == 2 and set(states) <= {"initial", "healthy"}
     elb("deregister-targets", *group, "--targets", "Id=172.31.9.9")
     elb("modify-target-group", *group, "--health-check-path", "/up")
     elb("modify-target-group-attributes", *group, "--attributes", "Key=stickiness.enabled,Value=true")
