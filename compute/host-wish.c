@@ -61,7 +61,8 @@ static const char sql_guests[] =
     "   'interfaces', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
     "     'mac', n.mac, 'interface_id', n.id, 'device_number', n.device_index,"
     "     'owner_id', n.account_id, 'local_hostname',"
-    "       'ip-' || replace(host(n.address), '.', '-') || '.' || $4::text,"
+    "       'ip-' || replace(host(n.address), '.', '-') || '.' ||"
+    "       coalesce(array_to_string(o.domain_name, ' '), $4::text),"
     "     'local_addresses', CASE WHEN n.secondary_count = 0 THEN"
     "       json_build_array(host(n.address)) ELSE (SELECT json_agg(x.address ORDER BY x.position)"
     "       FROM (" ADDRESSES_OF_N ") x) END,"
@@ -81,9 +82,11 @@ static const char sql_guests[] =
     "       FROM network_interface_group m JOIN security_group g ON g.id = m.group_id"
     "       WHERE m.interface_id = n.id))) ORDER BY n.device_index), '[]'::json)"
     "     FROM network_interface n JOIN subnet u ON u.id = n.subnet_id"
-    "     JOIN vpc c ON c.id = n.vpc_id LEFT JOIN public_address p ON p.interface_id = n.id"
+    "     JOIN vpc c ON c.id = n.vpc_id LEFT JOIN dhcp_options o ON o.id = c.dhcp_options_id"
+    "     LEFT JOIN public_address p ON p.interface_id = n.id"
     "     AND p.private_address = n.address WHERE n.instance_id = i.id)))::text"
     ")::text FROM instance i WHERE i.host_id = $1 AND i.generation > $2 ORDER BY i.id";
+
 void
 virga_wish_append(GString *json, const VirgaRows *rows)
 {

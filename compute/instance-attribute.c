@@ -38,8 +38,8 @@ static const char sql_shows_tags[] =
     "SELECT host_id FROM instance WHERE id = $1 AND http_tags = 'enabled'"
     " AND host_id IS NOT NULL FOR UPDATE";
 static const char sql_in_vpc[] =
-    "SELECT id, host_id FROM instance WHERE vpc_id = $1 AND host_id IS NOT NULL ORDER BY id"
-    " FOR UPDATE";
+    "SELECT id, host_id FROM instance WHERE vpc_id = $2 AND account_id = $1"
+    " AND host_id IS NOT NULL ORDER BY id FOR UPDATE";
 
 static bool
 fail_missing(const char *id, GError **error)
@@ -272,9 +272,10 @@ virga_instance_tags_changed(VirgaTxn *txn, const char *id, GError **error)
 }
 
 bool
-virga_instance_vpc_changed(VirgaTxn *txn, const char *vpc_id, GError **error)
+virga_instance_vpc_changed(VirgaTxn *txn, const char *account_id, const char *vpc_id,
+                           GError **error)
 {
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_in_vpc, "s", vpc_id);
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_in_vpc, "ss", account_id, vpc_id);
 
     if (!rows)
         return false;

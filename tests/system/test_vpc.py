@@ -78,6 +78,9 @@ class Guests:
     def gets(self, source, address, port=8000):
         return self.run(source, "timeout 3 wget -q -O - http://%s:%d/" % (address, port)).strip()
 
+    def metadata(self, instance, path):
+        return self.run(instance, "wget -q -O - http://169.254.169.254/latest/meta-data/" + path)
+
     def private(self, instance):
         return self.cloud.describe(instance)["PrivateIpAddress"]
 
@@ -110,16 +113,15 @@ def test_dhcp_options(guests):
         "10.77.2.53", "10.77.0.2"]
 
 
+    assert guests.metadata(guests.front, "local-hostname") == "ip-10-77-1-10.corp.example.org"
+
+
 def test_names(guests):
     seen = guests.cloud.describe(guests.front)
     assert seen["PublicDnsName"].startswith("ec2-")
     assert "10.77.1.10" in guests.run(guests.back,
                                       "nslookup %s 10.77.0.2" % seen["PublicDnsName"])
-    assert guests.run(guests.front, "TOKEN=$(curl -s -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds:"
-                      " 60' http://169.254.169.254/latest/api/token); curl -s -H "
-                      "\"X-aws-ec2-metadata-token: $TOKEN\" http://169.254.169.254/latest/meta-data/"
-                      "public-hostname || wget -q -O - http://169.254.169.254/latest/meta-data/"
-                      "public-hostname").strip() == seen["PublicDnsName"]
+    assert guests.metadata(guests.front, "public-hostname") == seen["PublicDnsName"]
 
 
 def test_acl(guests):
@@ -167,9 +169,9 @@ def test_more_blocks(guests):
     subnet = ec2.create_subnet(VpcId=network.vpc, CidrBlock="10.78.1.0/24")["Subnet"]["SubnetId"]
     third = network.launch(guests.cloud, subnet, "third")
     guests.cloud.wait_state(third, "running")
-    soon(lambda: "10.78.0.0/16" in guests.run(
-        guests.front, "wget -q -O - http://169.254.169.254/latest/meta-data/network/interfaces/macs/"
-        "$(cat /sys/class/net/eth0/address)/vpc-ipv4-cidr-blocks"), "block in the metadata")
+    blocks = "network/interfaces/macs/$(cat /sys/class/net/eth0/address)/vpc-ipv4-cidr-blocks"
+    soon(lambda: guests.metadata(guests.front, blocks).split() == ["10.77.0.0/16", "10.78.0.0/16"],
+         "block in the metadata")
     wait_for(lambda: guests.gets(guests.front, guests.private(third)) == "third", 120,
              "answer from the second block", 1)
     assert not guests.goes_out(third)

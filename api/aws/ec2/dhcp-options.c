@@ -2,6 +2,7 @@
 /* Sets of DHCP options. */
 #include "common.h"
 
+#include "compute/instance.h"
 #include "network/dhcp-options.h"
 
 #include <string.h>
@@ -214,12 +215,14 @@ typedef struct {
     const char *vpc_id, *id;
 } Association;
 
+/* The names that guests find in their metadata end in the domain, too. */
 static bool
 associate(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
 {
     const Association *asked = data;
 
-    return virga_dhcp_options_associate(txn, call->account_id, asked->vpc_id, asked->id, error);
+    return virga_instance_vpc_changed(txn, call->account_id, asked->vpc_id, error) &&
+           virga_dhcp_options_associate(txn, call->account_id, asked->vpc_id, asked->id, error);
 }
 
 bool

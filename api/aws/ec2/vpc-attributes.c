@@ -51,7 +51,7 @@ modify(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
     const Modify *asked = data;
     VirgaVpc *row;
 
-    if (!virga_instance_vpc_changed(txn, asked->id, error) ||
+    if (!virga_instance_vpc_changed(txn, call->account_id, asked->id, error) ||
         !virga_vpc_lock(txn, call->account_id, asked->id, error))
         return false;
     row = virga_vpc_get(txn, call->arena, call->account_id, asked->id, error);
@@ -138,7 +138,7 @@ associate(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
 
     return virga_vpc_add_block(txn, call->arena, call->account_id, asked->vpc_id, asked->cidr,
                                &asked->block, error) &&
-           virga_instance_vpc_changed(txn, asked->vpc_id, error);
+           virga_instance_vpc_changed(txn, call->account_id, asked->vpc_id, error);
 }
 
 bool
@@ -179,7 +179,7 @@ disassociate(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
 
     return virga_vpc_remove_block(txn, call->arena, call->account_id, asked->association_id,
                                   &asked->found_vpc_id, &asked->block, error) &&
-           virga_instance_vpc_changed(txn, asked->found_vpc_id, error);
+           virga_instance_vpc_changed(txn, call->account_id, asked->found_vpc_id, error);
 }
 
 bool

@@ -194,9 +194,10 @@ bool virga_instance_set_credits(VirgaTxn *txn, const char *account_id, const cha
 /* Says that an instance's tags have changed: its host shows them in the metadata, if asked to. */
 bool virga_instance_tags_changed(VirgaTxn *txn, const char *id, GError **error);
 
-/* Says that a VPC's blocks or names have changed, for the metadata of all guests in it.  Best
- * called before the VPC is locked: a launch takes its instance first. */
-bool virga_instance_vpc_changed(VirgaTxn *txn, const char *vpc_id, GError **error);
+/* Says that blocks or names of the account's VPC have changed, for the metadata of guests in it.
+ * Best called before the VPC is locked: a launch takes its instance first. */
+bool virga_instance_vpc_changed(VirgaTxn *txn, const char *account_id, const char *vpc_id,
+                                GError **error);
 
 /* What a call changed, in the order of its ids. */
 typedef struct {
