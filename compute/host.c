@@ -9,9 +9,8 @@
 
 static const char sql_report[] =
     "WITH moved AS (UPDATE vpc SET generation = vpc.generation + 1 FROM host h WHERE h.id = $1"
-    "  AND h.tunnel_address IS DISTINCT FROM $10::inet AND EXISTS (SELECT 1 FROM instance i"
-    "  WHERE i.host_id = h.id AND i.vpc_id = vpc.id) RETURNING pg_notify('virga_vpc', "
-    "vpc.id)::text)"
+    "  AND h.tunnel_address IS DISTINCT FROM $10::inet"
+    "  RETURNING pg_notify('virga_vpc', vpc.id)::text)"
     " INSERT INTO host (id, name, zone, version, hypervisor, trouble, vcpus, memory_mib,"
     " disk_free_gib, tunnel_address) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::inet)"
     " ON CONFLICT (id) DO UPDATE SET name = $2, zone = $3, version = $4, hypervisor = $5,"

@@ -118,3 +118,49 @@ def recorded(recorder):
     yield recorder
     found = recorder.complaints(first)
     assert not found, "\n".join(found)
+
+
+# ---- several hosts: see lib/rack.py ----
+
+@pytest.fixture(scope="session")
+def rack():
+    from rack import Rack
+    with Rack() as rack:
+        yield rack
+
+
+@pytest.fixture(scope="session")
+def world(rack):
+    from rack import World
+    world = World()
+    yield world
+    world.close()
+
+
+@pytest.fixture(scope="session")
+def rack_cloud(rack, build_dir, image_micro):
+    """A cloud of two zones on the first host, with the image "micro"."""
+    from cloud import Cloud
+    cloud = Cloud(build_dir, state=os.environ["TMPDIR"] + "/rack", settings=dict(rack.settings, cloud={"zones": "a,b"}))
+    try:
+        cloud.up()
+        cloud.import_image(image_micro)
+        yield cloud
+    finally:
+        cloud.close()
+
+
+@pytest.fixture(scope="session")
+def second(rack_cloud, build_dir):
+    """The second host, in zone b."""
+    from rack import Host
+    host = Host(rack_cloud, build_dir, 2, zone="b")
+    try:
+        wait_for(lambda: len([h for h in rack_cloud.status()["hosts"] if h["up"]]) == 2, 60, "second host")
+        yield host
+        rack_cloud.terminate_all()
+    except BaseException:
+        print(host.log()[-5000:])
+        raise
+    finally:
+        host.close()

@@ -11,11 +11,26 @@ libvirtd and virga-node; it talks to virgad by virgad's socket, which the test h
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 
 from conftest import ROOT, run, wait_for
 
 CARD = "rack"
+
+SERVER = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.client_address[0].encode())
+    def log_message(self, *arguments):
+        pass
+server = http.server.ThreadingHTTPServer(("", int(sys.argv[1])), Handler)
+print("ready", flush=True)
+server.serve_forever()
+"""
 
 
 def children_of(pid):
@@ -44,7 +59,8 @@ class Rack:
     def __exit__(self, *exception):
         run(["ip", "link", "del", CARD], check=False)
 
-    settings = {"network": {"tunnel-address": "198.51.100.1", "public-interface": CARD}}
+    # The pool is known to all of the network: public addresses are seen as they are.
+    settings = {"network": {"tunnel-address": "198.51.100.1", "public-interface": CARD, "masquerade": "false"}}
 
 
 class World:
@@ -54,6 +70,7 @@ class World:
         self.keeper = subprocess.Popen(["unshare", "-n", "sh", "-c", "echo ready; exec sleep infinity"],
                                        stdout=subprocess.PIPE, text=True)
         assert self.keeper.stdout.readline() == "ready\n"
+        self.servers = []
         plug("world", self.keeper.pid, "198.51.100.200")
         self.run("ip", "link", "set", "lo", "up")
         self.run("ip", "route", "add", pool, "dev", "eth0")
@@ -64,7 +81,16 @@ class World:
     def run(self, *words, **options):
         return run(self.command(*words), **options)
 
+    def serve(self, port):
+        """Answers every request with the address that it came from."""
+        server = subprocess.Popen(self.command(sys.executable, "-c", SERVER, str(port)), stdout=subprocess.PIPE, text=True)
+        assert server.stdout.readline() == "ready\n"
+        self.servers.append(server)
+
     def close(self):
+        for server in self.servers:
+            server.kill()
+            server.wait()
         self.keeper.kill()
         self.keeper.wait()
 
@@ -85,7 +111,7 @@ class Host:
         self.config = tempfile.mkdtemp(prefix="host%d." % number) + "/virga.conf"
         groups = {"cloud": {}, "node": {"zone": zone, "libvirt-uri": "qemu:///system",
                                         "virgad": "unix:%s/run/virgad.sock" % cloud.state},
-                  "network": {"tunnel-address": self.address, "public-interface": "eth0"}}
+                  "network": {"tunnel-address": self.address, "public-interface": "eth0", "masquerade": "false"}}
         for group, keys in (settings or {}).items():
             groups.setdefault(group, {}).update(keys)
         with open(self.config, "w") as file:

@@ -13,8 +13,8 @@ typedef struct {
     bool up;
 } VirgaHost;
 
-/* Records what a host says of itself; a new id joins the cloud.  Claims and generation stay.  The
- * VPCs that it has a part of are planned anew if other hosts reach it elsewhere now. */
+/* Records what a host says of itself; a new id joins the cloud.  Claims and generation stay.  All
+ * VPCs are planned anew if other hosts reach it elsewhere now. */
 bool virga_host_report(VirgaTxn *txn, const VirgaHost *host, GError **error);
 
 /* All hosts in order of id, in 'arena'; 'up' says whether each was heard of lately. */

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A web site as its owner builds it, by boto3 alone: public and private subnets on two hosts, a NAT gateway, an
+application balancer with TLS.  Every path that should be open is walked, and every one that should be closed."""
+import os
+import subprocess
+
+import pytest
+
+from cloud import SSH_OPTIONS
+from conftest import run, wait_for
+
+SITE = "#!/bin/sh\nmkdir -p /tmp/www && hostname > /tmp/www/index.html && httpd -p 8080 -h /tmp/www\n"
+
+
+class Site:
+    def __init__(self, cloud, world):
+        self.cloud, self.world = cloud, world
+        self.ec2, self.elb, self.iam = cloud.ec2, cloud.client("elbv2"), cloud.client("iam")
+        self.make_network()
+        self.make_groups()
+        self.make_instances()
+        self.make_balancer()
+
+    def make_network(self):
+        ec2, region = self.ec2, self.cloud.env["AWS_DEFAULT_REGION"]
+        self.vpc = ec2.create_vpc(CidrBlock="10.50.0.0/16")["Vpc"]["VpcId"]
+        gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+        ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=self.vpc)
+
+        def subnet(cidr, zone, public):
+            id_ = ec2.create_subnet(VpcId=self.vpc, CidrBlock=cidr, AvailabilityZone=region + zone)["Subnet"]["SubnetId"]
+            if public:
+                ec2.modify_subnet_attribute(SubnetId=id_, MapPublicIpOnLaunch={"Value": True})
+            return id_
+        self.public = [subnet("10.50.1.0/24", "a", True), subnet("10.50.2.0/24", "b", True)]
+        self.private = [subnet("10.50.11.0/24", "a", False), subnet("10.50.12.0/24", "b", False)]
+        self.outside = ec2.allocate_address(Domain="vpc")
+        nat = ec2.create_nat_gateway(SubnetId=self.public[0],
+                                     AllocationId=self.outside["AllocationId"])["NatGateway"]["NatGatewayId"]
+        ec2.get_waiter("nat_gateway_available").wait(NatGatewayIds=[nat], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        for subnets, target in ((self.public, {"GatewayId": gateway}), (self.private, {"NatGatewayId": nat})):
+            table = ec2.create_route_table(VpcId=self.vpc)["RouteTable"]["RouteTableId"]
+            ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", **target)
+            for id_ in subnets:
+                ec2.associate_route_table(RouteTableId=table, SubnetId=id_)
+
+    def make_groups(self):
+        def group(name, *rules):
+            id_ = self.ec2.create_security_group(GroupName=name, Description=name, VpcId=self.vpc)["GroupId"]
+            for port, source in rules:
+                peer = {"IpRanges": [{"CidrIp": source}]} if "/" in source else \
+                    {"UserIdGroupPairs": [{"GroupId": source}]}
+                self.ec2.authorize_security_group_ingress(GroupId=id_, IpPermissions=[
+                    dict(IpProtocol="tcp", FromPort=port, ToPort=port, **peer)])
+            return id_
+        self.front = group("front", (80, "0.0.0.0/0"), (443, "0.0.0.0/0"))
+        self.bastions = group("bastions", (22, "0.0.0.0/0"))
+        self.webs = group("webs", (8080, self.front), (22, self.bastions))
+
+    def make_instances(self):
+        def launch(subnet, group, data=""):
+            return self.cloud.launch(wait=False, SubnetId=subnet, SecurityGroupIds=[group], UserData=data)
+        self.bastion = launch(self.public[1], self.bastions)
+        self.web = [launch(subnet, self.webs, SITE) for subnet in self.private]
+        for instance in [self.bastion] + self.web:
+            self.cloud.wait_state(instance, "running")
+        self.cloud.wait_ssh(self.bastion)
+        for number in (0, 1):
+            wait_for(lambda: self.login(number, "true").returncode == 0, 120, "login on web %d" % number, 0.5)
+
+    def make_balancer(self):
+        key, certificate = (os.path.join(self.cloud.directory, name) for name in ("site.key", "site.pem"))
+        run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=site.example",
+             "-addext", "subjectAltName=DNS:site.example", "-keyout", key, "-out", certificate])
+        self.certificate = certificate
+        arn = self.iam.upload_server_certificate(
+            ServerCertificateName="site", CertificateBody=open(certificate).read(),
+            PrivateKey=open(key).read())["ServerCertificateMetadata"]["Arn"]
+        balancer = self.elb.create_load_balancer(Name="site", Subnets=self.public,
+                                                 SecurityGroups=[self.front])["LoadBalancers"][0]
+        self.targets = self.elb.create_target_group(
+            Name="site", Protocol="HTTP", Port=8080, VpcId=self.vpc, HealthCheckIntervalSeconds=5,
+            HealthCheckTimeoutSeconds=2, HealthyThresholdCount=2)["TargetGroups"][0]["TargetGroupArn"]
+        self.elb.register_targets(TargetGroupArn=self.targets, Targets=[{"Id": id_} for id_ in self.web])
+        self.elb.create_listener(
+            LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTPS", Port=443,
+            Certificates=[{"CertificateArn": arn}],
+            DefaultActions=[{"Type": "forward", "TargetGroupArn": self.targets}])
+        self.elb.create_listener(
+            LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTP", Port=80,
+            DefaultActions=[{"Type": "redirect", "RedirectConfig": {"Protocol": "HTTPS", "Port": "443",
+                                                                    "StatusCode": "HTTP_301"}}])
+        self.elb.get_waiter("target_in_service").wait(TargetGroupArn=self.targets,
+                                                      WaiterConfig={"Delay": 1, "MaxAttempts": 90})
+        nodes = self.ec2.describe_network_interfaces(Filters=[
+            {"Name": "description", "Values": ["ELB app/site/*"]}])["NetworkInterfaces"]
+        self.nodes = sorted(node["Association"]["PublicIp"] for node in nodes)
+
+    # ---- ways in and out ----
+
+    def private_address(self, number):
+        return self.cloud.describe(self.web[number])["PrivateIpAddress"]
+
+    def login(self, number, command):
+        """Runs a command on a web server, by way of the bastion."""
+        hop = "ssh %s -i %s -W %%h:%%p root@%s" % (" ".join(SSH_OPTIONS), self.cloud.key, self.cloud.address(self.bastion))
+        return run(["ssh"] + SSH_OPTIONS + ["-o", "ProxyCommand=" + hop, "-i", self.cloud.key,
+                                            "root@" + self.private_address(number), command], check=False)
+
+    def fetch(self, node, *options, host="site.example", port=443):
+        """What somebody outside gets from a node, certificate checked."""
+        scheme = "https" if port == 443 else "http"
+        return self.world.run("curl", "-s", "-m", "5", "--cacert", self.certificate, "--resolve",
+                              "%s:%d:%s" % (host, port, node), *options, "%s://%s:%d/" % (scheme, host, port), check=False)
+
+    def name(self, number):
+        return self.cloud.describe(self.web[number])["PrivateDnsName"].split(".")[0]
+
+
+@pytest.fixture(scope="module")
+def cloud(rack_cloud):
+    return rack_cloud
+
+
+@pytest.fixture(scope="module")
+def site(cloud, second, world):
+    world.serve(7000)
+    yield Site(cloud, world)
+    cloud.terminate_all()
+
+
+def from_bastion(site, command):
+    return site.cloud.ssh(site.bastion, command, check=False)
+
+
+def test_on_both_hosts(site, second):
+    assert site.web[1] in second.domains() and site.web[0] not in second.domains()
+    assert len(site.nodes) == 2
+
+
+def test_the_site_is_served_by_both(site):
+    """From both nodes, over TLS with the certificate that was uploaded."""
+    for node in site.nodes:
+        answers = {site.fetch(node).stdout.strip() for _ in range(8)}
+        assert answers == {site.name(0), site.name(1)}
+
+
+def test_plain_http_is_sent_to_tls(site):
+    for node in site.nodes:
+        shown = site.fetch(node, "-o", os.devnull, "-w", "%{http_code} %{redirect_url}", port=80).stdout
+        assert shown == "301 https://site.example:443/" or shown == "301 https://site.example/"
+
+
+def test_the_certificate_is_checked(site):
+    assert site.fetch(site.nodes[0], host="other.example").returncode == 60
+
+
+def test_private_subnets_go_out_by_the_nat_gateway(site):
+    """From either host, under the gateway's address."""
+    for number in (0, 1):
+        assert site.login(number, "wget -q -O - http://198.51.100.200:7000/").stdout == site.outside["PublicIp"]
+
+
+def test_the_bastion_goes_out_by_its_own(site):
+    assert site.cloud.ssh(site.bastion, "wget -q -O - http://198.51.100.200:7000/") == site.cloud.address(site.bastion)
+
+
+@pytest.mark.parametrize("number", (0, 1))
+def test_closed_to_the_bastion(site, number):
+    """It may log in, but the site is the balancer's alone."""
+    assert from_bastion(site, "timeout 3 wget -q -O - http://%s:8080/" % site.private_address(number)).returncode != 0
+
+
+def test_closed_between_servers(site):
+    for number in (0, 1):
+        assert site.login(number, "timeout 3 wget -q -O - http://%s:8080/" % site.private_address(1 - number)).returncode != 0
+
+
+def test_closed_from_outside(site):
+    """No way to private addresses, to the gateway's, to other ports of the bastion or of the balancer's nodes."""
+    site.world.run("ip", "route", "replace", "10.50.0.0/16", "dev", "eth0")
+    closed = [(site.private_address(0), 8080), (site.private_address(1), 22), (site.outside["PublicIp"], 22),
+              (site.outside["PublicIp"], 8080), (site.cloud.address(site.bastion), 8080), (site.nodes[0], 8080),
+              (site.nodes[1], 22)]
+    probes = [(where, subprocess.Popen(site.world.command("curl", "-s", "-m", "3", "http://%s:%d/" % where),
+                                       stdout=subprocess.PIPE)) for where in closed]
+    for where, probe in probes:
+        answer = probe.communicate()[0]
+        assert probe.returncode in (7, 28) and not answer, "%s:%d is open" % where
+    site.world.run("ip", "route", "del", "10.50.0.0/16", "dev", "eth0")
+
+
+def test_a_server_that_fails_gets_nothing(site):
+    """Within seconds, and again when it is well."""
+    site.login(0, "killall httpd || kill $(pidof httpd)")
+    wait_for(lambda: all(site.fetch(node).stdout.strip() == site.name(1) for node in site.nodes for _ in range(4)),
+             30, "one server alone")
+    site.login(0, "httpd -p 8080 -h /tmp/www")
+    wait_for(lambda: {site.fetch(site.nodes[0]).stdout.strip() for _ in range(6)} == {site.name(0), site.name(1)},
+             30, "both servers")
+
+
+def test_all_of_it_goes(site):
+    """In the order in which it can go; what is still used says by what."""
+    from botocore.exceptions import ClientError
+    with pytest.raises(ClientError) as refusal:
+        site.ec2.delete_vpc(VpcId=site.vpc)
+    assert refusal.value.response["Error"]["Code"] == "DependencyViolation"
