@@ -69,7 +69,7 @@ bool
 virga_internet_gateway_delete(VirgaTxn *txn, const char *account_id, const char *id, GError **error)
 {
     g_autoptr(VirgaArena) arena = virga_arena_new();
-    char *vpc_id;
+    char *vpc_id = NULL;
 
     if (!lock(txn, arena, account_id, id, &vpc_id, error))
         return false;
@@ -87,7 +87,7 @@ virga_internet_gateway_attach(VirgaTxn *txn, const char *account_id, const char 
 {
     g_autoptr(VirgaArena) arena = virga_arena_new();
     g_autoptr(VirgaRows) other = NULL;
-    char *present;
+    char *present = NULL;
 
     if (!lock(txn, arena, account_id, id, &present, error) ||
         !virga_vpc_lock(txn, account_id, vpc_id, error))
@@ -111,7 +111,7 @@ virga_internet_gateway_detach(VirgaTxn *txn, const char *account_id, const char 
 {
     g_autoptr(VirgaArena) arena = virga_arena_new();
     g_autoptr(VirgaRows) mapped = NULL;
-    char *present;
+    char *present = NULL;
 
     if (!lock(txn, arena, account_id, id, &present, error))
         return false;

@@ -135,6 +135,7 @@ find(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id, c
 {
     g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_find, "ss", id, account_id);
 
+    *ret_vpc_id = NULL;
     if (!rows)
         return false;
     if (virga_rows_count(rows) == 0)

@@ -308,7 +308,7 @@ virga_route_table_disassociate(VirgaTxn *txn, const char *account_id, const char
                                GError **error)
 {
     g_autoptr(VirgaArena) arena = virga_arena_new();
-    char *vpc_id, *subnet_id;
+    char *vpc_id = NULL, *subnet_id = NULL;
 
     if (!lock_association(txn, arena, account_id, association_id, &vpc_id, &subnet_id, error))
         return false;
@@ -326,7 +326,7 @@ virga_route_table_replace_association(VirgaTxn *txn, VirgaArena *arena, const ch
                                       char **ret_association_id, GError **error)
 {
     g_autofree char *new_id = virga_id_new("rtbassoc");
-    char *vpc_id, *subnet_id, *table_vpc_id;
+    char *vpc_id = NULL, *subnet_id = NULL, *table_vpc_id = NULL;
 
     *ret_association_id = virga_arena_strdup(arena, new_id);
     return lock_association(txn, arena, account_id, association_id, &vpc_id, &subnet_id, error) &&
