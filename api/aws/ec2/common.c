@@ -419,6 +419,24 @@ ec2_page_cut(const VirgaCall *call, const Ec2Page *page, VirgaWireList *list,
 
 /* ---- recurring values ---- */
 
+Ec2AttributeBooleanValue *
+ec2_flag_shown(const VirgaCall *call, bool value)
+{
+    Ec2AttributeBooleanValue *shown = ec2_new(call, Ec2AttributeBooleanValue);
+
+    *shown = (Ec2AttributeBooleanValue){ .value = value, .has_value = true };
+    return shown;
+}
+
+Ec2AttributeValue *
+ec2_text_shown(const VirgaCall *call, const char *value)
+{
+    Ec2AttributeValue *shown = ec2_new(call, Ec2AttributeValue);
+
+    shown->value = value;
+    return shown;
+}
+
 const char *
 ec2_arn(const VirgaCall *call, const char *type, const char *id)
 {

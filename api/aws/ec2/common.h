@@ -162,6 +162,10 @@ void ec2_page_cut(const VirgaCall *call, const Ec2Page *page, VirgaWireList *lis
 
 /* ---- recurring values ---- */
 
+/* As Describe…Attribute shows them. */
+Ec2AttributeBooleanValue *ec2_flag_shown(const VirgaCall *call, bool value);
+Ec2AttributeValue *ec2_text_shown(const VirgaCall *call, const char *value);
+
 /* "arn:aws:ec2:REGION:ACCOUNT:TYPE/ID" */
 const char *ec2_arn(const VirgaCall *call, const char *type, const char *id);
 

@@ -38,15 +38,6 @@ run(VirgaCall *call, const char *id, Work work, gconstpointer data, GError **err
 
 /* ---- describing ---- */
 
-static Ec2AttributeValue *
-show_text(const VirgaCall *call, const char *value)
-{
-    Ec2AttributeValue *shown = ec2_new(call, Ec2AttributeValue);
-
-    shown->value = value;
-    return shown;
-}
-
 static bool
 show_permissions(const VirgaCall *call, VirgaTxn *txn, const VirgaImage *image,
                  Ec2LaunchPermissionList *list, GError **error)
@@ -99,30 +90,30 @@ show_attribute(const VirgaCall *call, VirgaTxn *txn, const char *name, const Vir
     if (g_str_equal(name, "launchPermission"))
         return show_permissions(call, txn, image, &response->launch_permissions, error);
     if (g_str_equal(name, "description"))
-        response->description = show_text(call, image->description ? image->description : "");
+        response->description = ec2_text_shown(call, image->description ? image->description : "");
     else if (g_str_equal(name, "bootMode"))
-        response->boot_mode = show_text(call, image->boot_mode);
+        response->boot_mode = ec2_text_shown(call, image->boot_mode);
     else if (g_str_equal(name, "imdsSupport"))
-        response->imds_support = show_text(call, image->imds_support);
+        response->imds_support = ec2_text_shown(call, image->imds_support);
     else if (g_str_equal(name, "deregistrationProtection"))
-        response->deregistration_protection = show_text(call, image->protection);
+        response->deregistration_protection = ec2_text_shown(call, image->protection);
     else if (g_str_equal(name, "lastLaunchedTime"))
-        response->last_launched_time =
-            show_text(call, image->last_launched ? show_time(call, image->last_launched) : NULL);
+        response->last_launched_time = ec2_text_shown(
+            call, image->last_launched ? show_time(call, image->last_launched) : NULL);
     else if (g_str_equal(name, "blockDeviceMapping"))
         show_devices(call, image, &response->block_device_mappings);
     else if (g_str_equal(name, "productCodes"))
         response->product_codes.items = ec2_new(call, Ec2ProductCode); /* none, and that is shown */
     else if (g_str_equal(name, "kernel"))
-        response->kernel_id = show_text(call, NULL);
+        response->kernel_id = ec2_text_shown(call, NULL);
     else if (g_str_equal(name, "ramdisk"))
-        response->ramdisk_id = show_text(call, NULL);
+        response->ramdisk_id = ec2_text_shown(call, NULL);
     else if (g_str_equal(name, "sriovNetSupport"))
-        response->sriov_net_support = show_text(call, NULL);
+        response->sriov_net_support = ec2_text_shown(call, NULL);
     else if (g_str_equal(name, "tpmSupport"))
-        response->tpm_support = show_text(call, NULL);
+        response->tpm_support = ec2_text_shown(call, NULL);
     else if (g_str_equal(name, "uefiData"))
-        response->uefi_data = show_text(call, NULL);
+        response->uefi_data = ec2_text_shown(call, NULL);
     return true;
 }
 

@@ -5,25 +5,6 @@
 
 #include "api/user-data.h"
 
-static Ec2AttributeBooleanValue *
-show_flag(const VirgaCall *call, bool value)
-{
-    Ec2AttributeBooleanValue *shown = ec2_new(call, Ec2AttributeBooleanValue);
-
-    shown->value = value;
-    shown->has_value = true;
-    return shown;
-}
-
-static Ec2AttributeValue *
-show_text(const VirgaCall *call, const char *value)
-{
-    Ec2AttributeValue *shown = ec2_new(call, Ec2AttributeValue);
-
-    shown->value = value;
-    return shown;
-}
-
 static bool
 show_attribute(const VirgaCall *call, VirgaTxn *txn, const char *name, const VirgaInstance *row,
                const Ec2Instance *shown, Ec2DescribeInstanceAttributeResponse *response,
@@ -32,21 +13,22 @@ show_attribute(const VirgaCall *call, VirgaTxn *txn, const char *name, const Vir
     char *user_data;
 
     if (g_str_equal(name, "instanceType"))
-        response->instance_type = show_text(call, row->type);
+        response->instance_type = ec2_text_shown(call, row->type);
     else if (g_str_equal(name, "rootDeviceName"))
-        response->root_device_name = show_text(call, row->root_device_name);
+        response->root_device_name = ec2_text_shown(call, row->root_device_name);
     else if (g_str_equal(name, "instanceInitiatedShutdownBehavior"))
-        response->instance_initiated_shutdown_behavior = show_text(call, row->shutdown_behavior);
+        response->instance_initiated_shutdown_behavior =
+            ec2_text_shown(call, row->shutdown_behavior);
     else if (g_str_equal(name, "disableApiTermination"))
-        response->disable_api_termination = show_flag(call, row->disable_termination);
+        response->disable_api_termination = ec2_flag_shown(call, row->disable_termination);
     else if (g_str_equal(name, "disableApiStop"))
-        response->disable_api_stop = show_flag(call, row->disable_stop);
+        response->disable_api_stop = ec2_flag_shown(call, row->disable_stop);
     else if (g_str_equal(name, "ebsOptimized"))
-        response->ebs_optimized = show_flag(call, row->ebs_optimized);
+        response->ebs_optimized = ec2_flag_shown(call, row->ebs_optimized);
     else if (g_str_equal(name, "enaSupport"))
-        response->ena_support = show_flag(call, true);
+        response->ena_support = ec2_flag_shown(call, true);
     else if (g_str_equal(name, "sourceDestCheck"))
-        response->source_dest_check = show_flag(call, shown->source_dest_check);
+        response->source_dest_check = ec2_flag_shown(call, shown->source_dest_check);
     else if (g_str_equal(name, "blockDeviceMapping"))
         response->block_device_mappings = shown->block_device_mappings;
     else if (g_str_equal(name, "groupSet"))
@@ -54,16 +36,16 @@ show_attribute(const VirgaCall *call, VirgaTxn *txn, const char *name, const Vir
     else if (g_str_equal(name, "enclaveOptions"))
         response->enclave_options = shown->enclave_options;
     else if (g_str_equal(name, "kernel"))
-        response->kernel_id = show_text(call, NULL);
+        response->kernel_id = ec2_text_shown(call, NULL);
     else if (g_str_equal(name, "ramdisk"))
-        response->ramdisk_id = show_text(call, NULL);
+        response->ramdisk_id = ec2_text_shown(call, NULL);
     else if (g_str_equal(name, "sriovNetSupport"))
-        response->sriov_net_support = show_text(call, NULL);
+        response->sriov_net_support = ec2_text_shown(call, NULL);
     else if (g_str_equal(name, "userData")) {
         if (!virga_instance_user_data(txn, call->arena, call->account_id, row->id, &user_data,
                                       error))
             return false;
-        response->user_data = show_text(call, user_data);
+        response->user_data = ec2_text_shown(call, user_data);
     } else if (g_str_equal(name, "productCodes"))
         response->product_codes.items = ec2_new(call, Ec2ProductCode); /* none, and that is shown */
     return true;

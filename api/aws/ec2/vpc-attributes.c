@@ -6,16 +6,6 @@
 
 /* ---- switches ---- */
 
-static Ec2AttributeBooleanValue *
-show_flag(const VirgaCall *call, bool value)
-{
-    Ec2AttributeBooleanValue *shown = ec2_new(call, Ec2AttributeBooleanValue);
-
-    shown->value = value;
-    shown->has_value = true;
-    return shown;
-}
-
 bool
 ec2_describe_vpc_attribute(VirgaCall *call, const Ec2DescribeVpcAttributeRequest *request,
                            Ec2DescribeVpcAttributeResponse *response, GError **error)
@@ -31,11 +21,11 @@ ec2_describe_vpc_attribute(VirgaCall *call, const Ec2DescribeVpcAttributeRequest
         return false;
     response->vpc_id = row->id;
     if (g_str_equal(request->attribute, "enableDnsSupport"))
-        response->enable_dns_support = show_flag(call, row->dns_support);
+        response->enable_dns_support = ec2_flag_shown(call, row->dns_support);
     else if (g_str_equal(request->attribute, "enableDnsHostnames"))
-        response->enable_dns_hostnames = show_flag(call, row->dns_hostnames);
+        response->enable_dns_hostnames = ec2_flag_shown(call, row->dns_hostnames);
     else
-        response->enable_network_address_usage_metrics = show_flag(call, row->usage_metrics);
+        response->enable_network_address_usage_metrics = ec2_flag_shown(call, row->usage_metrics);
     return true;
 }
 
