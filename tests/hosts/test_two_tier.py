@@ -5,6 +5,7 @@ import os
 import subprocess
 
 import pytest
+from botocore.exceptions import ClientError
 
 from cloud import SSH_OPTIONS
 from conftest import run, wait_for
@@ -200,9 +201,37 @@ def test_a_server_that_fails_gets_nothing(site):
              30, "both servers")
 
 
-def test_all_of_it_goes(site):
-    """In the order in which it can go; what is still used says by what."""
-    from botocore.exceptions import ClientError
-    with pytest.raises(ClientError) as refusal:
-        site.ec2.delete_vpc(VpcId=site.vpc)
-    assert refusal.value.response["Error"]["Code"] == "DependencyViolation"
+def test_all_of_it_goes(site, second):
+    """In the order in which it can; before, what is still used is refused."""
+    ec2, elb = site.ec2, site.elb
+    for refused in (lambda: ec2.delete_vpc(VpcId=site.vpc), lambda: ec2.delete_subnet(SubnetId=site.private[0]),
+                    lambda: ec2.delete_security_group(GroupId=site.front)):
+        with pytest.raises(ClientError) as refusal:
+            refused()
+        assert refusal.value.response["Error"]["Code"] == "DependencyViolation"
+    for balancer in elb.describe_load_balancers(Names=["site"])["LoadBalancers"]:
+        elb.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
+    elb.delete_target_group(TargetGroupArn=site.targets)
+    site.iam.delete_server_certificate(ServerCertificateName="site")
+    site.cloud.terminate_all()
+    of_vpc = [{"Name": "vpc-id", "Values": [site.vpc]}]
+    for nat in ec2.describe_nat_gateways(Filters=of_vpc)["NatGateways"]:
+        ec2.delete_nat_gateway(NatGatewayId=nat["NatGatewayId"])
+        ec2.get_waiter("nat_gateway_deleted").wait(NatGatewayIds=[nat["NatGatewayId"]],
+                                                   WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    ec2.release_address(AllocationId=site.outside["AllocationId"])
+    for gateway in ec2.describe_internet_gateways(
+            Filters=[{"Name": "attachment.vpc-id", "Values": [site.vpc]}])["InternetGateways"]:
+        ec2.detach_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"], VpcId=site.vpc)
+        ec2.delete_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"])
+    for subnet in site.public + site.private:
+        ec2.delete_subnet(SubnetId=subnet)
+    for table in ec2.describe_route_tables(Filters=of_vpc)["RouteTables"]:
+        if not any(association["Main"] for association in table["Associations"]):
+            ec2.delete_route_table(RouteTableId=table["RouteTableId"])
+    for group in (site.webs, site.front, site.bastions):
+        ec2.delete_security_group(GroupId=group)
+    ec2.delete_vpc(VpcId=site.vpc)
+    wait_for(lambda: not second.run("ls", "/run/netns").stdout, 30, "end of the VPC on the second host")
+    wait_for(lambda: not site.cloud.leaks(), 30, "end of all that was made")
+    assert not second.run("pgrep", "-x", "haproxy", check=False).stdout
