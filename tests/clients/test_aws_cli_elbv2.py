@@ -9,7 +9,7 @@ from test_aws_cli import Aws
 from test_aws_cli_iam import Iam
 
 # Newer than Debian's aws.
-UNKNOWN = {"DescribeListenerAttributes", "ModifyListenerAttributes"}
+UNKNOWN = {"DescribeCapacityReservation", "DescribeListenerAttributes", "ModifyListenerAttributes"}
 
 
 class Elb(Aws):

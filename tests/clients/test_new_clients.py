@@ -332,9 +332,13 @@ def terraform(request, fake_cloud, tmp_path):
         pytest.skip("no terraform on PATH")
     (tmp_path / "main.tf").write_text(getattr(request, "param", CONFIGURATION))
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(tmp_path / "key")])
+    run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=web.example.org",
+         "-keyout", str(tmp_path / "web.key"), "-out", str(tmp_path / "web.pem")])
     env = dict(fake_cloud.env, TF_VAR_image=fake_cloud.image_id(), TF_IN_AUTOMATION="1",
                CHECKPOINT_DISABLE="1", HOME=str(tmp_path),
-               TF_VAR_public_key=(tmp_path / "key.pub").read_text().strip())
+               TF_VAR_public_key=(tmp_path / "key.pub").read_text().strip(),
+               TF_VAR_certificate=(tmp_path / "web.pem").read_text(),
+               TF_VAR_private_key=(tmp_path / "web.key").read_text())
 
     def terraform(*arguments, check=True):
         return run([path, arguments[0], "-no-color"] + list(arguments[1:]), env=env, cwd=tmp_path,
@@ -372,3 +376,18 @@ def test_terraform_networks(fake_cloud, terraform):
     terraform("destroy", "-auto-approve", "-input=false")
     assert len(fake_cloud.ec2.describe_vpcs()["Vpcs"]) == before
     assert len(fake_cloud.ec2.describe_dhcp_options()["DhcpOptions"]) == 1
+
+
+with open(os.path.join(os.path.dirname(__file__), "balancers.tf")) as file:
+    BALANCERS = file.read()
+
+
+@pytest.mark.parametrize("terraform", [BALANCERS], indirect=True, ids=["balancers"])
+def test_terraform_balancers(fake_cloud, terraform):
+    terraform("apply", "-auto-approve", "-input=false")
+    assert "terraform-web-" in terraform("output", "name").stdout
+    drift = terraform("plan", "-detailed-exitcode", "-input=false", check=False)
+    assert drift.returncode == 0, drift.stdout + drift.stderr
+    terraform("destroy", "-auto-approve", "-input=false")
+    assert fake_cloud.client("elbv2").describe_load_balancers()["LoadBalancers"] == []
+    assert fake_cloud.client("elbv2").describe_target_groups()["TargetGroups"] == []

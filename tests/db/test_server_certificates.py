@@ -25,7 +25,7 @@ def test_certificates(cloud, iam, pair):
     assert its["Arn"] == "arn:aws:iam::000000000001:server-certificate/web/one"
     assert its["ServerCertificateId"].startswith("ASCA") and its["Expiration"] > its["UploadDate"]
     got = iam.get_server_certificate(ServerCertificateName="one")["ServerCertificate"]
-    assert got["CertificateBody"] == pair["one.example.org"]["CertificateBody"] and "PrivateKey" not in str(got)
+    assert got["CertificateBody"] == pair["one.example.org"]["CertificateBody"].strip() and "PrivateKey" not in str(got)
     assert iam.list_server_certificates()["ServerCertificateMetadataList"] == [its]
     assert iam.list_server_certificates(PathPrefix="/api/")["ServerCertificateMetadataList"] == []
     with fails("EntityAlreadyExists"):

@@ -382,3 +382,11 @@ ELB_ACTION(set_ip_address_type, SetIpAddressType)
     response->ip_address_type = "ipv4";
     return true;
 }
+
+/* Nobody has reserved any. */
+ELB_ACTION(describe_capacity_reservation, DescribeCapacityReservation)
+{
+    VirgaLoadBalancer *balancer;
+
+    return elb_lock_balancer(call, txn, request->load_balancer_arn, &balancer, error);
+}

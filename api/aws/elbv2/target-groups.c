@@ -12,6 +12,13 @@ is_http(const char *protocol)
     return g_str_has_prefix(protocol, "HTTP");
 }
 
+/* Clients say of some things that they say nothing. */
+static bool
+is_given(const char *text)
+{
+    return text && *text;
+}
+
 static bool
 show(const VirgaCall *call, const VirgaTargetGroupRow *row, Elbv2TargetGroup *ret, GError **error)
 {
@@ -113,12 +120,12 @@ check_request(const Elbv2CreateTargetGroupRequest *request, GError **error)
         return elb_fail(error, "ValidationError",
                         "Health check enabled must be true for target groups with target type "
                         "'instance' or 'ip'");
-    if (request->protocol_version && !is_http(request->protocol))
+    if (is_given(request->protocol_version) && !is_http(request->protocol))
         return elb_fail(error, "ValidationError",
                         "A protocol version is for HTTP and HTTPS target groups only");
-    if (request->protocol_version && g_str_equal(request->protocol_version, "GRPC"))
+    if (is_given(request->protocol_version) && g_str_equal(request->protocol_version, "GRPC"))
         return elb_fail(error, "UnsupportedOperation", "gRPC is not supported by this cloud");
-    if (request->protocol_version && !g_str_equal(request->protocol_version, "HTTP1") &&
+    if (is_given(request->protocol_version) && !g_str_equal(request->protocol_version, "HTTP1") &&
         !g_str_equal(request->protocol_version, "HTTP2"))
         return elb_fail(error, "ValidationError", "'%.100s' is no protocol version",
                         request->protocol_version);
@@ -180,7 +187,8 @@ ELB_ACTION(create_target_group, CreateTargetGroup)
         return elb_fail(error, "ValidationError", "The VPC ID '%.100s' is not found",
                         request->vpc_id);
     if (is_http(row.protocol))
-        row.version = (char *) (request->protocol_version ? request->protocol_version : "HTTP1");
+        row.version =
+            (char *) (is_given(request->protocol_version) ? request->protocol_version : "HTTP1");
     fill_health(call, request, shown);
     row.shown = virga_wire_to_json(call->arena, &elbv2_target_group_shape, shown);
     if (!elb_plan_of_target_group(call, &row, shown, &plan, error) ||

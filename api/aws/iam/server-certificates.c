@@ -113,15 +113,22 @@ check_name(const char *name, GError **error)
                "alphanumeric characters and/or the following: +=,.@_-");
 }
 
+/* Without white space around it: so AWS shows it, and clients compare it. */
+static char *
+trimmed(const VirgaCall *call, const char *text)
+{
+    return text ? g_strstrip(virga_arena_printf(call->arena, "%s", text)) : NULL;
+}
+
 IAM_ACTION(upload_server_certificate, UploadServerCertificate)
 {
     VirgaServerCertificate certificate = {
         .account_id = (char *) call->account_id,
         .name = (char *) request->server_certificate_name,
         .path = (char *) (request->path ? request->path : "/"),
-        .body = (char *) request->certificate_body,
-        .chain = (char *) request->certificate_chain,
-        .private_key = (char *) request->private_key,
+        .body = trimmed(call, request->certificate_body),
+        .chain = trimmed(call, request->certificate_chain),
+        .private_key = trimmed(call, request->private_key),
     };
 
     if (request->tags.count > 0)
