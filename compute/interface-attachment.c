@@ -31,7 +31,8 @@ static const char sql_detaching[] =
     " WHERE id = $1";
 #define DETACHED                                                                                   \
     "UPDATE network_interface SET instance_id = NULL, device_index = NULL, attachment_id = NULL,"  \
-    " attached = NULL, transition = NULL, force_detach = false, wants_public = false"
+    " former_attachment_id = attachment_id, attached = NULL, transition = NULL, force_detach = "   \
+    "false, wants_public = false"
 static const char sql_detach[] = DETACHED " WHERE id = $1";
 static const char sql_plugged[] =
     "UPDATE network_interface SET transition = NULL WHERE instance_id = $1"

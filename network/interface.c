@@ -66,13 +66,14 @@ static const char sql_claim_public[] =
     "SELECT i.id, i.account_id, i.vpc_id, i.subnet_id, i.zone, i.mac, host(i.address),"            \
     " i.description, host(p.address), p.allocation_id, p.association_id, i.source_dest_check,"     \
     " i.delete_on_termination, i.attachment_id, i.instance_id, i.device_index, " ATTACHED ","      \
-    " i.type, i.requester_id, i.transition, " starting ", " SECONDARIES_OF_I ","                   \
+    " i.type, i.requester_id, i.transition, " starting                                             \
+    ", i.former_attachment_id, " SECONDARIES_OF_I ","                                              \
     " n.dns_hostnames, m.group_id, s.name, m.position FROM network_interface i"                    \
     " LEFT JOIN vpc n ON n.id = i.vpc_id"                                                          \
     " LEFT JOIN public_address p ON p.interface_id = i.id AND p.private_address = i.address"       \
     " LEFT JOIN network_interface_group m ON m.interface_id = i.id"                                \
     " LEFT JOIN security_group s ON s.id = m.group_id WHERE i.account_id = $1"
-enum { ID = 0, SECONDARIES = 21, PUBLIC_NAMES, GROUP_ID, GROUP_NAME, GROUP_POSITION };
+enum { ID = 0, SECONDARIES = 22, PUBLIC_NAMES, GROUP_ID, GROUP_NAME, GROUP_POSITION };
 #define BY_ID " ORDER BY i.id"
 /* Who lists instances knows which of them are starting. */
 #define LISTED INTERFACE_SELECT("false")
@@ -96,6 +97,7 @@ static const char sql_delete[] =
     " DELETE FROM tag USING gone WHERE resource_id = gone.id";
 static const char sql_detach[] =
     "UPDATE network_interface SET instance_id = NULL, attachment_id = NULL, device_index = NULL,"
+    " former_attachment_id = attachment_id,"
     " attached = NULL, transition = NULL, force_detach = false, wants_public = false"
     " WHERE instance_id = $1";
 static const char sql_set_check[] =
@@ -404,6 +406,7 @@ read_interface(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInterface
         .requester_id = virga_rows_dup(rows, arena, row, 18),
         .transition = virga_rows_dup(rows, arena, row, 19),
         .starting = virga_rows_bool(rows, row, 20),
+        .former_attachment_id = virga_rows_dup(rows, arena, row, 21),
     };
     read_secondaries(rows, row, arena, interface);
 }

@@ -155,6 +155,7 @@ CREATE TABLE network_interface (
     device_index          integer,
     delete_on_termination boolean NOT NULL DEFAULT true,
     attached              timestamptz,
+    former_attachment_id  text, -- of the attachment that ended last
     -- What its instance's host has still to do; NULL: nothing.
     transition            text CHECK (transition IN ('attaching', 'detaching')),
     force_detach          boolean NOT NULL DEFAULT false, -- without waiting for the guest

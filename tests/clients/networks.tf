@@ -193,6 +193,56 @@ resource "aws_instance" "one" {
   depends_on             = [aws_internet_gateway.gw]
 }
 
+resource "aws_eip" "way_out" {
+  domain = "vpc"
+  tags   = { Name = "terraform-way-out" }
+}
+
+resource "aws_nat_gateway" "way_out" {
+  allocation_id = aws_eip.way_out.id
+  subnet_id     = aws_subnet.public.id
+  tags          = { Name = "terraform-way-out" }
+  depends_on    = [aws_internet_gateway.gw]
+}
+
+resource "aws_route" "way_out" {
+  route_table_id         = aws_route_table.private.id
+  destination_cidr_block = "0.0.0.0/0"
+  nat_gateway_id         = aws_nat_gateway.way_out.id
+}
+
+resource "aws_network_interface" "second" {
+  subnet_id         = aws_subnet.public.id
+  private_ips       = ["10.44.1.50", "10.44.1.51"]
+  security_groups   = [aws_security_group.web.id]
+  source_dest_check = false
+  description       = "second"
+  tags              = { Name = "terraform-second" }
+}
+
+resource "aws_network_interface_attachment" "second" {
+  instance_id          = aws_instance.one.id
+  network_interface_id = aws_network_interface.second.id
+  device_index         = 1
+}
+
+resource "aws_eip" "second" {
+  domain                    = "vpc"
+  network_interface         = aws_network_interface.second.id
+  associate_with_private_ip = "10.44.1.50"
+  depends_on                = [aws_internet_gateway.gw]
+}
+
+resource "aws_eip" "moving" {
+  domain = "vpc"
+}
+
+resource "aws_eip_association" "moving" {
+  allocation_id        = aws_eip.moving.id
+  network_interface_id = aws_network_interface.second.id
+  private_ip_address   = "10.44.1.51"
+}
+
 data "aws_vpc" "net" {
   id         = aws_vpc.net.id
   depends_on = [aws_vpc_dhcp_options_association.corp]

@@ -203,6 +203,11 @@ def test_attach_to_a_running_one(cloud, make, one):
     seen = shown(cloud, id_)
     assert seen["Status"] == "available" and "Attachment" not in seen
     assert seen["Association"]["AllocationId"] == eip  # stays with the interface
+    # Who waits for the end of this very attachment sees it.
+    ended = ec2.describe_network_interfaces(Filters=[
+        {"Name": "attachment.attachment-id", "Values": [attachment]}])["NetworkInterfaces"]
+    assert [i["Attachment"] for i in ended] == [{"AttachmentId": attachment,
+                                                 "Status": "detached"}]
     assert len(instance(cloud, one)["NetworkInterfaces"]) == 1
     ec2.delete_network_interface(NetworkInterfaceId=id_)
     ec2.release_address(AllocationId=eip)

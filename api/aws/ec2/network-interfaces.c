@@ -149,10 +149,25 @@ ec2_network_interface_show(const VirgaCall *call, const VirgaInterface *row, con
     shown->operator->has_managed = true;
 }
 
+/* Whoever asks for an attachment by its id is told that it has ended. */
+static void
+show_ended(const VirgaCall *call, const VirgaInterface *row, const char *const *attachments,
+           Ec2NetworkInterface *shown)
+{
+    if (shown->attachment || !row->former_attachment_id || !attachments ||
+        !g_strv_contains(attachments, row->former_attachment_id))
+        return;
+    shown->attachment = ec2_new(call, Ec2NetworkInterfaceAttachment);
+    shown->attachment->attachment_id = row->former_attachment_id;
+    shown->attachment->status = "detached";
+}
+
 static bool
-read_interfaces(VirgaCall *call, const char *const *ids, const char *const *instance_ids,
+read_interfaces(VirgaCall *call, const char *const *ids, const VirgaFilter *filter,
                 Ec2NetworkInterfaceList *list, GError **error)
 {
+    const char *const *instance_ids = virga_filter_literals(filter, "attachment.instance-id");
+    const char *const *attachments = virga_filter_literals(filter, "attachment.attachment-id");
     g_autoptr(VirgaTxn) txn = virga_db_read(call->db, error);
     Ec2Tags tags;
     VirgaInterface *rows;
@@ -168,8 +183,10 @@ read_interfaces(VirgaCall *call, const char *const *ids, const char *const *inst
         !ec2_tags_read(call, txn, ids, "network-interface", &tags, error))
         return false;
     list->items = ec2_array(call, Ec2NetworkInterface, count);
-    for (; list->count < count; list->count++)
+    for (; list->count < count; list->count++) {
         ec2_network_interface_show(call, &rows[list->count], &tags, &list->items[list->count]);
+        show_ended(call, &rows[list->count], attachments, &list->items[list->count]);
+    }
     return true;
 }
 
@@ -192,8 +209,7 @@ ec2_describe_network_interfaces(VirgaCall *call, const Ec2DescribeNetworkInterfa
     filter = virga_filter_new(call->arena, interface_fields, &ec2_network_interface_shape,
                               &request->filters, error);
     if (!filter || !virga_call_dry_run(call, error) ||
-        !read_interfaces(call, ids, virga_filter_literals(filter, "attachment.instance-id"),
-                         &response->network_interfaces, error))
+        !read_interfaces(call, ids, filter, &response->network_interfaces, error))
         return false;
     ec2_answer(call, filter, &page, &response->network_interfaces, &ec2_network_interface_shape,
                Ec2NetworkInterface, network_interface_id, &response->next_token);

@@ -25,8 +25,9 @@ typedef struct {
     bool source_dest_check, delete_on_termination;
     bool public_names; /* the VPC gives names to public addresses */
     char *attachment_id, *instance_id;
-    char *transition; /* "attaching", "detaching": its host is at it; or NULL */
-    bool starting;    /* its instance is pending; not known to virga_interface_list() */
+    char *former_attachment_id; /* of the attachment that ended last, or NULL */
+    char *transition;           /* "attaching", "detaching": its host is at it; or NULL */
+    bool starting;              /* its instance is pending; not known to virga_interface_list() */
     gint64 device_index, attached;
     char **group_ids, **group_names; /* NULL-terminated, by position */
 } VirgaInterface;

@@ -52,8 +52,8 @@ bool virga_volume_take(VirgaTxn *txn, const char *id, bool gone, GError **error)
 bool virga_volume_settle(VirgaTxn *txn, const char *instance_id, const char *const *plugged,
                          bool *ret_changed, GError **error);
 
-/* Deletes a volume.  Its row goes at once if it never had bytes (*ret_gone), otherwise when its host
- * has told that they are gone; *ret_host_id (in 'arena', or NULL) is to hear of it.
+/* Deletes a volume.  Its row goes at once if it never had bytes (*ret_gone), otherwise when its
+ * host has told that they are gone; *ret_host_id (in 'arena', or NULL) is to hear of it.
  * Noun "volume": NOT_FOUND, IN_USE. */
 bool virga_volume_delete(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
                          char **ret_host_id, GError **error);
