@@ -15,7 +15,7 @@ static const char sql_list[] =
                    " AND ($3::text IS NULL OR lower(name) = lower($3)) ORDER BY name";
 static const char sql_insert[] =
     "INSERT INTO server_certificate (id, account_id, name, path, body, chain, private_key, expires)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING " VIRGA_SQL_TIME("uploaded");
 static const char sql_rename[] =
     "UPDATE server_certificate SET path = coalesce($3, path), name = coalesce($4, name)"
     " WHERE account_id = $1 AND lower(name) = lower($2)";
@@ -75,6 +75,7 @@ virga_server_certificate_create(VirgaTxn *txn, VirgaArena *arena,
 {
     g_autofree char *random = virga_id_new(ID_PREFIX);
     g_autofree char *id = g_ascii_strup(random, -1);
+    g_autoptr(VirgaRows) rows = NULL;
     GError *reason = NULL;
 
     g_strdelimit(id, "-", 'V'); /* IAM's ids are letters and digits */
@@ -82,14 +83,14 @@ virga_server_certificate_create(VirgaTxn *txn, VirgaArena *arena,
     certificate->arn =
         virga_arena_printf(arena, "arn:aws:iam::%s:server-certificate%s%s", certificate->account_id,
                            certificate->path, certificate->name);
-    certificate->uploaded = g_get_real_time();
-    return virga_txn_run(txn, &reason, NULL, sql_insert,
-                         "sssssss"
-                         "t",
-                         certificate->id, certificate->account_id, certificate->name,
-                         certificate->path, certificate->body, certificate->chain,
-                         certificate->private_key, certificate->expires) ||
-           explain(reason, certificate->name, error);
+    rows = virga_txn_query(txn, &reason, sql_insert, "ssssssst", certificate->id,
+                           certificate->account_id, certificate->name, certificate->path,
+                           certificate->body, certificate->chain, certificate->private_key,
+                           certificate->expires);
+    if (!rows)
+        return explain(reason, certificate->name, error);
+    certificate->uploaded = virga_rows_time(rows, 0, 0);
+    return true;
 }
 
 bool
