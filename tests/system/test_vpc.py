@@ -178,6 +178,28 @@ def test_more_blocks(guests):
     ec2.terminate_instances(InstanceIds=[third])
 
 
+def test_detour_within_the_vpc(guests):
+    """A route to a subnet's block leads through a guest that forwards, for tables that have it."""
+    ec2, network, back = guests.ec2, guests.network, guests.private(guests.back)
+    subnet = ec2.create_subnet(VpcId=network.vpc, CidrBlock="10.77.3.0/24")["Subnet"]["SubnetId"]
+    middle = network.launch(guests.cloud, subnet, "middle")
+    guests.cloud.wait_state(middle, "running")
+    vpc.wait_inside(guests.cloud, middle)
+    ec2.modify_instance_attribute(InstanceId=middle, SourceDestCheck={"Value": False})
+    guests.run(middle, "echo 0 >/proc/sys/net/ipv4/ip_forward; "
+               "for f in /proc/sys/net/ipv4/conf/*/send_redirects; do echo 0 >$f; done")
+    ec2.create_route(RouteTableId=network.table, DestinationCidrBlock="10.77.2.0/24",
+                     InstanceId=middle)
+    soon(lambda: not guests.gets(guests.front, back), "detour that leads nowhere")
+    assert guests.gets(guests.back, "10.77.1.10") == ""  # its answers take the detour
+    guests.run(middle, "echo 1 >/proc/sys/net/ipv4/ip_forward")
+    soon(lambda: guests.gets(guests.front, back) == "back", "way through the guest")
+    ec2.delete_route(RouteTableId=network.table, DestinationCidrBlock="10.77.2.0/24")
+    guests.run(middle, "echo 0 >/proc/sys/net/ipv4/ip_forward")
+    soon(lambda: guests.gets(guests.front, back) == "back", "straight way")
+    ec2.terminate_instances(InstanceIds=[middle])
+
+
 def test_same_addresses_elsewhere(guests):
     """Another VPC of the same block, with a guest of the same address, is another world; without
     DHCP options, it is told no names and servers."""
