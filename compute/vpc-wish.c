@@ -53,7 +53,7 @@ static const char sql_vpcs[] =
     "   'from_port', e.from_port, 'to_port', e.to_port, 'cidr4', e.cidr::text)"                    \
     "   ORDER BY e.egress, e.number), '[]'::json) FROM network_acl_entry e"                        \
     "   WHERE e.acl_id = c.id)) ORDER BY c.id), '[]'::json) FROM network_acl c"                    \
-    " WHERE c.vpc_id = v.id AND c.id NOT IN (SELECT o.id FROM network_acl_open o)"                 \
+    " WHERE c.vpc_id = v.id AND (SELECT o.id FROM network_acl_open o WHERE o.id = c.id) IS NULL"   \
     " AND EXISTS (SELECT 1 FROM network_acl_association x WHERE x.acl_id = c.id))"
 static const char sql_plan[] =
     "SELECT json_strip_nulls(json_build_object("
