@@ -613,9 +613,8 @@ def test_dhcp_options(aws, vpc):
     aws.ec2("delete-dhcp-options", "--dhcp-options-id", made)
 
 
-def test_default_vpc(aws):
-    wait_for(lambda: not aws.query("NetworkInterfaces", "describe-network-interfaces"), 60,
-             "end of the instances", 1)
+def test_default_vpc(fake_cloud, aws):
+    fake_cloud.terminate_all()
     subnet = aws.query("Subnets[0].SubnetId", "describe-subnets")
     aws.ec2("delete-subnet", "--subnet-id", subnet)
     assert aws.query("Subnet.DefaultForAz", "create-default-subnet", "--availability-zone",
