@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of virga-node share.  node.c owns the tables, node-guest.c works on guests,
- * node-devices.c on what they get while they run, node-vpc.c on VPCs, node-console.c reads consoles,
- * node-sync.c talks with virgad, node-credentials.c gets what instance profiles give guests,
- * node-store.c keeps the wish on disk, node-garbage.c removes what nothing claims. */
+ * node-devices.c on what they get while they run, node-vpc.c on VPCs, node-console.c reads
+ * consoles, node-sync.c talks with virgad, node-credentials.c gets what instance profiles give
+ * guests, node-balancer.c tells what load balancers know, node-store.c keeps the wish on disk,
+ * node-garbage.c removes what nothing claims. */
 #pragma once
 
 #include "compute/guest.h"
