@@ -61,8 +61,12 @@ def detach(cloud, attachment, interface, **options):
              "the interface to be detached", 0.2)
 
 
+# A connection whose address is taken away says nothing any more.
+ALIVE = ["-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=3"]
+
+
 def ssh(cloud, address, command, check=True):
-    done = run(["ssh"] + SSH_OPTIONS + ["-i", cloud.key, "root@" + address, command],
+    done = run(["ssh"] + SSH_OPTIONS + ALIVE + ["-i", cloud.key, "root@" + address, command],
                check=check, deadline_s=30)
     return done.stdout if check else done
 
