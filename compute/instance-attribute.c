@@ -6,6 +6,7 @@
 #include "compute/host.h"
 #include "core/quota.h"
 #include "network/interface.h"
+#include "network/vpc.h"
 #include "storage/volume.h"
 
 static const char sql_console[] = "SELECT console, " VIRGA_SQL_TIME(
@@ -20,7 +21,7 @@ static const char sql_set[] =
     " user_data = CASE WHEN $6::text IS NULL THEN user_data ELSE nullif($6, '') END"
     " WHERE id = $1";
 static const char sql_resize[] =
-    "UPDATE instance SET type = $2, vcpus = $3, memory_mib = $4 WHERE id = $1";
+    "UPDATE instance SET type = $2, vcpus = $3, memory_mib = $4, bandwidth_mbit = $5 WHERE id = $1";
 static const char sql_fits[] = "SELECT 1 FROM host WHERE id = $1 AND vcpus >= $2"
                                " AND memory_mib >= $3";
 static const char sql_metadata[] =
@@ -163,8 +164,9 @@ resize(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceType *ty
                           "There is not enough capacity for the type %s on the host that holds the "
                           "volumes of '%s'",
                           type->name, instance->id);
-    return virga_txn_run(txn, error, NULL, sql_resize, "ssii", instance->id, type->name,
-                         type->vcpus, type->memory_mib) &&
+    return virga_txn_run(txn, error, NULL, sql_resize, "ssiii", instance->id, type->name,
+                         type->vcpus, type->memory_mib, type->bandwidth_mbit) &&
+           virga_vpc_touch(txn, instance->vpc_id, error) &&
            virga_event_add(txn, error, instance->id, "changed from %s to %s", instance->type,
                            type->name);
 }

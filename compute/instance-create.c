@@ -35,10 +35,11 @@ static const char sql_insert[] =
     " key_name, public_key, user_data, shutdown_behavior, disable_termination, disable_stop,"
     " ebs_optimized, monitoring, http_tokens, http_endpoint, http_hops, http_tags, wish,"
     " generation, state, host_id, claimed, cpu_credits,"
-    " placement_group_id, placement_group, partition) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, "
+    " placement_group_id, placement_group, partition, bandwidth_mbit) VALUES ($1, $2, $3, $4, $5, "
+    "$6, $7, $8, "
     "$9, $10, $11,"
     " $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, 'run',"
-    " (SELECT generation FROM host WHERE id = $28), 'pending', $28, true, $29, $30, $31, $32)";
+    " (SELECT generation FROM host WHERE id = $28), 'pending', $28, true, $29, $30, $31, $32, $33)";
 
 /* One instance of the call. */
 typedef struct {
@@ -450,7 +451,7 @@ insert_instance(Launch *launch, const Launched *one, gint64 index, GError **erro
         launch->placement ? virga_placement_group(launch->placement) : NULL;
 
     return virga_txn_post(
-        launch->txn, error, sql_insert, "sssisssiissssssssssbbbbssisssssi", one->id,
+        launch->txn, error, sql_insert, "sssisssiissssssssssbbbbssisssssii", one->id,
         spec->account_id, launch->reservation_id, index,
         spec->client_token ? spec->client_token : "", launch->image->id, launch->type->name,
         launch->type->vcpus, launch->type->memory_mib, launch->image->architecture,
@@ -466,7 +467,8 @@ insert_instance(Launch *launch, const Launched *one, gint64 index, GError **erro
         : g_strcmp0(launch->image->imds_support, "v2.0") == 0 ? (gint64) 2
                                                               : (gint64) 1,
         spec->http_tags ? spec->http_tags : "disabled", one->host->id, spec->cpu_credits,
-        group ? group->id : NULL, group ? group->name : NULL, one->partition);
+        group ? group->id : NULL, group ? group->name : NULL, one->partition,
+        launch->type->bandwidth_mbit);
 }
 
 static bool

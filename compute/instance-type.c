@@ -63,13 +63,14 @@ set_network(VirgaInstanceType *type)
 }
 
 static void
-add(GHashTable *table, const char *name, gint64 vcpus, gint64 memory_mib)
+add(GHashTable *table, const char *name, gint64 vcpus, gint64 memory_mib, gint64 bandwidth_mbit)
 {
     VirgaInstanceType *type = g_new0(VirgaInstanceType, 1);
 
     type->name = g_intern_string(name);
     type->vcpus = vcpus;
     type->memory_mib = memory_mib;
+    type->bandwidth_mbit = bandwidth_mbit;
     set_network(type);
     g_hash_table_replace(table, (gpointer) type->name, type);
 }
@@ -87,15 +88,16 @@ build_table(const VirgaConfig *config)
             if ((sizes[s].of == SMALL && !families[f].small_sizes) ||
                 (sizes[s].of == BIG && !families[f].big_sizes))
                 continue;
-            add(table, name, sizes[s].vcpus, families[f].large_mib * sizes[s].sixteenths / 16);
+            add(table, name, sizes[s].vcpus, families[f].large_mib * sizes[s].sixteenths / 16, 0);
         }
     for (size_t i = 0; i < G_N_ELEMENTS(plain); i++) {
         g_autofree char *name = g_strdup_printf("%dc%dg", (int) plain[i][0], (int) plain[i][1]);
-        add(table, name, plain[i][0], plain[i][1] * 1024);
+        add(table, name, plain[i][0], plain[i][1] * 1024, 0);
     }
     for (char **group = groups; *group; group++)
         add(table, *group + strlen(GROUP), virga_config_int(config, *group, "vcpus"),
-            virga_config_int(config, *group, "memory-mib"));
+            virga_config_int(config, *group, "memory-mib"),
+            virga_config_int(config, *group, "bandwidth-mbit"));
     return table;
 }
 

@@ -76,6 +76,7 @@ static const char sql_plan[] =
     "   'host_id', coalesce(i.host_id, d.host_id), 'of_balancer', d.interface_id IS NOT NULL,"
     "   'host_address', host(h.tunnel_address),"
     "   'source_dest_check', n.source_dest_check,"
+    "   'bandwidth_bps', nullif(i.bandwidth_mbit, 0) * 1000000,"
     "   'secondary', CASE WHEN n.secondary_count > 0 THEN (SELECT json_agg(json_strip_nulls("
     "     json_build_object('address', host(a.address), 'public_address', host(q.address)))"
     "     ORDER BY a.assigned) FROM network_interface_address a LEFT JOIN public_address q"

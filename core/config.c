@@ -118,6 +118,10 @@ static const Key keys[] = {
 static const Key type_keys[] = {
     { "instance-type NAME", "vcpus", INTEGER, "", "Number of virtual CPUs.", VIRGAD },
     { "instance-type NAME", "memory-mib", INTEGER, "", "Memory in MiB.", VIRGAD },
+    { "instance-type NAME", "bandwidth-mbit", INTEGER, "0",
+      "Mbit/s that each network interface may send, and receive, at most; 0: no limit. What an "
+      "instance has it keeps until it is resized.",
+      VIRGAD },
 };
 
 struct VirgaConfig {
@@ -219,17 +223,21 @@ load_file(VirgaConfig *config, const char *path, GError **error)
     return virga_fail(error, "configuration", VIRGA_ERROR_INVALID, "%s: %s", path, reason->message);
 }
 
-/* Every instance type must be whole. */
+/* Every instance type must be whole: what has no default must be there. */
 static bool
 check_types(const VirgaConfig *config, GError **error)
 {
     g_auto(GStrv) groups = virga_config_instance_types(config);
 
     for (char **group = groups; *group; group++)
-        for (size_t i = 0; i < G_N_ELEMENTS(type_keys); i++)
-            if (virga_config_int(config, *group, type_keys[i].key) <= 0)
+        for (size_t i = 0; i < G_N_ELEMENTS(type_keys); i++) {
+            gint64 least = *type_keys[i].initial ? 0 : 1;
+
+            if (virga_config_int(config, *group, type_keys[i].key) < least)
                 return virga_fail(error, "configuration", VIRGA_ERROR_INVALID,
-                                  "[%s] must have \"%s\" of 1 or more", *group, type_keys[i].key);
+                                  "[%s] must have \"%s\" of %d or more", *group, type_keys[i].key,
+                                  (int) least);
+        }
     return true;
 }
 

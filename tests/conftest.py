@@ -141,7 +141,9 @@ def world(rack):
 def rack_cloud(rack, build_dir, image_micro):
     """A cloud of two zones on the first host, with the image "micro"."""
     from cloud import Cloud
-    cloud = Cloud(build_dir, state=os.environ["TMPDIR"] + "/rack", settings=dict(rack.settings, cloud={"zones": "a,b"}))
+    cloud = Cloud(build_dir, state=os.environ["TMPDIR"] + "/rack", settings=dict(
+        rack.settings, cloud={"zones": "a,b"}, **{"instance-type slow.nano": {
+            "vcpus": 1, "memory-mib": 256, "bandwidth-mbit": 8}}))
     try:
         cloud.up()
         cloud.import_image(image_micro)

@@ -303,6 +303,7 @@ CREATE TABLE instance (
     type                   text NOT NULL,
     vcpus                  bigint NOT NULL,
     memory_mib             bigint NOT NULL,
+    bandwidth_mbit         bigint NOT NULL DEFAULT 0, -- of each interface, each way; 0: no limit
     architecture           text NOT NULL,
     boot_mode              text NOT NULL,
     root_device_name       text NOT NULL,

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A VPC whose guests are on two hosts: to them there is no difference."""
+import json
+
 import pytest
 
 from cloud import SSH_OPTIONS
@@ -160,3 +162,26 @@ def test_elastic_address_changes_hosts(cloud, world, pair):
         AllocationIds=[allocation["AllocationId"]])["Addresses"][0]["AssociationId"])
     wait_for(lambda: not who(), 10, "silence")
     cloud.ec2.release_address(AllocationId=allocation["AllocationId"])
+
+
+def test_bandwidth_of_an_instance_type(cloud, second, world):
+    """What the type promises is set where the guest is, and goes with it when it is resized."""
+    shown = cloud.ec2.describe_instance_types(InstanceTypes=["slow.nano"])["InstanceTypes"][0]["NetworkInfo"]
+    assert shown["NetworkPerformance"] == "8 Megabit"
+    instance = cloud.launch(InstanceType="slow.nano",
+                            Placement={"AvailabilityZone": cloud.env["AWS_DEFAULT_REGION"] + "b"})
+
+    def rates():
+        (namespace,) = second.run("ls", "/run/netns").stdout.split()
+        shown = json.loads(second.run("ip", "netns", "exec", namespace, "tc", "-j", "qdisc", "show").stdout)
+        return [qdisc["options"]["rate"] * 8 for qdisc in shown if qdisc["kind"] == "tbf"]
+    wait_for(lambda: rates() == [8000000], 20, "limit of 8 Mbit/s")
+    wait_for(lambda: world.run("ssh-keyscan", "-T", "2", cloud.address(instance), check=False).stdout, 120, "guest that listens")
+    cloud.ec2.stop_instances(InstanceIds=[instance])
+    cloud.wait_state(instance, "stopped")
+    cloud.ec2.modify_instance_attribute(InstanceId=instance, InstanceType={"Value": "t3.nano"})
+    cloud.ec2.start_instances(InstanceIds=[instance])
+    cloud.wait_state(instance, "running")
+    wait_for(lambda: rates() == [], 20, "end of the limit")
+    cloud.ec2.terminate_instances(InstanceIds=[instance])
+    cloud.wait_state(instance, "terminated")

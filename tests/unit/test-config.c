@@ -112,6 +112,7 @@ static const char *const refused[][2] = {
     { "[instance-type a.b]\nvcpus=2\n", "\"memory-mib\"" },
     { "[instance-type a.b]\nvcpus=0\nmemory-mib=1\n", "\"vcpus\"" },
     { "[instance-type a.b]\nvcpus=1\nmemory-mib=1\ndisk=3\n", "\"disk\"" },
+    { "[instance-type a.b]\nvcpus=1\nmemory-mib=1\nbandwidth-mbit=-1\n", "\"bandwidth-mbit\"" },
     { "[quota 12345]\nvcpus=1\n", "[quota 12345]" },
     { "[quota 123456789012]\nvcpu=1\n", "\"vcpu\"" },
     { "[instance-type ]\nvcpus=1\nmemory-mib=1\n", "[instance-type ]" },
@@ -193,7 +194,8 @@ test_changes(Folder *folder, gconstpointer data)
         { "[network]\npublic-pool = 10.1.0.0/24\nmtu = 1400\n", "[network] public-pool",
           "[network] public-pool, [network] mtu" },
         { "[instance-type x]\nvcpus = 1\nmemory-mib = 9\n",
-          "[instance-type x] vcpus, [instance-type x] memory-mib", NULL },
+          "[instance-type x] vcpus, [instance-type x] memory-mib, [instance-type x] bandwidth-mbit",
+          NULL },
     };
     g_autoptr(VirgaConfig) defaults = virga_config_load(folder->file, folder->directory, NULL);
     const VirgaConfigReader readers[] = { VIRGA_CONFIG_VIRGAD, VIRGA_CONFIG_NODE };

@@ -128,6 +128,9 @@ show_type(const VirgaCall *call, const VirgaInstanceType *type, Common *common,
     *card = common->card;
     card->maximum_network_interfaces = type->interfaces_max;
     *network = common->network;
+    if (type->bandwidth_mbit)
+        card->network_performance = network->network_performance =
+            virga_arena_printf(call->arena, "%" G_GINT64_FORMAT " Megabit", type->bandwidth_mbit);
     network->network_cards.items = card;
     network->maximum_network_interfaces = type->interfaces_max;
     network->ipv4_addresses_per_interface = type->addresses_max;
