@@ -177,13 +177,16 @@ def test_secondary_address(cloud, guest, elastic):
     eip = elastic()
     cloud.ec2.associate_address(AllocationId=eip["AllocationId"], NetworkInterfaceId=id_,
                                 PrivateIpAddress=address)
-    cloud.ssh(guest, "ip addr add %s/32 dev eth0" % address)
+    wait_for(lambda: cloud.ssh(guest, "ip addr replace %s/32 dev eth0" % address,
+                               check=False).returncode == 0, 30, "the address in the guest", 0.3)
     reached(cloud, eip["PublicIp"], guest)
     reached(cloud, cloud.address(guest), guest)
     cloud.ec2.unassign_private_ip_addresses(NetworkInterfaceId=id_, PrivateIpAddresses=[address])
     wait_for(lambda: ssh(cloud, eip["PublicIp"], "true", check=False).returncode != 0, 30,
              "the address to lead nowhere", 0.2)
-    cloud.ssh(guest, "ip addr del %s/32 dev eth0" % address)
+    wait_for(lambda: address not in cloud.ssh(
+        guest, "ip addr del %s/32 dev eth0; ip addr" % address, check=False).stdout, 30,
+        "the end of the address in the guest", 0.3)
 
 
 class Echo:
