@@ -273,7 +273,7 @@ static const struct {
 } tag_answers[] = {
     { "aws:PrincipalTag/", principal_tag }, { "aws:RequestTag/", request_tag },
     { "aws:ResourceTag/", resource_tag },   { "ec2:ResourceTag/", resource_tag },
-    { "iam:ResourceTag/", resource_tag },
+    { "iam:ResourceTag/", resource_tag },   { "elasticloadbalancing:ResourceTag/", resource_tag },
 };
 
 static const char *const *

@@ -429,3 +429,106 @@ def test_registering_an_image(cloud, alice):
     may_not(register)
     alice.gets(allow("ec2:RegisterImage", [image, snapshot]))
     may(register)
+
+
+@pytest.fixture
+def elb(cloud):
+    yield cloud.client("elbv2")
+    cloud.sql("DELETE FROM load_balancer_node; DELETE FROM load_balancer; DELETE FROM target_group")
+
+
+def balancers(cloud, elb, *names):
+    subnets = [s["SubnetId"] for s in cloud.ec2.describe_subnets()["Subnets"]]
+    return [elb.create_load_balancer(Name=name, Subnets=subnets)["LoadBalancers"][0]["LoadBalancerArn"]
+            for name in names]
+
+
+def test_load_balancers_by_arn(cloud, elb, alice):
+    one, two = balancers(cloud, elb, "one", "two")
+    own = cloud.client_of("elbv2", alice.key)
+    subnets = [s["SubnetId"] for s in cloud.ec2.describe_subnets()["Subnets"]]
+
+    def touch(arn):
+        return own.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=[
+            {"Key": "idle_timeout.timeout_seconds", "Value": "61"}])
+
+    def create(name):
+        return own.create_load_balancer(Name=name, Subnets=subnets)
+
+    def refused(arn, action="ModifyLoadBalancerAttributes"):
+        return fails("AccessDenied", "User: " + IAM + "user/alice is not authorized to perform: "
+                     "elasticloadbalancing:" + action + " on resource: " + arn)
+
+    with refused(one):
+        touch(one)
+    alice.gets(allow("elasticloadbalancing:ModifyLoadBalancerAttributes", one),
+               allow("elasticloadbalancing:CreateLoadBalancer", one.split("/app/")[0] + "/app/my-*"))
+    may(lambda: touch(one))
+    with refused(two):
+        touch(two)
+    with refused("*", "DescribeLoadBalancers"):  # which is about all of them
+        own.describe_load_balancers(LoadBalancerArns=[one])
+    with refused(one.split("/app/")[0] + "/app/your-web/*", "CreateLoadBalancer"):
+        create("your-web")
+    create("my-web")
+    alice.gets(allow("elasticloadbalancing:*"), deny("elasticloadbalancing:*", two))
+    may(own.describe_load_balancers)
+    with refused(two + " with an explicit deny in an identity-based policy"):
+        touch(two)
+    with refused(two, "AddTags"):
+        own.add_tags(ResourceArns=[one, two], Tags=[{"Key": "a", "Value": "b"}])
+    with refused(two, "DeleteLoadBalancer"):
+        own.delete_load_balancer(LoadBalancerArn=two)
+    assert len(own.describe_load_balancers()["LoadBalancers"]) == 3
+    own.delete_load_balancer(LoadBalancerArn=one)
+
+
+def test_load_balancers_by_tag(cloud, elb, alice):
+    one, two = balancers(cloud, elb, "one", "two")
+    own = cloud.client_of("elbv2", alice.key)
+    elb.add_tags(ResourceArns=[one], Tags=[{"Key": "team", "Value": "red"}])
+    for key in ("aws", "elasticloadbalancing"):
+        alice.gets(allow("elasticloadbalancing:DescribeLoadBalancers"))
+        may_not(lambda: own.set_ip_address_type(LoadBalancerArn=one, IpAddressType="ipv4"))
+        alice.gets(allow("elasticloadbalancing:SetIpAddressType", "*",
+                         {"StringEquals": {key + ":ResourceTag/team": "red"}}))
+        may(lambda: own.set_ip_address_type(LoadBalancerArn=one, IpAddressType="ipv4"))
+        may_not(lambda: own.set_ip_address_type(LoadBalancerArn=two, IpAddressType="ipv4"))
+
+
+def test_load_balancers_under_another_name(cloud, elb, alice):
+    """An ARN with the id of what is denied, or with a name that is allowed, opens nothing."""
+    one, two = balancers(cloud, elb, "one", "two")
+    vpc = cloud.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    group = elb.create_target_group(Name="blue", Protocol="HTTP", Port=80, VpcId=vpc)[
+        "TargetGroups"][0]["TargetGroupArn"]
+    action = [{"Type": "forward", "TargetGroupArn": group}]
+    listener = elb.create_listener(LoadBalancerArn=two, Protocol="HTTP", Port=80, DefaultActions=action)[
+        "Listeners"][0]["ListenerArn"]
+    rule = elb.create_rule(ListenerArn=listener, Priority=1, Actions=action, Conditions=[
+        {"Field": "path-pattern", "Values": ["/x"]}])["Rules"][0]["RuleArn"]
+    own = cloud.client_of("elbv2", alice.key)
+    alice.gets(allow("elasticloadbalancing:*"),
+               deny("elasticloadbalancing:*", [two, group, listener, rule, two.replace(":loadbalancer/", ":listener*/")
+                                               + "/*"]))
+    may(own.describe_load_balancers)
+    tags = [{"Key": "a", "Value": "b"}]
+    for code, arn, forged, call in (
+            ("LoadBalancerNotFound", two, two.replace("/two/", "/one/"),
+             lambda arn: own.delete_load_balancer(LoadBalancerArn=arn)),
+            ("LoadBalancerNotFound", two, two.replace("/app/", "/net/"),
+             lambda arn: own.set_ip_address_type(LoadBalancerArn=arn, IpAddressType="ipv4")),
+            ("TargetGroupNotFound", group, group.replace("/blue/", "/red/"),
+             lambda arn: own.delete_target_group(TargetGroupArn=arn)),
+            ("ListenerNotFound", listener, listener.replace("/two/", "/one/"),
+             lambda arn: own.delete_listener(ListenerArn=arn)),
+            ("RuleNotFound", rule, rule.replace("/two/", "/one/"), lambda arn: own.delete_rule(RuleArn=arn)),
+            ("RuleNotFound", rule, rule.replace("/two/", "/one/"), lambda arn: own.set_rule_priorities(
+                RulePriorities=[{"RuleArn": arn, "Priority": 2}])),
+            ("RuleNotFound", rule, rule.replace("/two/", "/one/"),
+             lambda arn: own.add_tags(ResourceArns=[arn], Tags=tags))):
+        with fails("AccessDenied", " on resource: " + arn):
+            call(arn)
+        with fails(code):
+            call(forged)
+    assert len(elb.describe_rules(ListenerArn=listener)["Rules"]) == 2

@@ -185,6 +185,13 @@ elb_strings(const VirgaCall *call, const void *list)
     return texts->count ? strings : NULL;
 }
 
+/* Rights are given by ARN: one whose id is another's than its name says names nothing. */
+static bool
+is_arn(ElbKind kind, const char *arn, const char *own, GError **error)
+{
+    return g_str_equal(arn, own) || elb_fail_not_found(kind, error);
+}
+
 bool
 elb_lock_balancer(const VirgaCall *call, VirgaTxn *txn, const char *arn, VirgaLoadBalancer **ret,
                   GError **error)
@@ -192,7 +199,8 @@ elb_lock_balancer(const VirgaCall *call, VirgaTxn *txn, const char *arn, VirgaLo
     const char *id;
 
     return elb_id(call, ELB_BALANCER, arn, &id, error) &&
-           virga_load_balancer_lock(txn, call->arena, call->account_id, id, ret, error);
+           virga_load_balancer_lock(txn, call->arena, call->account_id, id, ret, error) &&
+           is_arn(ELB_BALANCER, arn, elb_balancer_arn(call, (*ret)->name, (*ret)->type, id), error);
 }
 
 bool
@@ -202,7 +210,8 @@ elb_lock_target_group(const VirgaCall *call, VirgaTxn *txn, const char *arn,
     const char *id;
 
     return elb_id(call, ELB_TARGET_GROUP, arn, &id, error) &&
-           virga_target_group_lock(txn, call->arena, call->account_id, id, ret, error);
+           virga_target_group_lock(txn, call->arena, call->account_id, id, ret, error) &&
+           is_arn(ELB_TARGET_GROUP, arn, elb_target_group_arn(call, (*ret)->name, id), error);
 }
 
 bool
@@ -212,7 +221,22 @@ elb_lock_listener(const VirgaCall *call, VirgaTxn *txn, const char *arn, VirgaLi
     const char *id;
 
     return elb_id(call, ELB_LISTENER, arn, &id, error) &&
-           virga_listener_lock(txn, call->arena, call->account_id, id, ret, error);
+           virga_listener_lock(txn, call->arena, call->account_id, id, ret, error) &&
+           is_arn(ELB_LISTENER, arn,
+                  elb_listener_arn(call, (*ret)->balancer_name, (*ret)->balancer_type,
+                                   (*ret)->balancer_id, id),
+                  error);
+}
+
+bool
+elb_lock_rule(const VirgaCall *call, VirgaTxn *txn, const char *arn, VirgaRuleRow **ret,
+              GError **error)
+{
+    const char *id;
+
+    return elb_id(call, ELB_RULE, arn, &id, error) &&
+           virga_rule_lock(txn, call->arena, call->account_id, id, ret, error) &&
+           is_arn(ELB_RULE, arn, elb_rule_arn(call, *ret), error);
 }
 
 bool

@@ -74,13 +74,16 @@ bool elb_fail_not_found(ElbKind kind, GError **error);
 /* The strings of a list, NULL-terminated; NULL if there are none. */
 const char *const *elb_strings(const VirgaCall *call, const void *list);
 
-/* The same, and the row locked. */
+/* The same, and the row locked.  An ARN that has the id of something else than it names is of
+ * nothing, too. */
 bool elb_lock_balancer(const VirgaCall *call, VirgaTxn *txn, const char *arn,
                        VirgaLoadBalancer **ret, GError **error);
 bool elb_lock_target_group(const VirgaCall *call, VirgaTxn *txn, const char *arn,
                            VirgaTargetGroupRow **ret, GError **error);
 bool elb_lock_listener(const VirgaCall *call, VirgaTxn *txn, const char *arn,
                        VirgaListenerRow **ret, GError **error);
+bool elb_lock_rule(const VirgaCall *call, VirgaTxn *txn, const char *arn, VirgaRuleRow **ret,
+                   GError **error);
 
 /* "arn:…/app/name/0123…" has this shape of a name: letters, digits and inner dashes. */
 bool elb_check_name(const char *name, const char *what, GError **error);

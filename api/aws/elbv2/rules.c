@@ -33,15 +33,6 @@ answer_with(const VirgaCall *call, const VirgaRuleRow *rows, size_t count, Elbv2
 }
 
 static bool
-lock_rule(const VirgaCall *call, VirgaTxn *txn, const char *arn, VirgaRuleRow **ret, GError **error)
-{
-    const char *id;
-
-    return elb_id(call, ELB_RULE, arn, &id, error) &&
-           virga_rule_lock(txn, call->arena, call->account_id, id, ret, error);
-}
-
-static bool
 finish(VirgaCall *call, VirgaTxn *txn, const char *vpc_id, const char *id, Elbv2Rules *ret,
        GError **error)
 {
@@ -99,7 +90,7 @@ ELB_ACTION(modify_rule, ModifyRule)
     ElbRule rule;
 
     if (!check_transforms(&request->transforms, error) ||
-        !lock_rule(call, txn, request->rule_arn, &row, error))
+        !elb_lock_rule(call, txn, request->rule_arn, &row, error))
         return false;
     if (row->priority == 0)
         return elb_fail(error, "OperationNotPermitted", "Default rule '%s' cannot be modified",
@@ -123,7 +114,7 @@ ELB_ACTION(delete_rule, DeleteRule)
 {
     VirgaRuleRow *row;
 
-    if (!lock_rule(call, txn, request->rule_arn, &row, error))
+    if (!elb_lock_rule(call, txn, request->rule_arn, &row, error))
         return false;
     if (row->priority == 0)
         return elb_fail(error, "OperationNotPermitted", "Default rule '%s' cannot be deleted",
@@ -169,7 +160,7 @@ ELB_ACTION(set_rule_priorities, SetRulePriorities)
         if (!pair->rule_arn || pair->priority < 1 || pair->priority > PRIORITY_MAX)
             return elb_fail(error, "ValidationError",
                             "Each rule needs an ARN and a priority between 1 and %d", PRIORITY_MAX);
-        if (!lock_rule(call, txn, pair->rule_arn, &row, error))
+        if (!elb_lock_rule(call, txn, pair->rule_arn, &row, error))
             return false;
         if (row->priority == 0)
             return elb_fail(error, "OperationNotPermitted",
@@ -186,7 +177,7 @@ ELB_ACTION(set_rule_priorities, SetRulePriorities)
     for (size_t i = 0; i < request->rule_priorities.count; i++) {
         VirgaRuleRow *row;
 
-        if (!lock_rule(call, txn, request->rule_priorities.items[i].rule_arn, &row, error) ||
+        if (!elb_lock_rule(call, txn, request->rule_priorities.items[i].rule_arn, &row, error) ||
             !show(call, row, &rules->items[rules->count++], error))
             return false;
     }

@@ -37,7 +37,7 @@ find(const VirgaCall *call, VirgaTxn *txn, const char *arn, const char **ret_id,
         case ELB_LISTENER:
             return elb_lock_listener(call, txn, arn, &listener, error);
         case ELB_RULE:
-            return virga_rule_lock(txn, call->arena, call->account_id, *ret_id, &rule, error);
+            return elb_lock_rule(call, txn, arn, &rule, error);
         }
     }
     return elb_fail(error, "ValidationError", "'%.300s' is not a valid ARN", arn);
