@@ -3,7 +3,6 @@
 import glob
 import json
 import os
-import re
 import shutil
 import signal
 import statistics
@@ -19,8 +18,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import balancer  # noqa: E402
 import cloud as clouds  # noqa: E402
 import network  # noqa: E402
+from wrk import wrk  # noqa: E402
 
 BUILD = os.environ["VIRGA_BUILD"]
 PACE = os.path.join(BUILD, "tools", "bench", "pace")
@@ -109,16 +110,6 @@ def presigned(cloud, action, **parameters):
     client = cloud.ec2
     url = client.generate_presigned_url(action, Params=parameters, ExpiresIn=3600, HttpMethod="GET")
     return url
-
-
-def wrk(url, connections, seconds):
-    output = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", url],
-                            capture_output=True, text=True, check=True).stdout
-    requests = int(re.search(r"(\d+) requests in", output).group(1))
-    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
-    if failed:
-        raise SystemExit(f"wrk: {failed.group(1)} refused answers\n{output}")
-    return requests, float(re.search(r"Requests/sec:\s*([\d.]+)", output).group(1))
 
 
 def cpu_per_request(url, seconds=6, connections=4):
@@ -381,7 +372,7 @@ def bench_launch():
 
 BENCHES = {"launch": bench_launch, "describe": bench_describe, "accept": bench_accept,
            "burst": bench_burst, "scale": bench_scale, "connections": bench_connections,
-           "network": network.run}
+           "network": network.run, "balancer": balancer.run}
 
 
 def main():

@@ -45,10 +45,10 @@ while True:
 """
 
 
-def run():
-    """In namespaces of our own; prints rows."""
+def run(path=__file__):
+    """The measures of a file in namespaces of its own; they print rows."""
     script = ("mount -t tmpfs tmpfs /run && mkdir -p /run/netns && mount -t sysfs sysfs /sys && "
-              'exec "$0" ' + os.path.realpath(__file__))
+              'exec "$0" ' + os.path.realpath(path))
     tool = os.path.join(os.environ["VIRGA_BUILD"], "tests", "system", "network-tool")
     subprocess.run(["unshare", "-n", "-m", "--fork", "--pid", "--kill-child", "--mount-proc", "sh", "-c", script,
                     sys.executable], check=True, timeout=120,
