@@ -58,13 +58,14 @@ class Plain:
         self.sh("ip", "-n", name, "addr", "add", address + "/24", "dev", "eth0")
 
     def balance(self, directory, socket):
-        """HAProxy as the driver runs it."""
+        """HAProxy as the driver runs it, so also in a session of its own, which is what the scheduler weighs; it ends with
+        the namespaces."""
         shutil.copytree(directory, BARE)
         config = pathlib.Path(BARE, "haproxy.cfg")
         text = config.read_text()
         assert directory in text and socket in text
         config.write_text(text.replace(socket, BARE + "/socket").replace(directory, BARE))
-        return inside("bare", "haproxy", "-W", "-q", "-f", str(config))
+        self.sh("ip", "netns", "exec", "bare", "haproxy", "-W", "-D", "-q", "-p", BARE + "/haproxy.pid", "-f", str(config))
 
 
 def inside(namespace, *words):
@@ -95,7 +96,7 @@ def measure():
                for name in targets for side in ("", "bare-")]
     assert all(lab.listening(side + name, 80) for name in targets for side in ("", "bare-"))
     assert lab.wait_for(lambda: set(ours.health().values()) == {"healthy"})
-    servers.append(floor.balance(f"/run/virga/{vpc.VPC}/haproxy", f"/run/virga-tst-{vpc.VPC}.haproxy"))
+    floor.balance(f"/run/virga/{vpc.VPC}/haproxy", f"/run/virga-tst-{vpc.VPC}.haproxy")
     clients = {"client": [], "bare-client": []}
     assert all(answers(lab, client, vpc.NODE) for client in clients)
     for _ in range(ROUNDS):
