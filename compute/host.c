@@ -26,7 +26,7 @@ static const char sql_claim[] =
     "UPDATE host SET vcpus_claimed = vcpus_claimed + $2,"
     " memory_claimed_mib = memory_claimed_mib + $3, generation = generation + 1"
     " WHERE id = $1 AND vcpus_claimed + $2 <= vcpus AND memory_claimed_mib + $3 <= memory_mib"
-    " RETURNING generation";
+    " RETURNING generation, pg_notify('virga_host', id)";
 static const char sql_unclaim[] = "UPDATE host SET vcpus_claimed = vcpus_claimed - $2,"
                                   " memory_claimed_mib = memory_claimed_mib - $3 WHERE id = $1";
 static const char sql_touch[] =

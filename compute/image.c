@@ -11,25 +11,23 @@
 #define SHARED                                                                                     \
     "EXISTS (SELECT 1 FROM image_permission p WHERE p.image_id = i.id AND p.account_id = $1)"
 #define USABLE "(i.account_id = $1 OR (i.state = 'available' AND (i.is_public OR " SHARED ")))"
+/* One row for each device of an image; the image's own columns repeat. */
 #define IMAGE_SELECT                                                                               \
     "SELECT i.id, i.account_id, i.name, i.description, i.architecture, i.boot_mode,"               \
     " i.root_device_name, i.imds_support, i.state, i.protection, i.is_public, i.ena_support,"      \
-    " i.of_cloud, " SHARED ", coalesce(i.protected_until > now(), false), " TIMES                  \
-    " FROM image i WHERE "
+    " i.of_cloud, " SHARED ", coalesce(i.protected_until > now(), false), " TIMES ","              \
+    " d.device, d.snapshot_id, d.volume_type, d.size_gib, coalesce(d.iops, 0),"                    \
+    " coalesce(d.throughput, 0), d.delete_on_termination FROM image i"                             \
+    " LEFT JOIN image_device d ON d.image_id = i.id WHERE "
 #define TIMES                                                                                      \
     VIRGA_SQL_TIME("i.created")                                                                    \
     ", " VIRGA_SQL_TIME("i.last_launched") ", " VIRGA_SQL_TIME("i.deprecated")
-#define DEVICE_SELECT                                                                              \
-    "SELECT d.image_id, d.device, d.snapshot_id, d.volume_type, d.size_gib, coalesce(d.iops, 0),"  \
-    " coalesce(d.throughput, 0), d.delete_on_termination FROM image_device d"                      \
-    " JOIN image i ON i.id = d.image_id WHERE "
+#define IN_ORDER " ORDER BY i.id, d.device <> i.root_device_name, d.device"
+enum { IMAGE_ID = 0, DEVICE = 18 };
 
 /* One statement each: a prepared statement keeps its plan. */
-static const char sql_list[] = IMAGE_SELECT USABLE " ORDER BY i.id";
-static const char sql_list_ids[] = IMAGE_SELECT "i.id = ANY ($2) AND " USABLE " ORDER BY i.id";
-#define IN_ORDER " ORDER BY d.image_id, d.device <> i.root_device_name, d.device"
-static const char sql_devices[] = DEVICE_SELECT USABLE IN_ORDER;
-static const char sql_devices_ids[] = DEVICE_SELECT "i.id = ANY ($2) AND " USABLE IN_ORDER;
+static const char sql_list[] = IMAGE_SELECT USABLE IN_ORDER;
+static const char sql_list_ids[] = IMAGE_SELECT "i.id = ANY ($2) AND " USABLE IN_ORDER;
 static const char sql_lock[] = "SELECT 1 FROM image WHERE id = $1 AND account_id = $2 FOR UPDATE";
 static const char sql_launched[] = "UPDATE image SET last_launched = now() WHERE id = $1";
 static const char sql_permissions[] =
@@ -61,35 +59,39 @@ static const char sql_insert_device[] =
     " nullif($7::bigint, 0), $8)";
 static const char sql_delete[] = "DELETE FROM image WHERE id = $1 AND account_id = $2";
 
-/* Gives each image its devices; both come in order of the image's id. */
-static bool
-receive_devices(VirgaTxn *txn, VirgaArena *arena, VirgaImage *images, size_t count, GError **error)
+static VirgaImageDevice
+read_device(const VirgaRows *rows, int row, VirgaArena *arena)
 {
-    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
-    VirgaImageDevice *devices;
-    size_t at = 0;
+    return (VirgaImageDevice){ .device = virga_rows_dup(rows, arena, row, DEVICE),
+                               .snapshot_id = virga_rows_dup(rows, arena, row, DEVICE + 1),
+                               .volume_type = virga_rows_dup(rows, arena, row, DEVICE + 2),
+                               .size_gib = virga_rows_int(rows, row, DEVICE + 3),
+                               .iops = virga_rows_int(rows, row, DEVICE + 4),
+                               .throughput = virga_rows_int(rows, row, DEVICE + 5),
+                               .delete_on_termination = virga_rows_bool(rows, row, DEVICE + 6) };
+}
 
-    if (!rows)
-        return false;
-    devices = virga_arena_new_array(arena, VirgaImageDevice, (size_t) virga_rows_count(rows));
-    for (int i = 0; i < virga_rows_count(rows); i++) {
-        devices[i] = (VirgaImageDevice){ .device = virga_rows_dup(rows, arena, i, 1),
-                                         .snapshot_id = virga_rows_dup(rows, arena, i, 2),
-                                         .volume_type = virga_rows_dup(rows, arena, i, 3),
-                                         .size_gib = virga_rows_int(rows, i, 4),
-                                         .iops = virga_rows_int(rows, i, 5),
-                                         .throughput = virga_rows_int(rows, i, 6),
-                                         .delete_on_termination = virga_rows_bool(rows, i, 7) };
-        for (size_t j = at; j < count; j++) {
-            if (!g_str_equal(images[j].id, virga_rows_text(rows, i, 0)))
-                continue; /* it is without devices, or the row's was registered since */
-            at = j;
-            if (images[at].device_count++ == 0)
-                images[at].devices = &devices[i];
-            break;
-        }
-    }
-    return true;
+static VirgaImage
+read_image(const VirgaRows *rows, int row, VirgaArena *arena)
+{
+    return (VirgaImage){ .id = virga_rows_dup(rows, arena, row, IMAGE_ID),
+                         .account_id = virga_rows_dup(rows, arena, row, 1),
+                         .name = virga_rows_dup(rows, arena, row, 2),
+                         .description = virga_rows_dup(rows, arena, row, 3),
+                         .architecture = virga_rows_dup(rows, arena, row, 4),
+                         .boot_mode = virga_rows_dup(rows, arena, row, 5),
+                         .root_device_name = virga_rows_dup(rows, arena, row, 6),
+                         .imds_support = virga_rows_dup(rows, arena, row, 7),
+                         .state = virga_rows_dup(rows, arena, row, 8),
+                         .protection = virga_rows_dup(rows, arena, row, 9),
+                         .is_public = virga_rows_bool(rows, row, 10),
+                         .ena_support = virga_rows_bool(rows, row, 11),
+                         .of_cloud = virga_rows_bool(rows, row, 12),
+                         .shared = virga_rows_bool(rows, row, 13),
+                         .cooling = virga_rows_bool(rows, row, 14),
+                         .created = virga_rows_time(rows, row, 15),
+                         .last_launched = virga_rows_time(rows, row, 16),
+                         .deprecated = virga_rows_time(rows, row, 17) };
 }
 
 bool
@@ -103,11 +105,8 @@ virga_image_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const
 bool
 virga_image_list_send(VirgaTxn *txn, const char *account_id, const char *const *ids, GError **error)
 {
-    if (!ids)
-        return virga_txn_send(txn, error, sql_list, "s", account_id) &&
-               virga_txn_send(txn, error, sql_devices, "s", account_id);
-    return virga_txn_send(txn, error, sql_list_ids, "sa", account_id, ids) &&
-           virga_txn_send(txn, error, sql_devices_ids, "sa", account_id, ids);
+    return ids ? virga_txn_send(txn, error, sql_list_ids, "sa", account_id, ids)
+               : virga_txn_send(txn, error, sql_list, "s", account_id);
 }
 
 bool
@@ -115,31 +114,26 @@ virga_image_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaImage **ret, siz
                          GError **error)
 {
     g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
+    VirgaImageDevice *devices;
+    VirgaImage *image = NULL;
 
     if (!rows)
         return false;
-    *ret_count = (size_t) virga_rows_count(rows);
-    *ret = virga_arena_new_array(arena, VirgaImage, *ret_count);
-    for (int i = 0; i < virga_rows_count(rows); i++)
-        (*ret)[i] = (VirgaImage){ .id = virga_rows_dup(rows, arena, i, 0),
-                                  .account_id = virga_rows_dup(rows, arena, i, 1),
-                                  .name = virga_rows_dup(rows, arena, i, 2),
-                                  .description = virga_rows_dup(rows, arena, i, 3),
-                                  .architecture = virga_rows_dup(rows, arena, i, 4),
-                                  .boot_mode = virga_rows_dup(rows, arena, i, 5),
-                                  .root_device_name = virga_rows_dup(rows, arena, i, 6),
-                                  .imds_support = virga_rows_dup(rows, arena, i, 7),
-                                  .state = virga_rows_dup(rows, arena, i, 8),
-                                  .protection = virga_rows_dup(rows, arena, i, 9),
-                                  .is_public = virga_rows_bool(rows, i, 10),
-                                  .ena_support = virga_rows_bool(rows, i, 11),
-                                  .of_cloud = virga_rows_bool(rows, i, 12),
-                                  .shared = virga_rows_bool(rows, i, 13),
-                                  .cooling = virga_rows_bool(rows, i, 14),
-                                  .created = virga_rows_time(rows, i, 15),
-                                  .last_launched = virga_rows_time(rows, i, 16),
-                                  .deprecated = virga_rows_time(rows, i, 17) };
-    return receive_devices(txn, arena, *ret, *ret_count, error);
+    *ret = virga_arena_new_array(arena, VirgaImage, (size_t) virga_rows_count(rows));
+    devices = virga_arena_new_array(arena, VirgaImageDevice, (size_t) virga_rows_count(rows));
+    *ret_count = 0;
+    for (int i = 0; i < virga_rows_count(rows); i++) {
+        if (!image || !g_str_equal(image->id, virga_rows_text(rows, i, IMAGE_ID))) {
+            image = &(*ret)[(*ret_count)++];
+            *image = read_image(rows, i, arena);
+        }
+        if (!virga_rows_text(rows, i, DEVICE))
+            continue; /* it is without any */
+        devices[i] = read_device(rows, i, arena);
+        if (image->device_count++ == 0)
+            image->devices = &devices[i];
+    }
+    return true;
 }
 
 VirgaImage *

@@ -30,7 +30,8 @@ static const char sql_token_get[] =
     " WHERE account_id = $1 AND action = 'RunInstances' AND token = $2";
 static const char sql_key[] = "SELECT public_key FROM key_pair WHERE account_id = $1 AND name = $2";
 static const char sql_insert[] =
-    "INSERT INTO instance (id, account_id, reservation_id, launch_index, client_token, image_id,"
+    "INSERT INTO instance AS i (id, account_id, reservation_id, launch_index, client_token, "
+    "image_id,"
     " type, vcpus, memory_mib, architecture, boot_mode, root_device_name, zone, vpc_id, subnet_id,"
     " key_name, public_key, user_data, shutdown_behavior, disable_termination, disable_stop,"
     " ebs_optimized, monitoring, http_tokens, http_endpoint, http_hops, http_tags, wish,"
@@ -39,7 +40,8 @@ static const char sql_insert[] =
     "$6, $7, $8, "
     "$9, $10, $11,"
     " $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, 'run',"
-    " (SELECT generation FROM host WHERE id = $28), 'pending', $28, true, $29, $30, $31, $32, $33)";
+    " (SELECT generation FROM host WHERE id = $28), 'pending', $28, true, $29, $30, $31, $32, $33)"
+    " RETURNING " INSTANCE_SHOWN;
 
 /* One instance of the call. */
 typedef struct {
@@ -71,6 +73,7 @@ typedef struct {
     size_t host_count;
     VirgaPlacement *placement; /* NULL: in no group */
     Launched *launched;
+    VirgaInstance *rows; /* as they are shown */
     size_t count;
 } Launch;
 
@@ -418,9 +421,8 @@ send_claims(Launch *launch, GError **error)
         const VirgaPlaceHost *host = &launch->hosts[i];
         gint64 count = count_on(launch, host);
 
-        if (count && (!virga_host_claim_send(launch->txn, host->id, count * launch->type->vcpus,
-                                             count * launch->type->memory_mib, error) ||
-                      !virga_host_wake(launch->txn, host->id, error)))
+        if (count && !virga_host_claim_send(launch->txn, host->id, count * launch->type->vcpus,
+                                            count * launch->type->memory_mib, error))
             return false;
     }
     return true;
@@ -450,7 +452,7 @@ insert_instance(Launch *launch, const Launched *one, gint64 index, GError **erro
     const VirgaPlacementGroup *group =
         launch->placement ? virga_placement_group(launch->placement) : NULL;
 
-    return virga_txn_post(
+    return virga_txn_send(
         launch->txn, error, sql_insert, "sssisssiissssssssssbbbbssisssssii", one->id,
         spec->account_id, launch->reservation_id, index,
         spec->client_token ? spec->client_token : "", launch->image->id, launch->type->name,
@@ -568,13 +570,23 @@ send_one(Launch *launch, Launched *one, gint64 index, GError **error)
            virga_event_add(launch->txn, error, one->id, "launched on host %s", host_id);
 }
 
+/* In the order of send_one(). */
 static bool
-receive_interfaces(Launch *launch, GError **error)
+receive_all_made(Launch *launch, GError **error)
 {
-    for (size_t i = 0; i < launch->count && !launch->spec->interface_id; i++)
-        if (!virga_interface_create_receive(launch->txn, &launch->launched[i].interface,
-                                            &launch->launched[i].draft, error))
+    const VirgaInstanceSpec *spec = launch->spec;
+
+    launch->rows = virga_arena_new_array(launch->arena, VirgaInstance, launch->count);
+    for (size_t i = 0; i < launch->count; i++) {
+        Launched *one = &launch->launched[i];
+
+        if (!virga_instance_shown_receive(launch->txn, launch->arena, &launch->rows[i], error) ||
+            (!spec->interface_id &&
+             !virga_interface_create_receive(launch->txn, &one->interface, &one->draft, error)))
             return false;
+        launch->rows[i].profile_id = (char *) spec->profile_id; /* it came after the row */
+        launch->rows[i].profile_arn = (char *) spec->profile_arn;
+    }
     return true;
 }
 
@@ -595,7 +607,8 @@ look_receive(const Launch *launch, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
 
-    return !spec->look_receive || spec->look_receive(launch->txn, spec->look_data, error);
+    return !spec->look_receive ||
+           spec->look_receive(launch->txn, launch->rows, launch->count, spec->look_data, error);
 }
 
 /* Finds other addresses for those that were taken, and gives each instance what it has besides one
@@ -746,7 +759,7 @@ launch_all(Launch *launch, GError **error)
            virga_quota_change_send(launch->txn, launch->spec->account_id, &amounts, error) &&
            virga_vpc_touch(launch->txn, launch->subnet->vpc_id, error) &&
            look_send(launch, error) && receive_claims(launch, error) &&
-           receive_interfaces(launch, error) &&
+           receive_all_made(launch, error) &&
            virga_quota_change_receive(launch->txn, &amounts, error) &&
            look_receive(launch, error) && settle_interfaces(launch, error);
 }

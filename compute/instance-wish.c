@@ -120,8 +120,7 @@ start_one(VirgaTxn *txn, VirgaArena *arena, const VirgaInstance *instance, GErro
     }
     return write_change(txn, instance, &change, generation, error) &&
            virga_interface_claim_public(txn, instance->id, error) &&
-           virga_quota_claim(txn, instance->account_id, VIRGA_QUOTA_VCPUS, request.vcpus, error) &&
-           virga_host_wake(txn, instance->host_id, error);
+           virga_quota_claim(txn, instance->account_id, VIRGA_QUOTA_VCPUS, request.vcpus, error);
 }
 
 static bool

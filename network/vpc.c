@@ -15,8 +15,7 @@ static const char sql_vpc_list[] =
 enum { ID, ACCOUNT_ID, CIDR, DHCP, TENANCY, IS_DEFAULT, SUPPORT, HOSTNAMES, METRICS, IDS, CIDRS };
 static const char sql_vpc_default[] = "SELECT id FROM vpc WHERE account_id = $1 AND is_default";
 static const char sql_vpc_touch[] =
-    "WITH touched AS (UPDATE vpc SET generation = generation + 1 WHERE id = $1 RETURNING id)"
-    " SELECT pg_notify('virga_vpc', id) FROM touched";
+    "UPDATE vpc SET generation = generation + 1 WHERE id = $1 RETURNING pg_notify('virga_vpc', id)";
 static const char sql_vpc_lock[] =
     "SELECT 1 FROM vpc WHERE id = $1 AND account_id = $2 FOR NO KEY UPDATE";
 static const char sql_vpc_set_flags[] =

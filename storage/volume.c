@@ -9,9 +9,12 @@ static const char sql_insert[] =
     "INSERT INTO volume (id, account_id, zone, host_id, size_gib, type, iops, throughput,"
     " snapshot_id) VALUES ($1, $2, $3, $4, $5, $6, nullif($7::bigint, 0),"
     " nullif($8::bigint, 0), $9)";
-static const char sql_attach[] =
-    "INSERT INTO volume_attachment (volume_id, instance_id, device, delete_on_termination)"
-    " VALUES ($1, $2, $3, $4)";
+static const char sql_insert_attached[] =
+    "WITH made AS (INSERT INTO volume (id, account_id, zone, host_id, size_gib, type, iops,"
+    " throughput, snapshot_id) VALUES ($1, $2, $3, $4, $5, $6, nullif($7::bigint, 0),"
+    " nullif($8::bigint, 0), $9))"
+    " INSERT INTO volume_attachment (volume_id, instance_id, device, delete_on_termination)"
+    " VALUES ($1, $10, $11, $12)";
 #define VOLUME_SELECT                                                                              \
     "SELECT v.id, v.account_id, v.zone, v.host_id, v.type, v.snapshot_id, v.size_gib,"             \
     " coalesce(v.iops, 0), coalesce(v.throughput, 0), " CREATED ","                                \
@@ -92,11 +95,14 @@ virga_volume_create(VirgaTxn *txn, VirgaArena *arena, const VirgaVolumeSpec *spe
 {
     g_autofree char *id = spec->id ? g_strdup(spec->id) : virga_id_new("vol");
 
-    if (!virga_txn_post(txn, error, sql_insert, "ssssisiis", id, spec->account_id, spec->zone,
-                        spec->host_id, spec->size_gib, spec->type, spec->iops, spec->throughput,
-                        spec->snapshot_id) ||
-        (spec->instance_id && !virga_txn_post(txn, error, sql_attach, "sssb", id, spec->instance_id,
-                                              spec->device, spec->delete_on_termination)))
+    if (!(spec->instance_id
+              ? virga_txn_post(txn, error, sql_insert_attached, "ssssisiisssb", id,
+                               spec->account_id, spec->zone, spec->host_id, spec->size_gib,
+                               spec->type, spec->iops, spec->throughput, spec->snapshot_id,
+                               spec->instance_id, spec->device, spec->delete_on_termination)
+              : virga_txn_post(txn, error, sql_insert, "ssssisiis", id, spec->account_id,
+                               spec->zone, spec->host_id, spec->size_gib, spec->type, spec->iops,
+                               spec->throughput, spec->snapshot_id)))
         return false;
     *ret_id = virga_arena_strdup(arena, id);
     return true;

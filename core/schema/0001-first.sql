@@ -196,7 +196,7 @@ CREATE TABLE public_address (
     private_address inet, -- of the interface: its primary or a secondary one
     allocation_id   text,
     association_id  text, -- of an elastic IP that has an interface
-    account_id      text REFERENCES account,
+    account_id      text,
     released        timestamptz NOT NULL DEFAULT '-infinity', -- the longest unused goes first
     CHECK (association_id IS NULL OR (allocation_id IS NOT NULL AND private_address IS NOT NULL))
 );
@@ -228,7 +228,7 @@ CREATE TABLE volume (
     id          text PRIMARY KEY,
     account_id  text NOT NULL,
     zone        text NOT NULL,
-    host_id     text REFERENCES host,
+    host_id     text, -- who gives a host something holds its row
     size_gib    bigint NOT NULL CHECK (size_gib > 0),
     type        text NOT NULL,
     iops        bigint,
@@ -339,7 +339,7 @@ CREATE TABLE instance (
     reason_code            text,
     reason_message         text,
     transition_reason      text NOT NULL DEFAULT '',
-    host_id                text REFERENCES host,   -- NULL once nothing of it is left there
+    host_id                text,                   -- NULL once nothing of it is left there
     claimed                boolean NOT NULL,       -- counted in the host's claims
     launched               timestamptz NOT NULL DEFAULT now(),
     state_since            timestamptz NOT NULL DEFAULT now(),

@@ -40,16 +40,16 @@ constants_new(const VirgaCall *call)
 }
 
 bool
-ec2_instance_parts_send(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
+ec2_instance_parts_send(const VirgaCall *call, VirgaTxn *txn, const char *const *ids, bool tagged,
                         GError **error)
 {
     return virga_interface_list_send(txn, call->account_id, ids, error) &&
            virga_attachment_list_send(txn, call->account_id, ids, error) &&
-           ec2_tags_send(call, txn, ids, "instance", error);
+           (!tagged || ec2_tags_send(call, txn, ids, "instance", error));
 }
 
 bool
-ec2_instance_parts_receive(const VirgaCall *call, VirgaTxn *txn, Ec2InstanceParts *ret,
+ec2_instance_parts_receive(const VirgaCall *call, VirgaTxn *txn, bool tagged, Ec2InstanceParts *ret,
                            GError **error)
 {
     VirgaInterface *interfaces;
@@ -64,15 +64,16 @@ ec2_instance_parts_receive(const VirgaCall *call, VirgaTxn *txn, Ec2InstancePart
         return false;
     ret->attachments = ec2_index_new(call->arena, attachments, count, sizeof *attachments,
                                      offsetof(VirgaAttachment, instance_id));
-    return ec2_tags_receive(call, txn, &ret->tags, error);
+    ret->tags = ec2_tags_none(call);
+    return !tagged || ec2_tags_receive(call, txn, &ret->tags, error);
 }
 
 bool
 ec2_instance_parts_read(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
                         Ec2InstanceParts *ret, GError **error)
 {
-    return ec2_instance_parts_send(call, txn, ids, error) &&
-           ec2_instance_parts_receive(call, txn, ret, error);
+    return ec2_instance_parts_send(call, txn, ids, true, error) &&
+           ec2_instance_parts_receive(call, txn, true, ret, error);
 }
 
 bool

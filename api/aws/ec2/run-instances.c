@@ -309,6 +309,7 @@ typedef struct {
     VirgaCall *call;
     VirgaInstance *rows;
     size_t count;
+    bool tagged;
     Ec2InstanceParts parts;
 } Seen;
 
@@ -318,17 +319,24 @@ look_send(VirgaTxn *txn, const char *const *ids, gpointer data, GError **error)
 {
     const Seen *seen = data;
 
-    return virga_instance_show_send(txn, seen->call->account_id, ids, NULL, error) &&
-           ec2_instance_parts_send(seen->call, txn, ids, error);
+    return ec2_instance_parts_send(seen->call, txn, ids, seen->tagged, error);
 }
 
 static bool
-look_receive(VirgaTxn *txn, gpointer data, GError **error)
+look_receive(VirgaTxn *txn, VirgaInstance *rows, size_t count, gpointer data, GError **error)
 {
     Seen *seen = data;
 
-    return virga_instance_show_receive(txn, seen->call->arena, &seen->rows, &seen->count, error) &&
-           ec2_instance_parts_receive(seen->call, txn, &seen->parts, error);
+    seen->rows = rows;
+    seen->count = count;
+    return ec2_instance_parts_receive(seen->call, txn, seen->tagged, &seen->parts, error);
+}
+
+/* An attempt that was given up may have seen its own. */
+static bool
+has_seen(const Seen *seen, const char *reservation_id)
+{
+    return seen->count && g_str_equal(seen->rows[0].reservation_id, reservation_id);
 }
 
 /* Of a launch that was made before: the client token's. */
@@ -389,11 +397,12 @@ ec2_launch(VirgaCall *call, const Request *request, VirgaInstanceSpec *spec,
          !authorize_whole(call, request, error)) ||
         !read_request(call, request, spec, error))
         return false;
+    seen.tagged = spec->tag_count + spec->reserved_tag_count > 0;
     if (!virga_instance_create(call->db, ec2_services(call)->config, call->arena, spec,
                                &reservation_id, &reason))
         return explain(reason, spec, error);
     if (!virga_call_dry_run(call, error) ||
-        (seen.count == 0 && !look_again(&seen, reservation_id, error)))
+        (!has_seen(&seen, reservation_id) && !look_again(&seen, reservation_id, error)))
         return false;
     ec2_instances_sort(seen.rows, seen.count);
     response->reservation_id = reservation_id;

@@ -7,7 +7,7 @@
 typedef struct {
     const char *name;
     gint64 vcpus, memory_mib;
-    gint64 bandwidth_mbit; /* of each network interface, each way; 0: no limit */
+    gint64 bandwidth_mbit;                /* of each network interface, each way; 0: no limit */
     gint64 interfaces_max, addresses_max; /* network interfaces; private addresses of each */
 } VirgaInstanceType;
 

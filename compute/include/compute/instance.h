@@ -100,11 +100,13 @@ typedef struct {
     bool dry_run; /* check everything, change nothing */
     const char *request_id;
 
-    /* The two halves of a look at what was made (virga_txn_send()), before the commit and once more
-     * whenever something has to be repeated: who wants to see it need not wait for a transaction
-     * of its own.  NULL: nobody wants to. */
+    /* The two halves of a look at what belongs to the new instances (virga_txn_send()), before the
+     * commit and once more whenever something has to be repeated: who wants to see it need not wait
+     * for a transaction of its own.  'rows', which stay in the arena of the launch, are the
+     * instances as they are shown.  NULL: nobody wants to look. */
     bool (*look_send)(VirgaTxn *txn, const char *const *ids, gpointer data, GError **error);
-    bool (*look_receive)(VirgaTxn *txn, gpointer data, GError **error);
+    bool (*look_receive)(VirgaTxn *txn, VirgaInstance *rows, size_t count, gpointer data,
+                         GError **error);
     gpointer look_data;
 } VirgaInstanceSpec;
 
