@@ -217,6 +217,18 @@ class Cloud:
         except TimeoutError as error:
             raise AssertionError("%s; its console ends:\n%s" % (error, self.console(instance)[-2000:]))
 
+    def boot_id(self, instance):
+        """Of the guest's present boot; None if it does not answer."""
+        done = self.ssh(instance, "cat /proc/sys/kernel/random/boot_id", check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    def reboot(self, instance, deadline_s=120):
+        """Returns when the guest has booted anew; before, it may answer for a while."""
+        before = self.boot_id(instance)
+        assert before
+        self.ec2.reboot_instances(InstanceIds=[instance])
+        wait_for(lambda: self.boot_id(instance) not in (None, before), deadline_s, "boot of " + instance, 0.5)
+
     def console(self, instance):
         """The serial console's log as the host has it."""
         try:

@@ -52,8 +52,7 @@ def test_down_and_up(cloud, guest):
 
 def test_reconfigured(cloud, guest):
     """A guest that was adopted can still be told what to do."""
-    cloud.ec2.reboot_instances(InstanceIds=[guest])
-    cloud.wait_ssh(guest)
+    cloud.reboot(guest)
 
 
 def test_why_and_console(cloud, guest):
