@@ -29,8 +29,8 @@ bool virga_host_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaHost **ret, 
 /* The scheduler's view of them, in 'arena'. */
 VirgaPlaceHost *virga_host_places(VirgaArena *arena, const VirgaHost *hosts, size_t count);
 
-/* Claims room on a host, counts its wish up and wakes its long poll at the commit, if it still fits.
- * 'ret_generation' is 0 when it does not: no error, choose again. */
+/* Claims room on a host, counts its wish up and wakes its long poll at the commit, if it still
+ * fits.  'ret_generation' is 0 when it does not: no error, choose again. */
 bool virga_host_claim(VirgaTxn *txn, const char *host_id, gint64 vcpus, gint64 memory_mib,
                       gint64 *ret_generation, GError **error);
 /* The two halves of it (virga_txn_send()). */
