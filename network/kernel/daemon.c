@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dnsmasq and HAProxy go on when virga-node stops.  The one that a pid file names is ours if its
  * command line has our configuration's path and it lives in the calling thread's namespace; a pid
- * that was reused by something else is nobody's. */
+ * that was reused by something else is nobody's.  Without a pid file it is looked for. */
 #include "kernel-priv.h"
 
 #include "core/error.h"
@@ -37,27 +37,6 @@ config_argument(const VirgaDaemon *daemon)
                               : g_strdup_printf("--conf-file=%s/dnsmasq.conf", daemon->directory);
 }
 
-pid_t
-virga_daemon_pid(const VirgaDaemon *daemon)
-{
-    g_autofree char *pid_file = pid_file_of(daemon);
-    g_autofree char *argument = config_argument(daemon);
-    g_autofree char *text = NULL, *proc = NULL, *command = NULL;
-    gsize length;
-    guint64 pid;
-
-    if (!g_file_get_contents(pid_file, &text, NULL, NULL) ||
-        !g_ascii_string_to_unsigned(g_strstrip(text), 10, 2, G_MAXINT, &pid, NULL))
-        return 0;
-    proc = g_strdup_printf("/proc/%d/cmdline", (int) pid);
-    if (!g_file_get_contents(proc, &command, &length, NULL))
-        return 0;
-    for (const char *at = command; at < command + length; at += strlen(at) + 1)
-        if (g_str_equal(at, argument))
-            return (pid_t) pid;
-    return 0;
-}
-
 bool
 virga_daemon_is_here(pid_t pid)
 {
@@ -66,6 +45,52 @@ virga_daemon_is_here(pid_t pid)
 
     return stat(path, &its) == 0 && stat("/proc/thread-self/ns/net", &ours) == 0 &&
            its.st_ino == ours.st_ino && its.st_dev == ours.st_dev;
+}
+
+static bool
+has_argument(pid_t pid, const char *argument)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/cmdline", (int) pid);
+    g_autofree char *command = NULL;
+    gsize length;
+
+    if (!g_file_get_contents(path, &command, &length, NULL))
+        return false;
+    for (const char *at = command; at < command + length; at += strlen(at) + 1)
+        if (g_str_equal(at, argument))
+            return true;
+    return false;
+}
+
+/* One whose pid file went with the rest of a state directory still holds its addresses. */
+static pid_t
+find_here(const char *argument)
+{
+    g_autoptr(GDir) processes = g_dir_open("/proc", 0, NULL);
+    const char *name;
+    guint64 pid;
+
+    while (processes && (name = g_dir_read_name(processes)))
+        if (g_ascii_string_to_unsigned(name, 10, 2, G_MAXINT, &pid, NULL) &&
+            has_argument((pid_t) pid, argument) && virga_daemon_is_here((pid_t) pid))
+            return (pid_t) pid;
+    return 0;
+}
+
+pid_t
+virga_daemon_pid(const VirgaDaemon *daemon)
+{
+    g_autofree char *pid_file = pid_file_of(daemon);
+    g_autofree char *argument = config_argument(daemon);
+    g_autofree char *text = NULL;
+    guint64 pid;
+
+    if (!g_file_get_contents(pid_file, &text, NULL, NULL))
+        return daemon->is_haproxy ? 0 : find_here(argument);
+    if (g_ascii_string_to_unsigned(g_strstrip(text), 10, 2, G_MAXINT, &pid, NULL) &&
+        has_argument((pid_t) pid, argument))
+        return (pid_t) pid;
+    return 0;
 }
 
 bool

@@ -268,6 +268,14 @@ class Cloud:
             for instance in ids:
                 self.wait_state(instance, "terminated", 60)
 
+    def delete_gateways(self):
+        """What keeps a VPC on its host without any guest: NAT gateways and load balancers."""
+        for balancer in self.client("elbv2").describe_load_balancers()["LoadBalancers"]:
+            self.client("elbv2").delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
+        for gateway in self.ec2.describe_nat_gateways(
+                Filters=[{"Name": "state", "Values": ["pending", "available"]}])["NatGateways"]:
+            self.ec2.delete_nat_gateway(NatGatewayId=gateway["NatGatewayId"])
+
     def settle(self):
         """Waits until the host has taken away the networks of what was terminated.  It does so a
         moment later, and no other cloud will when this one's state is gone."""
@@ -280,6 +288,7 @@ class Cloud:
         try:
             if self.env and self.pid("virgad"):
                 self.terminate_all()
+                self.delete_gateways()
                 if self.pid("virga-node"):
                     self.settle()
         finally:

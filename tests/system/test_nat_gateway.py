@@ -112,7 +112,7 @@ def test_way_out(cloud, private, inside, outside):
     for daemon in ("virgad", "virga-node"):
         cloud.kill(daemon)
     wait_for(lambda: "All is well." in cloud.virga("status", check=False).stdout, 60, "health", 0.3)
-    assert inside.fetch(outside) == eip["PublicIp"]
+    wait_for(lambda: inside.fetch(outside) == eip["PublicIp"], 30, "the way out", 0.5)
     ec2.delete_nat_gateway(NatGatewayId=gateway)
     ec2.get_waiter("nat_gateway_deleted").wait(NatGatewayIds=[gateway],
                                                WaiterConfig={"Delay": 1, "MaxAttempts": 40})
