@@ -213,7 +213,7 @@ def test_waiter_that_fails(client, instances):
                        "ImageId": "ami-0123456789abcdef0"}, "InvalidParameterValue"),
     ("run_instances", {"MinCount": 1, "MaxCount": 1, "InstanceType": "t3.nano",
                        "ImageId": "ami-0123456789abcdef0"}, "InvalidAMIID.NotFound"),
-    ("create_vpc", {"CidrBlock": "10.0.0.0/16"}, "UnsupportedOperation"),
+    ("create_vpc", {"CidrBlock": "10.0.0.0/16", "AmazonProvidedIpv6CidrBlock": True}, "UnsupportedOperation"),
     ("deregister_image", {"ImageId": "ami-0123456789abcdef0"}, "InvalidAMIID.NotFound"),
     ("describe_snapshots", {"SnapshotIds": ["snap-0123456789abcdef0"]}, "InvalidSnapshot.NotFound"),
     ("get_console_output", {"InstanceId": "i-0123456789abcdef0"}, "InvalidInstanceID.NotFound"),
