@@ -80,7 +80,6 @@ enum { ID = 0, SECONDARIES = 22, PUBLIC_NAMES, GROUP_ID, GROUP_NAME, GROUP_POSIT
 #define FOUND                                                                                      \
     INTERFACE_SELECT("i.instance_id IS NOT NULL AND EXISTS (SELECT 1 FROM instance v"              \
                      " WHERE v.id = i.instance_id AND v.state = 'pending')")
-static const char sql_list[] = LISTED " AND i.instance_id IS NOT NULL" BY_ID;
 static const char sql_list_of[] = LISTED " AND i.instance_id = ANY ($2)" BY_ID;
 static const char sql_find[] = FOUND BY_ID;
 static const char sql_find_ids[] = FOUND " AND i.id = ANY ($2)" BY_ID;
@@ -434,8 +433,7 @@ bool
 virga_interface_list_send(VirgaTxn *txn, const char *account_id, const char *const *instance_ids,
                           GError **error)
 {
-    return instance_ids ? virga_txn_send(txn, error, sql_list_of, "sa", account_id, instance_ids)
-                        : virga_txn_send(txn, error, sql_list, "s", account_id);
+    return virga_txn_send(txn, error, sql_list_of, "sa", account_id, instance_ids);
 }
 
 bool

@@ -43,20 +43,23 @@ bool
 ec2_instance_parts_send(const VirgaCall *call, VirgaTxn *txn, const char *const *ids, bool tagged,
                         GError **error)
 {
-    return virga_interface_list_send(txn, call->account_id, ids, error) &&
+    return (ids ? virga_interface_list_send(txn, call->account_id, ids, error)
+                : virga_interface_all_send(txn, call->account_id, error)) &&
            virga_attachment_list_send(txn, call->account_id, ids, error) &&
            (!tagged || ec2_tags_send(call, txn, ids, "instance", error));
 }
 
 bool
-ec2_instance_parts_receive(const VirgaCall *call, VirgaTxn *txn, bool tagged, Ec2InstanceParts *ret,
-                           GError **error)
+ec2_instance_parts_receive(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
+                           bool tagged, Ec2InstanceParts *ret, GError **error)
 {
     VirgaInterface *interfaces;
     VirgaAttachment *attachments;
     size_t count;
 
-    if (!virga_interface_list_receive(txn, call->arena, &interfaces, &count, error))
+    if (!(ids ? virga_interface_list_receive(txn, call->arena, &interfaces, &count, error)
+              : virga_interface_all_receive(txn, call->arena, call->account_id, &interfaces, &count,
+                                            error)))
         return false;
     ret->interfaces = ec2_index_new(call->arena, interfaces, count, sizeof *interfaces,
                                     offsetof(VirgaInterface, instance_id));
@@ -73,7 +76,7 @@ ec2_instance_parts_read(const VirgaCall *call, VirgaTxn *txn, const char *const 
                         Ec2InstanceParts *ret, GError **error)
 {
     return ec2_instance_parts_send(call, txn, ids, true, error) &&
-           ec2_instance_parts_receive(call, txn, true, ret, error);
+           ec2_instance_parts_receive(call, txn, ids, true, ret, error);
 }
 
 bool

@@ -17,8 +17,8 @@ bool ec2_instance_parts_read(const VirgaCall *call, VirgaTxn *txn, const char *c
 /* The two halves of it (virga_txn_send()); tags are not asked for where there are none. */
 bool ec2_instance_parts_send(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
                              bool tagged, GError **error);
-bool ec2_instance_parts_receive(const VirgaCall *call, VirgaTxn *txn, bool tagged,
-                                Ec2InstanceParts *ret, GError **error);
+bool ec2_instance_parts_receive(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
+                                bool tagged, Ec2InstanceParts *ret, GError **error);
 
 /* The answer's form of 'rows', in their order. */
 Ec2Instance *ec2_instances_show(const VirgaCall *call, const VirgaInstance *rows, size_t count,

@@ -319,7 +319,7 @@ read_parts(const Query *query, VirgaTxn *txn, bool all, Ec2InstanceParts *ret, G
     const char **ids = NULL;
 
     if (query->ahead)
-        return ec2_instance_parts_receive(query->call, txn, true, ret, error);
+        return ec2_instance_parts_receive(query->call, txn, query->ids, true, ret, error);
     if (!all) {
         ids = ec2_array(query->call, const char *, query->count + 1);
         for (size_t i = 0; i < query->count; i++)

@@ -309,6 +309,7 @@ typedef struct {
     VirgaCall *call;
     VirgaInstance *rows;
     size_t count;
+    const char *const *ids; /* that are looked for */
     bool tagged;
     Ec2InstanceParts parts;
 } Seen;
@@ -317,8 +318,9 @@ typedef struct {
 static bool
 look_send(VirgaTxn *txn, const char *const *ids, gpointer data, GError **error)
 {
-    const Seen *seen = data;
+    Seen *seen = data;
 
+    seen->ids = ids;
     return ec2_instance_parts_send(seen->call, txn, ids, seen->tagged, error);
 }
 
@@ -329,7 +331,8 @@ look_receive(VirgaTxn *txn, VirgaInstance *rows, size_t count, gpointer data, GE
 
     seen->rows = rows;
     seen->count = count;
-    return ec2_instance_parts_receive(seen->call, txn, seen->tagged, &seen->parts, error);
+    return ec2_instance_parts_receive(seen->call, txn, seen->ids, seen->tagged, &seen->parts,
+                                      error);
 }
 
 /* An attempt that was given up may have seen its own. */

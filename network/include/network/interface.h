@@ -71,8 +71,7 @@ bool virga_interface_create_receive(VirgaTxn *txn, const VirgaInterfaceSpec *spe
 bool virga_interface_create_again(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec,
                                   VirgaInterfaceDraft *draft, GError **error);
 
-/* The interfaces of instances in order of id, in 'arena'.
- * 'instance_ids' NULL: of all the account's instances. */
+/* The interfaces of these instances in order of id, in 'arena'. */
 bool virga_interface_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                           const char *const *instance_ids, VirgaInterface **ret, size_t *ret_count,
                           GError **error);
@@ -82,6 +81,12 @@ bool virga_interface_list_send(VirgaTxn *txn, const char *account_id,
                                const char *const *instance_ids, GError **error);
 bool virga_interface_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaInterface **ret,
                                   size_t *ret_count, GError **error);
+
+/* The same of all the account's instances, for long lists (interface-all.c); not known are zone,
+ * requester and former attachments. */
+bool virga_interface_all_send(VirgaTxn *txn, const char *account_id, GError **error);
+bool virga_interface_all_receive(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                                 VirgaInterface **ret, size_t *ret_count, GError **error);
 
 /* The account's interfaces in order of id, attached or not; 'ids' NULL: all. */
 bool virga_interface_find(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
