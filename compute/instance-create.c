@@ -1,26 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Launching: every row and every claim of a call in one transaction. */
 #include "instance-priv.h"
+#include "launch-priv.h"
 
 #include "compute/host.h"
-#include "compute/image.h"
 #include "compute/instance-profile.h"
-#include "compute/instance-type.h"
-#include "compute/placement-group.h"
 #include "core/id.h"
 #include "core/limits.h"
 #include "core/quota.h"
-#include "network/interface.h"
-#include "network/security-group.h"
-#include "network/subnet.h"
 #include "network/vpc.h"
-#include "storage/volume.h"
 
 #include <string.h>
 
-#define ATTEMPTS_MAX   8  /* of a transaction that lost a race */
-#define DISKS_MAX      28 /* AWS's limit of attachments */
-#define VOLUME_GIB_MAX 16384
+#define ATTEMPTS_MAX 8 /* of a transaction that lost a race */
 
 static const char sql_token[] =
     "INSERT INTO client_token (account_id, action, token, digest, resource_id)"
@@ -28,7 +20,6 @@ static const char sql_token[] =
 static const char sql_token_get[] =
     "SELECT digest, resource_id FROM client_token"
     " WHERE account_id = $1 AND action = 'RunInstances' AND token = $2";
-static const char sql_key[] = "SELECT public_key FROM key_pair WHERE account_id = $1 AND name = $2";
 static const char sql_insert[] =
     "INSERT INTO instance AS i (id, account_id, reservation_id, launch_index, client_token, "
     "image_id,"
@@ -43,71 +34,8 @@ static const char sql_insert[] =
     " (SELECT generation FROM host WHERE id = $28), 'pending', $28, true, $29, $30, $31, $32, $33)"
     " RETURNING " INSTANCE_SHOWN;
 
-/* One instance of the call. */
-typedef struct {
-    char *id;
-    VirgaPlaceHost *host;
-    gint64 partition; /* of the placement group; 0: none */
-    VirgaInterfaceSpec interface;
-    VirgaInterfaceDraft draft;
-} Launched;
-
-/* What all instances of one call have in common, looked up once. */
-typedef struct {
-    VirgaDb *db;
-    const VirgaConfig *config;
-    VirgaTxn *txn;
-    VirgaArena *arena;
-    const VirgaInstanceSpec *spec;
-    const char *subnet_id; /* that was asked for, or NULL */
-    const char *token;     /* NULL: none */
-    const VirgaInstanceType *type;
-    const VirgaImage *image;
-    const VirgaSubnet *subnet;
-    const char *public_key;
-    const char *const *group_ids;
-    VirgaDiskSpec *disks; /* the image's, changed by the call's; the root first */
-    size_t disk_count;
-    const char *reservation_id;
-    VirgaPlaceHost *hosts;
-    size_t host_count;
-    VirgaPlacement *placement; /* NULL: in no group */
-    Launched *launched;
-    VirgaInstance *rows; /* as they are shown */
-    size_t count;
-} Launch;
-
-static bool
-receive_key(Launch *launch, GError **error)
-{
-    const VirgaInstanceSpec *spec = launch->spec;
-    g_autoptr(VirgaRows) rows = NULL;
-
-    if (!spec->key_name)
-        return true;
-    rows = virga_txn_receive(launch->txn, error);
-    if (!rows)
-        return false;
-    if (virga_rows_count(rows) == 0)
-        return virga_fail(error, "key pair", VIRGA_ERROR_NOT_FOUND,
-                          "The key pair '%s' does not exist", spec->key_name);
-    launch->public_key = virga_rows_dup(rows, launch->arena, 0, 0);
-    return true;
-}
-
-static bool
-receive_hosts(Launch *launch, GError **error)
-{
-    VirgaHost *hosts;
-
-    if (!virga_host_list_receive(launch->txn, launch->arena, &hosts, &launch->host_count, error))
-        return false;
-    launch->hosts = virga_host_places(launch->arena, hosts, launch->host_count);
-    return true;
-}
-
-static VirgaPlaceRequest
-place_request(const Launch *launch, const char *zone)
+VirgaPlaceRequest
+virga_launch_place_request(const Launch *launch, const char *zone)
 {
     return (VirgaPlaceRequest){ .zone = zone,
                                 .vcpus = launch->type->vcpus,
@@ -115,237 +43,10 @@ place_request(const Launch *launch, const char *zone)
                                 .disk_gib = 1 };
 }
 
-/* How well a launch would go in a zone: 2 there is room, 1 there are hosts, 0 there are none. */
-static int
-rank_zone(const Launch *launch, const char *zone)
-{
-    VirgaPlaceRequest request = place_request(launch, zone);
-
-    if (virga_place(&request, launch->hosts, launch->host_count))
-        return 2;
-    for (size_t i = 0; i < launch->host_count; i++)
-        if (g_str_equal(launch->hosts[i].zone, zone))
-            return 1;
-    return 0;
-}
-
-/* The subnet that was named, or the default one in the best zone. */
-static bool
-receive_subnet(Launch *launch, GError **error)
-{
-    const VirgaInstanceSpec *spec = launch->spec;
-    VirgaSubnet *subnets;
-    int best = -1;
-    size_t count;
-
-    if (!virga_subnet_candidates_receive(launch->txn, launch->arena, &subnets, &count, error))
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        int rank = rank_zone(launch, subnets[i].zone);
-
-        if (rank > best) {
-            launch->subnet = &subnets[i];
-            best = rank;
-        }
-    }
-    if (!launch->subnet && launch->subnet_id)
-        return virga_fail(error, "subnet", VIRGA_ERROR_NOT_FOUND,
-                          "The subnet ID '%s' does not exist", launch->subnet_id);
-    if (!launch->subnet)
-        return virga_fail(error, "launch subnet", VIRGA_ERROR_NOT_FOUND,
-                          spec->zone ? "No default subnet for availability zone: '%s'."
-                                     : "No default subnet%s: please specify a subnet.",
-                          spec->zone ? spec->zone : "");
-    if (spec->zone && !g_str_equal(spec->zone, launch->subnet->zone))
-        return virga_fail(error, "instance", VIRGA_ERROR_INVALID,
-                          "The subnet '%s' is in zone '%s', not in '%s'", launch->subnet->id,
-                          launch->subnet->zone, spec->zone);
-    return true;
-}
-
-/* Adds a group unless it is there: a group may be named twice, also by id and by name. */
-static void
-add_group(const char **ids, size_t *count, const char *id)
-{
-    for (size_t i = 0; i < *count; i++)
-        if (g_str_equal(ids[i], id))
-            return;
-    ids[(*count)++] = id;
-}
-
-static const VirgaSecurityGroup *
-group_named(const VirgaSecurityGroup *groups, size_t count, const char *vpc_id, const char *name)
-{
-    for (size_t i = 0; i < count; i++)
-        if (g_str_equal(groups[i].name, name) && g_str_equal(groups[i].vpc_id, vpc_id))
-            return &groups[i];
-    return NULL;
-}
-
-/* The names that have to be looked up: none given at all means the group "default". */
-static const char *const *
-group_names(const VirgaInstanceSpec *spec)
-{
-    static const char *const default_name[] = { "default", NULL };
-    static const char *const nothing[] = { NULL };
-
-    if (spec->group_names && *spec->group_names)
-        return spec->group_names;
-    return spec->group_ids && *spec->group_ids ? nothing : default_name;
-}
-
-/* Ids as given (the interface checks them), names in the subnet's VPC. */
-static bool
-receive_groups(Launch *launch, GError **error)
-{
-    const VirgaInstanceSpec *spec = launch->spec;
-    const char *const *names = group_names(spec), *const *ids = spec->group_ids;
-    size_t named = ids ? g_strv_length((char **) ids) : 0, found = 0, count = 0;
-    VirgaSecurityGroup *groups;
-    const char **all;
-
-    if (!virga_security_group_list_receive(launch->txn, launch->arena, &groups, &found, error))
-        return false;
-    named += g_strv_length((char **) names);
-    all = virga_arena_new_array(launch->arena, const char *, named + 1);
-    for (; ids && *ids; ids++)
-        add_group(all, &count, *ids);
-    for (; *names; names++) {
-        const VirgaSecurityGroup *group =
-            group_named(groups, found, launch->subnet->vpc_id, *names);
-
-        if (!group)
-            return virga_fail(error, "security group", VIRGA_ERROR_NOT_FOUND,
-                              "The security group '%s' does not exist in VPC '%s'", *names,
-                              launch->subnet->vpc_id);
-        add_group(all, &count, group->id);
-    }
-    if (count > VIRGA_GROUPS_PER_INTERFACE_MAX)
-        return virga_fail(error, "security group", VIRGA_ERROR_QUOTA,
-                          "The maximum number of security groups per interface is %d",
-                          VIRGA_GROUPS_PER_INTERFACE_MAX);
-    launch->group_ids = all;
-    return true;
-}
-
-static VirgaDiskSpec *
-find_disk(VirgaDiskSpec *disks, size_t count, const char *device)
-{
-    for (size_t i = 0; i < count; i++)
-        if (g_str_equal(disks[i].device, device))
-            return &disks[i];
-    return NULL;
-}
-
-static void
-overlay_disk(VirgaDiskSpec *disk, const VirgaDiskSpec *over)
-{
-    disk->snapshot_id = over->snapshot_id ? over->snapshot_id : disk->snapshot_id;
-    disk->volume_type = over->volume_type ? over->volume_type : disk->volume_type;
-    disk->size_gib = over->size_gib ? over->size_gib : disk->size_gib;
-    disk->iops = over->iops ? over->iops : disk->iops;
-    disk->throughput = over->throughput ? over->throughput : disk->throughput;
-    if (over->delete_on_termination >= 0)
-        disk->delete_on_termination = over->delete_on_termination;
-    disk->no_device = over->no_device;
-}
-
-/* True if the disk is the image's, and no smaller: its registration has compared it with its
- * snapshot. */
-static bool
-is_of_image(const Launch *launch, const VirgaDiskSpec *disk)
-{
-    const VirgaImage *image = launch->image;
-
-    for (size_t i = 0; i < image->device_count; i++)
-        if (g_str_equal(image->devices[i].device, disk->device))
-            return g_strcmp0(image->devices[i].snapshot_id, disk->snapshot_id) == 0 &&
-                   disk->size_gib >= image->devices[i].size_gib;
-    return false;
-}
-
-/* Settles a disk's size and checks it against its snapshot. */
-static bool
-complete_disk(Launch *launch, VirgaDiskSpec *disk, GError **error)
-{
-    VirgaSnapshot *snapshot = NULL;
-
-    if (disk->snapshot_id && !is_of_image(launch, disk)) {
-        /* An image that the account may use brings its snapshots, whosever they are. */
-        snapshot = virga_snapshot_get(launch->txn, launch->arena, NULL, disk->snapshot_id, error);
-        if (!snapshot)
-            return false;
-        if (!g_str_equal(snapshot->account_id, launch->spec->account_id) &&
-            !g_str_equal(snapshot->account_id, launch->image->account_id))
-            return virga_fail(error, "snapshot", VIRGA_ERROR_NOT_FOUND,
-                              "The snapshot '%s' does not exist.", disk->snapshot_id);
-        if (!disk->size_gib)
-            disk->size_gib = snapshot->size_gib;
-        if (disk->size_gib < snapshot->size_gib)
-            return virga_fail(error, "snapshot", VIRGA_ERROR_INVALID,
-                              "Volume of size %" G_GINT64_FORMAT "GB is smaller than snapshot "
-                              "'%s', expect size >= %" G_GINT64_FORMAT "GB",
-                              disk->size_gib, snapshot->id, snapshot->size_gib);
-    }
-    if (disk->size_gib < 1 || disk->size_gib > VOLUME_GIB_MAX)
-        return virga_fail(error, "instance", VIRGA_ERROR_INVALID,
-                          "The device '%s' must have a snapshot or a size of 1 to %d GiB",
-                          disk->device, VOLUME_GIB_MAX);
-    if (!disk->volume_type)
-        disk->volume_type = "gp2";
-    if (disk->delete_on_termination < 0)
-        disk->delete_on_termination = true;
-    return true;
-}
-
-static bool
-find_disks(Launch *launch, GError **error)
-{
-    const VirgaInstanceSpec *spec = launch->spec;
-    const VirgaImage *image = launch->image;
-    VirgaDiskSpec *disks =
-        virga_arena_new_array(launch->arena, VirgaDiskSpec, image->device_count + spec->disk_count);
-    size_t count = 0, kept = 0;
-
-    for (size_t i = 0; i < image->device_count; i++)
-        disks[count++] =
-            (VirgaDiskSpec){ .device = image->devices[i].device,
-                             .snapshot_id = image->devices[i].snapshot_id,
-                             .volume_type = image->devices[i].volume_type,
-                             .size_gib = image->devices[i].size_gib,
-                             .iops = image->devices[i].iops,
-                             .throughput = image->devices[i].throughput,
-                             .delete_on_termination = image->devices[i].delete_on_termination };
-    for (size_t i = 0; i < spec->disk_count; i++) {
-        VirgaDiskSpec *known = find_disk(disks, count, spec->disks[i].device);
-
-        if (known)
-            overlay_disk(known, &spec->disks[i]);
-        else
-            disks[count++] = spec->disks[i];
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (disks[i].no_device)
-            continue;
-        if (!complete_disk(launch, &disks[i], error))
-            return false;
-        disks[kept++] = disks[i];
-    }
-    if (kept == 0 || !g_str_equal(disks[0].device, image->root_device_name))
-        return virga_fail(error, "instance", VIRGA_ERROR_INVALID,
-                          "The root device '%s' cannot be left out", image->root_device_name);
-    if (kept > DISKS_MAX)
-        return virga_fail(error, "instance", VIRGA_ERROR_INVALID,
-                          "An instance can have at most %d volumes", DISKS_MAX);
-    launch->disks = disks;
-    launch->disk_count = kept;
-    return true;
-}
-
 static bool
 fail_capacity(const Launch *launch, GError **error)
 {
-    VirgaPlaceRequest request = place_request(launch, launch->subnet->zone);
+    VirgaPlaceRequest request = virga_launch_place_request(launch, launch->subnet->zone);
     g_autofree char *why = virga_place_explain(&request, launch->hosts, launch->host_count);
 
     return virga_fail(error, "instance", VIRGA_ERROR_CAPACITY,
@@ -382,7 +83,7 @@ static bool
 place_all(Launch *launch, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
-    VirgaPlaceRequest request = place_request(launch, launch->subnet->zone);
+    VirgaPlaceRequest request = virga_launch_place_request(launch, launch->subnet->zone);
 
     launch->launched = virga_arena_new_array(launch->arena, Launched, (size_t) spec->count_max);
     for (launch->count = 0; launch->count < (size_t) spec->count_max; launch->count++) {
@@ -473,44 +174,6 @@ insert_instance(Launch *launch, const Launched *one, gint64 index, GError **erro
         launch->type->bandwidth_mbit);
 }
 
-static bool
-add_disks(Launch *launch, const char *id, const char *host_id, GError **error)
-{
-    const VirgaInstanceSpec *spec = launch->spec;
-
-    for (size_t i = 0; i < launch->disk_count; i++) {
-        const VirgaDiskSpec *disk = &launch->disks[i];
-        VirgaVolumeSpec volume = { .account_id = spec->account_id,
-                                   .zone = launch->subnet->zone,
-                                   .host_id = host_id,
-                                   .type = disk->volume_type,
-                                   .snapshot_id = disk->snapshot_id,
-                                   .size_gib = disk->size_gib,
-                                   .iops = disk->iops,
-                                   .throughput = disk->throughput,
-                                   .instance_id = id,
-                                   .device = disk->device,
-                                   .delete_on_termination = disk->delete_on_termination > 0 };
-        char *volume_id;
-
-        if (!virga_volume_create(launch->txn, launch->arena, &volume, &volume_id, error) ||
-            !virga_tag_set_first(launch->txn, spec->account_id, volume_id, spec->volume_tags,
-                                 spec->volume_tag_count, error))
-            return false;
-    }
-    return true;
-}
-
-static LaunchNics
-nics_of(const Launch *launch)
-{
-    return (LaunchNics){
-        launch->txn,         launch->arena,        launch->config,         launch->spec,
-        launch->type,        launch->subnet->zone, launch->subnet->vpc_id, launch->subnet->id,
-        launch->subnet->cidr
-    };
-}
-
 /* EC2 gives none by itself to an instance with several interfaces. */
 static bool
 wants_public(const Launch *launch)
@@ -525,13 +188,12 @@ static bool
 send_interface(Launch *launch, Launched *one, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
-    LaunchNics nics = nics_of(launch);
 
     if (spec->interface_id) {
         one->draft =
             (VirgaInterfaceDraft){ .id = virga_arena_strdup(launch->arena, spec->interface_id),
                                    .made = true };
-        return virga_launch_attach_first(&nics, one->id, error);
+        return virga_launch_attach_first(launch, one->id, error);
     }
     one->interface = (VirgaInterfaceSpec){
         .account_id = spec->account_id,
@@ -561,7 +223,8 @@ send_one(Launch *launch, Launched *one, gint64 index, GError **error)
            (!launch->spec->profile_id ||
             virga_instance_profile_set(launch->txn, one->id, launch->spec->profile_id,
                                        launch->spec->profile_arn, error)) &&
-           add_disks(launch, one->id, host_id, error) && send_interface(launch, one, error) &&
+           virga_launch_add_disks(launch, one->id, host_id, error) &&
+           send_interface(launch, one, error) &&
            virga_tag_set_first(launch->txn, launch->spec->account_id, one->id, launch->spec->tags,
                                launch->spec->tag_count, error) &&
            virga_tag_set_reserved(launch->txn, launch->spec->account_id, one->id,
@@ -617,7 +280,6 @@ static bool
 settle_interfaces(Launch *launch, GError **error)
 {
     bool more = virga_launch_has_nics(launch->spec), changed = more;
-    LaunchNics nics = nics_of(launch);
 
     for (size_t i = 0; i < launch->count; i++) {
         Launched *one = &launch->launched[i];
@@ -628,50 +290,10 @@ settle_interfaces(Launch *launch, GError **error)
                                               &one->draft, error))
                 return false;
         }
-        if (more && !virga_launch_add_nics(&nics, one->id, one->draft.id, error))
+        if (more && !virga_launch_add_nics(launch, one->id, one->draft.id, error))
             return false;
     }
     return !changed || (look_send(launch, error) && look_receive(launch, error));
-}
-
-/* Everything that a launch needs to know is asked for in one round trip. */
-static bool
-send_all(Launch *launch, GError **error)
-{
-    const VirgaInstanceSpec *spec = launch->spec;
-    const char *image_ids[] = { spec->image_id, NULL };
-    VirgaTxn *txn = launch->txn;
-
-    if (launch->token &&
-        !virga_txn_send(txn, error, sql_token, "ssss", spec->account_id, launch->token,
-                        spec->request_digest, launch->reservation_id))
-        return false;
-    return virga_image_list_send(txn, spec->account_id, image_ids, error) &&
-           (!spec->key_name ||
-            virga_txn_send(txn, error, sql_key, "ss", spec->account_id, spec->key_name)) &&
-           virga_host_list_send(txn, error) &&
-           virga_subnet_candidates_send(txn, spec->account_id, launch->subnet_id, spec->zone,
-                                        error) &&
-           virga_security_group_list_send(txn, spec->account_id, NULL, group_names(spec), NULL,
-                                          error);
-}
-
-static bool
-receive_image(Launch *launch, GError **error)
-{
-    VirgaImage *images;
-    size_t count;
-
-    if (!virga_image_list_receive(launch->txn, launch->arena, &images, &count, error))
-        return false;
-    if (count == 0)
-        return virga_fail(error, "image", VIRGA_ERROR_NOT_FOUND,
-                          "The image id '[%s]' does not exist", launch->spec->image_id);
-    if (!g_str_equal(images->state, "available"))
-        return virga_fail(error, "image", VIRGA_ERROR_STATE, "The image ID '%s' is not available",
-                          images->id);
-    launch->image = images;
-    return true;
 }
 
 /* Whose reservation the client token stands for, when it was taken before. */
@@ -696,6 +318,16 @@ find_reservation(Launch *launch, GError **error)
     return true;
 }
 
+static bool
+send_token(const Launch *launch, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+
+    return !launch->token ||
+           virga_txn_send(launch->txn, error, sql_token, "ssss", spec->account_id, launch->token,
+                          spec->request_digest, launch->reservation_id);
+}
+
 /* Takes the client token for this reservation; 'ret_repeated': another call has it. */
 static bool
 receive_token(Launch *launch, bool *ret_repeated, GError **error)
@@ -710,15 +342,6 @@ receive_token(Launch *launch, bool *ret_repeated, GError **error)
         return false;
     *ret_repeated = virga_rows_count(rows) == 0;
     return true;
-}
-
-/* In the order of send_all(). */
-static bool
-receive_all(Launch *launch, GError **error)
-{
-    return receive_image(launch, error) && receive_key(launch, error) &&
-           receive_hosts(launch, error) && receive_subnet(launch, error) &&
-           receive_groups(launch, error) && find_disks(launch, error);
 }
 
 static VirgaQuotaAmounts
@@ -741,11 +364,10 @@ static bool
 launch_all(Launch *launch, GError **error)
 {
     VirgaQuotaAmounts amounts;
-    LaunchNics nics = nics_of(launch);
     /* Whoever adds addresses to a subnet holds it alone. */
     bool more = virga_launch_has_nics(launch->spec);
 
-    if (more && !virga_launch_check_nics(&nics, error))
+    if (more && !virga_launch_check_nics(launch, error))
         return false;
     if (!join_group(launch, error) || !place_all(launch, error) || !send_claims(launch, error))
         return false;
@@ -784,7 +406,8 @@ attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaIn
 
     *ret_reservation_id = NULL;
     if (!txn || !virga_launch_first_subnet(txn, arena, spec, &launch.subnet_id, error) ||
-        !send_all(&launch, error) || !receive_token(&launch, &repeated, error))
+        !send_token(&launch, error) || !virga_launch_ask_send(&launch, error) ||
+        !receive_token(&launch, &repeated, error))
         return false;
     if (repeated) {
         if (!find_reservation(&launch, error))
@@ -796,7 +419,7 @@ attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaIn
     if (!launch.type)
         return virga_fail(error, "instance type", VIRGA_ERROR_INVALID,
                           "Invalid value '%s' for InstanceType.", spec->type);
-    if (!receive_all(&launch, error) || !launch_all(&launch, error))
+    if (!virga_launch_ask_receive(&launch, error) || !launch_all(&launch, error))
         return false;
     if (spec->dry_run)
         return true; /* all of it would have worked; roll back */

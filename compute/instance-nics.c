@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a launch has besides one new interface with one address: existing interfaces, further ones,
  * further addresses.  None of it is on the way of a plain launch. */
-#include "instance-priv.h"
+#include "launch-priv.h"
 
 #include "compute/instance-network.h"
 #include "core/id.h"
@@ -43,41 +43,41 @@ virga_launch_first_subnet(VirgaTxn *txn, VirgaArena *arena, const VirgaInstanceS
 /* ---- checks ---- */
 
 static bool
-check_count(const LaunchNics *nics, gint64 addresses, GError **error)
+check_count(const Launch *launch, gint64 addresses, GError **error)
 {
-    return addresses <= nics->type->addresses_max ||
+    return addresses <= launch->type->addresses_max ||
            virga_fail(error, "private address", VIRGA_ERROR_QUOTA,
                       "%" G_GINT64_FORMAT " private addresses are more than the %" G_GINT64_FORMAT
                       " that an interface of %s may have",
-                      addresses, nics->type->addresses_max, nics->type->name);
+                      addresses, launch->type->addresses_max, launch->type->name);
 }
 
 static bool
-check_place(const LaunchNics *nics, const char *zone, const char *vpc_id, GError **error)
+check_place(const Launch *launch, const char *zone, const char *vpc_id, GError **error)
 {
-    if (!g_str_equal(zone, nics->zone))
+    if (!g_str_equal(zone, launch->subnet->zone))
         return virga_fail(error, "network interface", VIRGA_ERROR_CONFLICT,
                           "You may not attach a network interface to an instance if they are not "
                           "in the same availability zone");
-    return g_str_equal(vpc_id, nics->vpc_id) ||
+    return g_str_equal(vpc_id, launch->subnet->vpc_id) ||
            virga_fail(error, "network interface", VIRGA_ERROR_CONFLICT,
                       "All network interfaces of an instance must be in the same VPC");
 }
 
 static bool
-check_existing(const LaunchNics *nics, const char *id, GError **error)
+check_existing(const Launch *launch, const char *id, GError **error)
 {
     VirgaInterface interface;
 
-    if (!virga_interface_lock(nics->txn, nics->arena, nics->spec->account_id, id, &interface,
+    if (!virga_interface_lock(launch->txn, launch->arena, launch->spec->account_id, id, &interface,
                               error) ||
         !virga_interface_check_own(&interface, error))
         return false;
     if (interface.instance_id)
         return virga_fail(error, "network interface", VIRGA_ERROR_IN_USE, "Interface: [%s] in use.",
                           id);
-    return check_place(nics, interface.zone, interface.vpc_id, error) &&
-           check_count(nics, 1 + (gint64) interface.secondary_count, error);
+    return check_place(launch, interface.zone, interface.vpc_id, error) &&
+           check_count(launch, 1 + (gint64) interface.secondary_count, error);
 }
 
 static gint64
@@ -87,36 +87,36 @@ count_of(const char *const *secondaries, gint64 count)
 }
 
 static bool
-check_nic(const LaunchNics *nics, const VirgaNicSpec *nic, GError **error)
+check_nic(const Launch *launch, const VirgaNicSpec *nic, GError **error)
 {
     VirgaSubnet *subnet;
 
     if (nic->interface_id)
-        return check_existing(nics, nic->interface_id, error);
-    if (!check_count(nics, count_of(nic->secondaries, nic->secondary_count), error))
+        return check_existing(launch, nic->interface_id, error);
+    if (!check_count(launch, count_of(nic->secondaries, nic->secondary_count), error))
         return false;
     if (!nic->subnet_id)
         return true;
-    subnet =
-        virga_subnet_get(nics->txn, nics->arena, nics->spec->account_id, nic->subnet_id, error);
-    return subnet && check_place(nics, subnet->zone, subnet->vpc_id, error);
+    subnet = virga_subnet_get(launch->txn, launch->arena, launch->spec->account_id, nic->subnet_id,
+                              error);
+    return subnet && check_place(launch, subnet->zone, subnet->vpc_id, error);
 }
 
 bool
-virga_launch_check_nics(const LaunchNics *nics, GError **error)
+virga_launch_check_nics(const Launch *launch, GError **error)
 {
-    const VirgaInstanceSpec *spec = nics->spec;
+    const VirgaInstanceSpec *spec = launch->spec;
 
-    if ((gint64) spec->nic_count + 1 > nics->type->interfaces_max)
+    if ((gint64) spec->nic_count + 1 > launch->type->interfaces_max)
         return virga_fail(error, "network attachment", VIRGA_ERROR_QUOTA,
                           "Interface count %" G_GSIZE_FORMAT " exceeds the limit for %s",
-                          spec->nic_count + 1, nics->type->name);
-    if (spec->interface_id && !check_existing(nics, spec->interface_id, error))
+                          spec->nic_count + 1, launch->type->name);
+    if (spec->interface_id && !check_existing(launch, spec->interface_id, error))
         return false;
-    if (!check_count(nics, count_of(spec->secondaries, spec->secondary_count), error))
+    if (!check_count(launch, count_of(spec->secondaries, spec->secondary_count), error))
         return false;
     for (size_t i = 0; i < spec->nic_count; i++)
-        if (!check_nic(nics, &spec->nics[i], error))
+        if (!check_nic(launch, &spec->nics[i], error))
             return false;
     return true;
 }
@@ -124,25 +124,25 @@ virga_launch_check_nics(const LaunchNics *nics, GError **error)
 /* ---- rows ---- */
 
 static bool
-attach(const LaunchNics *nics, const char *id, const char *instance_id, gint64 device_index,
+attach(const Launch *launch, const char *id, const char *instance_id, gint64 device_index,
        bool delete_on_termination, GError **error)
 {
     g_autofree char *attachment = virga_id_new("eni-attach");
 
-    return virga_txn_post(nics->txn, error, sql_attach, "ssisb", id, instance_id, device_index,
+    return virga_txn_post(launch->txn, error, sql_attach, "ssisb", id, instance_id, device_index,
                           attachment, delete_on_termination);
 }
 
 bool
-virga_launch_attach_first(const LaunchNics *nics, const char *instance_id, GError **error)
+virga_launch_attach_first(const Launch *launch, const char *instance_id, GError **error)
 {
-    return attach(nics, nics->spec->interface_id, instance_id, 0,
-                  nics->spec->interface_delete_on_termination > 0, error);
+    return attach(launch, launch->spec->interface_id, instance_id, 0,
+                  launch->spec->interface_delete_on_termination > 0, error);
 }
 
 /* The subnet is held alone. */
 static bool
-add_addresses(const LaunchNics *nics, const char *id, const char *cidr,
+add_addresses(const Launch *launch, const char *id, const char *cidr,
               const char *const *secondaries, gint64 count, GError **error)
 {
     VirgaInterface interface;
@@ -150,14 +150,14 @@ add_addresses(const LaunchNics *nics, const char *id, const char *cidr,
 
     if (!secondaries && count == 0)
         return true;
-    return virga_interface_lock(nics->txn, nics->arena, nics->spec->account_id, id, &interface,
-                                error) &&
-           virga_interface_assign(nics->txn, nics->arena, &interface, cidr, secondaries, count,
+    return virga_interface_lock(launch->txn, launch->arena, launch->spec->account_id, id,
+                                &interface, error) &&
+           virga_interface_assign(launch->txn, launch->arena, &interface, cidr, secondaries, count,
                                   false, &addresses, &formers, error);
 }
 
 static bool
-choose_groups(const LaunchNics *nics, const VirgaNicSpec *nic, const char *const **ret,
+choose_groups(const Launch *launch, const VirgaNicSpec *nic, const char *const **ret,
               GError **error)
 {
     const char *const names[] = { "default", NULL };
@@ -168,24 +168,24 @@ choose_groups(const LaunchNics *nics, const VirgaNicSpec *nic, const char *const
     *ret = nic->group_ids;
     if (nic->group_ids)
         return true;
-    if (!virga_security_group_list(nics->txn, nics->arena, nics->spec->account_id, NULL, names,
-                                   nics->vpc_id, &groups, &count, error))
+    if (!virga_security_group_list(launch->txn, launch->arena, launch->spec->account_id, NULL,
+                                   names, launch->subnet->vpc_id, &groups, &count, error))
         return false;
-    ids = virga_arena_new_array(nics->arena, const char *, 2);
+    ids = virga_arena_new_array(launch->arena, const char *, 2);
     ids[0] = count ? groups[0].id : NULL;
     *ret = ids;
     return true;
 }
 
 static bool
-make_nic(const LaunchNics *nics, const VirgaNicSpec *nic, const char *instance_id, GError **error)
+make_nic(const Launch *launch, const VirgaNicSpec *nic, const char *instance_id, GError **error)
 {
-    const VirgaInstanceSpec *spec = nics->spec;
+    const VirgaInstanceSpec *spec = launch->spec;
     VirgaInterfaceSpec made = { .account_id = spec->account_id,
-                                .vpc_id = nics->vpc_id,
-                                .subnet_id = nics->subnet_id,
-                                .zone = nics->zone,
-                                .cidr = nics->cidr,
+                                .vpc_id = launch->subnet->vpc_id,
+                                .subnet_id = launch->subnet->id,
+                                .zone = launch->subnet->zone,
+                                .cidr = launch->subnet->cidr,
                                 .address = nic->address,
                                 .instance_id = instance_id,
                                 .device_index = nic->device_index,
@@ -193,37 +193,38 @@ make_nic(const LaunchNics *nics, const VirgaNicSpec *nic, const char *instance_i
                                 .description = nic->description };
     char *id;
 
-    if (nic->subnet_id && !g_str_equal(nic->subnet_id, nics->subnet_id)) {
+    if (nic->subnet_id && !g_str_equal(nic->subnet_id, launch->subnet->id)) {
         VirgaSubnet *subnet =
-            virga_subnet_get(nics->txn, nics->arena, spec->account_id, nic->subnet_id, error);
+            virga_subnet_get(launch->txn, launch->arena, spec->account_id, nic->subnet_id, error);
 
         if (!subnet)
             return false;
         made.subnet_id = subnet->id;
         made.cidr = subnet->cidr;
     }
-    return choose_groups(nics, nic, &made.group_ids, error) &&
-           virga_subnet_hold(nics->txn, made.subnet_id, true, error) &&
-           virga_interface_create(nics->txn, nics->arena, &made, &id, error) &&
-           add_addresses(nics, id, made.cidr, nic->secondaries, nic->secondary_count, error) &&
-           virga_tag_set_first(nics->txn, spec->account_id, id, spec->interface_tags,
+    return choose_groups(launch, nic, &made.group_ids, error) &&
+           virga_subnet_hold(launch->txn, made.subnet_id, true, error) &&
+           virga_interface_create(launch->txn, launch->arena, &made, &id, error) &&
+           add_addresses(launch, id, made.cidr, nic->secondaries, nic->secondary_count, error) &&
+           virga_tag_set_first(launch->txn, spec->account_id, id, spec->interface_tags,
                                spec->interface_tag_count, error);
 }
 
 bool
-virga_launch_add_nics(const LaunchNics *nics, const char *instance_id, const char *first_id,
+virga_launch_add_nics(const Launch *launch, const char *instance_id, const char *first_id,
                       GError **error)
 {
-    const VirgaInstanceSpec *spec = nics->spec;
+    const VirgaInstanceSpec *spec = launch->spec;
 
-    if (!add_addresses(nics, first_id, nics->cidr, spec->secondaries, spec->secondary_count, error))
+    if (!add_addresses(launch, first_id, launch->subnet->cidr, spec->secondaries,
+                       spec->secondary_count, error))
         return false;
     for (size_t i = 0; i < spec->nic_count; i++) {
         const VirgaNicSpec *nic = &spec->nics[i];
 
-        if (!(nic->interface_id ? attach(nics, nic->interface_id, instance_id, nic->device_index,
+        if (!(nic->interface_id ? attach(launch, nic->interface_id, instance_id, nic->device_index,
                                          nic->delete_on_termination, error)
-                                : make_nic(nics, nic, instance_id, error)))
+                                : make_nic(launch, nic, instance_id, error)))
             return false;
     }
     return true;

@@ -37,30 +37,3 @@ const char *virga_wish_name(VirgaWish wish);
 bool virga_instance_lock(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                          const char *const *ids, VirgaInstance **ret, size_t *ret_count,
                          GError **error);
-
-/* What a launch's interfaces need to know of it; instance-nics.c. */
-typedef struct {
-    VirgaTxn *txn;
-    VirgaArena *arena;
-    const VirgaConfig *config;
-    const VirgaInstanceSpec *spec;
-    const VirgaInstanceType *type;
-    const char *zone, *vpc_id, *subnet_id, *cidr; /* of the first interface */
-} LaunchNics;
-
-/* True if a launch wants more than one new interface with one address. */
-bool virga_launch_has_nics(const VirgaInstanceSpec *spec);
-
-/* The subnet of the existing interface that shall be the first. */
-bool virga_launch_first_subnet(VirgaTxn *txn, VirgaArena *arena, const VirgaInstanceSpec *spec,
-                               const char **ret_subnet_id, GError **error);
-
-/* Locks existing interfaces, and checks that all fit the type, the zone and the VPC. */
-bool virga_launch_check_nics(const LaunchNics *nics, GError **error);
-
-/* Makes an existing interface the instance's first, without waiting. */
-bool virga_launch_attach_first(const LaunchNics *nics, const char *instance_id, GError **error);
-
-/* Gives an instance all but its first interface; that one, 'first_id', its further addresses. */
-bool virga_launch_add_nics(const LaunchNics *nics, const char *instance_id, const char *first_id,
-                           GError **error);

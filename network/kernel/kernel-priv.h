@@ -4,6 +4,7 @@
 #pragma once
 
 #include "network/driver.h"
+#include "network/kernel.h"
 #include "network/plan.h"
 #include "ruleset.h"
 
@@ -34,6 +35,18 @@ typedef struct {
     guint32 transit_base, transit_last;
     char *gateway; /* the first address of the transit */
 } VirgaKernelConfig;
+
+/* settings.c: false, and nothing to clear, with INVALID. */
+bool virga_kernel_config_read(VirgaKernelConfig *config, const VirgaKernelSettings *settings,
+                              GError **error);
+void virga_kernel_config_clear(VirgaKernelConfig *config);
+
+/* questions.c: the driver's callbacks (network/driver.h) that change nothing. */
+VirgaNetworkInventory *virga_kernel_list(const VirgaKernelConfig *config, GError **error);
+GStrv virga_kernel_answering(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
+                             GError **error);
+GPtrArray *virga_kernel_counters(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
+                                 GError **error);
 
 /* names.c: all names that the host sees.  The caller owns them. */
 char *virga_kernel_namespace(const VirgaKernelConfig *config, const char *vpc_id);

@@ -16,15 +16,11 @@
 #include <glib/gstdio.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <pwd.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TRANSIT_CIDR   "169.254.0.0/17"
 #define LISTEN_BACKLOG 64
-
-#define HAPROXY_THREADS_MAX 8 /* of one VPC */
 
 typedef struct {
     GMutex lock; /* one call at a time */
@@ -472,8 +468,6 @@ remove_namespace(Job *job, const char *vpc_id, GError **error)
     return true;
 }
 
-static VirgaNetworkInventory *kernel_list(VirgaNetworkDriver *driver, GError **error);
-
 static bool
 kernel_remove(VirgaNetworkDriver *driver, const char *vpc_id, GError **error)
 {
@@ -487,55 +481,10 @@ kernel_remove(VirgaNetworkDriver *driver, const char *vpc_id, GError **error)
         return false;
     job.vpc->read_again = true;
     locker = g_rw_lock_writer_locker_new(&kernel->in_use);
-    left = kernel_list(driver, error);
+    left = virga_kernel_list(&kernel->config, error);
     if (!left)
         return false;
     return left->vpc_ids[0] || virga_host_clear(&kernel->host, error);
-}
-
-typedef struct {
-    VirgaNetworkInventory *inventory;
-    const char *prefix, *vpc_id;
-} TapSearch;
-
-static bool
-find_taps_here(void *data, GError **error)
-{
-    const TapSearch *search = data;
-    struct if_nameindex *links = if_nameindex();
-
-    for (struct if_nameindex *link = links; link && link->if_index; link++)
-        if (g_str_has_prefix(link->if_name, search->prefix))
-            virga_network_inventory_add_tap(search->inventory, link->if_name, search->vpc_id);
-    if_freenameindex(links);
-    return true;
-}
-
-static VirgaNetworkInventory *
-kernel_list(VirgaNetworkDriver *driver, GError **error)
-{
-    g_autoptr(VirgaNetworkInventory) inventory = virga_network_inventory_new();
-    g_autofree char *prefix = g_strdup_printf("virga-%s-", driver->tag);
-    g_autofree char *taps = g_strdup_printf("v%s", driver->tag);
-    g_autofree char *path = virga_netns_path("");
-    g_autoptr(GStrvBuilder) ids = g_strv_builder_new();
-    g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
-    TapSearch here = { inventory, taps, NULL };
-    const char *name;
-
-    find_taps_here(&here, NULL);
-    while (directory && (name = g_dir_read_name(directory))) {
-        TapSearch there = { inventory, taps, name + strlen(prefix) };
-
-        if (!g_str_has_prefix(name, prefix))
-            continue;
-        g_strv_builder_add(ids, there.vpc_id);
-        if (virga_netns_exists(name) && !virga_netns_run(name, find_taps_here, &there, error))
-            return NULL;
-    }
-    g_strfreev(inventory->vpc_ids);
-    inventory->vpc_ids = g_strv_builder_end(ids);
-    return g_steal_pointer(&inventory);
 }
 
 typedef struct {
@@ -583,128 +532,24 @@ kernel_listen(VirgaNetworkDriver *driver, const char *vpc_id, const char *addres
     return true;
 }
 
-/* ---- who answers ---- */
+/* ---- questions ---- */
 
-#define DISCARD_PORT 9
-
-typedef struct {
-    const VirgaKernelConfig *config;
-    const VirgaVpcPlan *plan;
-    char *table; /* the answer of ip */
-} Asking;
-
-/* A datagram makes the kernel resolve the address, or make sure that it still answers. */
-static void
-poke(int fd, const char *address)
+static VirgaNetworkInventory *
+kernel_list(VirgaNetworkDriver *driver, GError **error)
 {
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(DISCARD_PORT) };
-    guint32 number;
-
-    if (virga_ipv4_parse(address, &number)) {
-        to.sin_addr.s_addr = htonl(number);
-        sendto(fd, "", 0, MSG_DONTWAIT, (struct sockaddr *) &to, sizeof to);
-    }
-}
-
-static bool
-ask_inside(void *data, GError **error)
-{
-    static const char *const command[] = { "ip", "-4", "-j", "neigh", "show", NULL };
-    Asking *asking = data;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    if (!virga_process_run(command, NULL, VIRGA_SPAWN_TIMEOUT_MS, &asking->table, error)) {
-        if (fd >= 0)
-            close(fd);
-        return false;
-    }
-    for (guint i = 0; fd >= 0 && i < asking->plan->ports->len; i++) {
-        const VirgaVpcPort *port = asking->plan->ports->pdata[i];
-
-        if (virga_kernel_has_tap(asking->config, port))
-            poke(fd, port->address);
-    }
-    if (fd >= 0)
-        close(fd);
-    return true;
+    return virga_kernel_list(&((Kernel *) driver)->config, error);
 }
 
 static GStrv
 kernel_answering(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
 {
-    Kernel *kernel = (Kernel *) driver;
-    Asking asking = { &kernel->config, plan, NULL };
-    g_autofree char *namespace = virga_kernel_namespace(&kernel->config, plan->id);
-    GStrv addresses = NULL;
-
-    if (!virga_netns_exists(namespace)) {
-        virga_fail(error, "vpc", VIRGA_ERROR_STATE, "vpc \"%s\" is not on this host", plan->id);
-        return NULL;
-    }
-    if (virga_netns_run(namespace, ask_inside, &asking, error))
-        addresses = virga_links_answering(asking.table, error);
-    g_free(asking.table);
-    return addresses;
-}
-
-/* ---- counters ---- */
-
-typedef struct {
-    const VirgaKernelConfig *config;
-    const VirgaVpcPlan *plan;
-    GPtrArray *counters;
-} Counting;
-
-static bool
-count_inside(void *data, GError **error)
-{
-    Counting *counting = data;
-    g_autofree char *text = NULL;
-
-    if (!g_file_get_contents("/proc/thread-self/net/dev", &text, NULL, error))
-        return false;
-    virga_counters_read(counting->config, counting->plan, text, counting->counters);
-    return true;
+    return virga_kernel_answering(&((Kernel *) driver)->config, plan, error);
 }
 
 static GPtrArray *
 kernel_counters(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **error)
 {
-    Kernel *kernel = (Kernel *) driver;
-    g_autofree char *namespace = virga_kernel_namespace(&kernel->config, plan->id);
-    g_autoptr(GPtrArray) counters = virga_network_counters_new();
-    Counting counting = { &kernel->config, plan, counters };
-
-    if (virga_netns_exists(namespace) &&
-        !virga_netns_run(namespace, count_inside, &counting, error))
-        return NULL;
-    return g_steal_pointer(&counters);
-}
-
-static void
-kernel_free(VirgaNetworkDriver *driver)
-{
-    Kernel *kernel = (Kernel *) driver;
-    VirgaKernelConfig *config = &kernel->config;
-
-    g_free(config->tag);
-    g_free(config->host_id);
-    g_free(config->state_directory);
-    g_free(config->dnsmasq_path);
-    g_free(config->haproxy_path);
-    g_free(config->haproxy_user);
-    g_free(config->resolv_conf);
-    g_free(config->underlay_address);
-    g_free(config->public_interface);
-    g_free(config->gateway);
-    g_strfreev(config->public_cidrs);
-    virga_policy_forget(&kernel->host.policy);
-    g_mutex_clear(&kernel->host.lock);
-    g_hash_table_unref(kernel->vpcs);
-    g_mutex_clear(&kernel->lock);
-    g_rw_lock_clear(&kernel->in_use);
-    virga_network_driver_done(driver);
-    g_free(kernel);
+    return virga_kernel_counters(&((Kernel *) driver)->config, plan, error);
 }
 
 static GPtrArray *
@@ -717,76 +562,30 @@ kernel_health(VirgaNetworkDriver *driver, const VirgaVpcPlan *plan, GError **err
     return virga_haproxy_health(&run, error);
 }
 
-static bool
-check_settings(const VirgaKernelSettings *settings, GError **error)
-{
-    guint32 address;
-    unsigned prefix;
-
-    if (!settings->tag || strlen(settings->tag) != VIRGA_TAG_SIZE - 1 ||
-        strspn(settings->tag, "abcdefghijklmnopqrstuvwxyz0123456789") != VIRGA_TAG_SIZE - 1)
-        return virga_fail(error, "network", VIRGA_ERROR_INVALID,
-                          "a cloud's tag is 3 letters or digits, not \"%s\"",
-                          settings->tag ? settings->tag : "");
-    if (!settings->host_id || !settings->state_directory || settings->state_directory[0] != '/' ||
-        strpbrk(settings->state_directory, " \t\n,#"))
-        return virga_fail(error, "network", VIRGA_ERROR_INVALID,
-                          "the network needs a host id and an absolute state directory");
-    if (settings->underlay_address && !virga_ipv4_parse(settings->underlay_address, &address))
-        return virga_fail(error, "network", VIRGA_ERROR_INVALID, "\"%s\" is no address",
-                          settings->underlay_address);
-    if (settings->public_interface &&
-        (!*settings->public_interface || strlen(settings->public_interface) >= IFNAMSIZ ||
-         strpbrk(settings->public_interface, "/ \t\n")))
-        return virga_fail(error, "network", VIRGA_ERROR_INVALID, "\"%s\" is no network card",
-                          settings->public_interface);
-    if (settings->transit_cidr &&
-        (!virga_cidr_parse(settings->transit_cidr, &address, &prefix) || prefix < 8 || prefix > 28))
-        return virga_fail(error, "network", VIRGA_ERROR_INVALID, "\"%s\" is no transit block",
-                          settings->transit_cidr);
-    for (const char *const *cidr = settings->public_cidrs; cidr && *cidr; cidr++)
-        if (!virga_cidr_parse(*cidr, &address, &prefix))
-            return virga_fail(error, "network", VIRGA_ERROR_INVALID,
-                              "\"%s\" is no block of public addresses", *cidr);
-    return true;
-}
-
 static void
-copy_settings(VirgaKernelConfig *config, const VirgaKernelSettings *settings)
+kernel_free(VirgaNetworkDriver *driver)
 {
-    const char *transit = settings->transit_cidr ? settings->transit_cidr : TRANSIT_CIDR;
-    const char *dnsmasq = settings->dnsmasq_path ? settings->dnsmasq_path : "dnsmasq";
-    const char *haproxy = settings->haproxy_path ? settings->haproxy_path : "haproxy";
-    const char *resolv = settings->resolv_conf ? settings->resolv_conf : "/etc/resolv.conf";
-    unsigned prefix = 32;
+    Kernel *kernel = (Kernel *) driver;
 
-    config->tag = g_strdup(settings->tag);
-    config->host_id = g_strdup(settings->host_id);
-    config->state_directory = g_strdup(settings->state_directory);
-    config->dnsmasq_path = g_strdup(dnsmasq);
-    config->haproxy_path = g_strdup(haproxy);
-    config->haproxy_user = getpwnam("haproxy") ? g_strdup("haproxy") : g_strdup("nobody");
-    config->haproxy_threads = (int) MIN(g_get_num_processors(), HAPROXY_THREADS_MAX);
-    config->resolv_conf = g_strdup(resolv);
-    config->underlay_address = g_strdup(settings->underlay_address);
-    config->public_interface = g_strdup(settings->public_interface);
-    config->public_cidrs =
-        settings->public_cidrs ? g_strdupv((GStrv) settings->public_cidrs) : g_new0(char *, 1);
-    config->masquerade = !settings->no_masquerade;
-    config->mtu = settings->mtu ? settings->mtu : settings->underlay_address ? 1450 : 1500;
-    virga_cidr_parse(transit, &config->transit_base, &prefix);
-    config->transit_last = virga_cidr_last(config->transit_base, prefix);
-    config->gateway = virga_ipv4_text(config->transit_base + 1);
+    virga_kernel_config_clear(&kernel->config);
+    virga_policy_forget(&kernel->host.policy);
+    g_mutex_clear(&kernel->host.lock);
+    g_hash_table_unref(kernel->vpcs);
+    g_mutex_clear(&kernel->lock);
+    g_rw_lock_clear(&kernel->in_use);
+    virga_network_driver_done(driver);
+    g_free(kernel);
 }
 
 VirgaNetworkDriver *
 virga_network_kernel_new(const VirgaKernelSettings *settings, GError **error)
 {
-    Kernel *kernel;
+    Kernel *kernel = g_new0(Kernel, 1);
 
-    if (!check_settings(settings, error))
+    if (!virga_kernel_config_read(&kernel->config, settings, error)) {
+        g_free(kernel);
         return NULL;
-    kernel = g_new0(Kernel, 1);
+    }
     virga_network_driver_init(&kernel->base, settings->tag, settings->host_id);
     kernel->base.name = "kernel";
     kernel->base.apply = kernel_apply;
@@ -800,7 +599,6 @@ virga_network_kernel_new(const VirgaKernelSettings *settings, GError **error)
     kernel->base.counters = kernel_counters;
     kernel->base.health = kernel_health;
     kernel->base.free = kernel_free;
-    copy_settings(&kernel->config, settings);
     kernel->host.config = &kernel->config;
     g_mutex_init(&kernel->host.lock);
     g_mutex_init(&kernel->lock);
