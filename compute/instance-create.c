@@ -358,8 +358,8 @@ quota_of(const Launch *launch)
     return amounts;
 }
 
-/* All rows and claims of all instances go out together; last the rows that all launches of the
- * account and of the VPC wait for. */
+/* All rows and claims of all instances go out together; last the rows that all launches of the VPC
+ * and of the account wait for, in the order in which a host's report takes them. */
 static bool
 launch_all(Launch *launch, GError **error)
 {
@@ -378,8 +378,8 @@ launch_all(Launch *launch, GError **error)
             return false;
     amounts = quota_of(launch);
     return virga_image_launched(launch->txn, launch->image, error) &&
-           virga_quota_change_send(launch->txn, launch->spec->account_id, &amounts, error) &&
            virga_vpc_touch(launch->txn, launch->subnet->vpc_id, error) &&
+           virga_quota_change_send(launch->txn, launch->spec->account_id, &amounts, error) &&
            look_send(launch, error) && receive_claims(launch, error) &&
            receive_all_made(launch, error) &&
            virga_quota_change_receive(launch->txn, &amounts, error) &&

@@ -62,7 +62,8 @@ static const char sql_plans[] =
     "SELECT h.id, array_agg(v.id ORDER BY v.id), array_agg(v.generation ORDER BY v.id)"
     " FROM host h, vpc v GROUP BY h.id";
 static const char sql_doomed[] =
-    "SELECT id, host_id FROM volume WHERE deleting AND host_id IS NOT NULL";
+    "SELECT array_agg(id), host_id FROM volume WHERE deleting AND host_id IS NOT NULL"
+    " GROUP BY host_id ORDER BY host_id";
 static const char sql_questions[] = "SELECT id, host_id FROM host_question WHERE answered IS NULL";
 
 static VirgaServices services;
@@ -136,9 +137,9 @@ delete_volumes(GError **error)
     g_autoptr(VirgaRows) rows = txn ? virga_txn_query(txn, error, sql_doomed, "") : NULL;
 
     for (int i = 0; rows && i < virga_rows_count(rows); i++) {
-        const char *ids[] = { virga_rows_text(rows, i, 0), NULL };
+        g_auto(GStrv) ids = virga_rows_array(rows, i, 0);
 
-        if (!virga_volume_gone(txn, virga_rows_text(rows, i, 1), ids, error))
+        if (!virga_volume_gone(txn, virga_rows_text(rows, i, 1), (const char *const *) ids, error))
             return false;
     }
     return rows && virga_txn_commit(txn, error);

@@ -68,9 +68,11 @@ class Cloud:
     def control(self, action, body=""):
         request = urllib.request.Request(self.url + "/control/" + action, body.encode(),
                                          method="POST")
-        with urllib.request.urlopen(request, timeout=60) as response:
-            assert response.status == 200
-            return response.read().decode()
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.read().decode()
+        except urllib.error.HTTPError as error:
+            raise AssertionError("%s: %s" % (action, error.read().decode())) from None
 
     def settle(self):
         self.control("settle")
