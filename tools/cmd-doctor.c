@@ -67,6 +67,7 @@ check_programs(Doctor *doctor)
                                          "qemu-img",
                                          "libvirtd",
                                          "dnsmasq",
+                                         "pdns_recursor",
                                          "haproxy",
                                          "nft",
                                          "ip",

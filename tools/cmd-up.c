@@ -53,7 +53,7 @@ static bool
 check_programs(const VirgaConfig *config, GError **error)
 {
     static const char *const guests[] = {
-        "qemu-system-x86_64", "qemu-img", "dnsmasq", "nft", "ip", NULL
+        "qemu-system-x86_64", "qemu-img", "dnsmasq", "pdns_recursor", "nft", "ip", NULL
     };
     g_autoptr(GString) missing = g_string_new(NULL);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dnsmasq and HAProxy go on when virga-node stops.  The one that a pid file names is ours if its
- * command line has our configuration's path and it lives in the calling thread's namespace; a pid
- * that was reused by something else is nobody's.  Without a pid file it is looked for. */
+/* dnsmasq, the recursor and HAProxy go on when virga-node stops.  The one that a pid file names is
+ * ours if its command line has our configuration's path and it lives in the calling thread's
+ * namespace; a pid that was reused by something else is nobody's.  Without a pid file it is looked
+ * for. */
 #include "kernel-priv.h"
 
 #include "core/error.h"
@@ -17,24 +18,26 @@
 
 #define STOP_TIMEOUT_MS 3000
 
-static char *
-file_of(const VirgaDaemon *daemon, const char *name)
-{
-    return g_strconcat(daemon->directory, "/", name, NULL);
-}
+static const struct {
+    const char *config, *pid;
+    const char *before, *after; /* the directory, on the command line */
+} kinds[] = {
+    [VIRGA_DAEMON_DNSMASQ] = { "dnsmasq.conf", "dnsmasq.pid", "--conf-file=", "/dnsmasq.conf" },
+    [VIRGA_DAEMON_RECURSOR] = { "recursor.conf", "pdns_recursor.pid", "--config-dir=", "" },
+    [VIRGA_DAEMON_HAPROXY] = { "haproxy.cfg", "haproxy.pid", "", "/haproxy.cfg" },
+};
 
 static char *
 pid_file_of(const VirgaDaemon *daemon)
 {
-    return g_strdup_printf("%s/%s.pid", daemon->directory,
-                           daemon->is_haproxy ? "haproxy" : "dnsmasq");
+    return g_build_filename(daemon->directory, kinds[daemon->kind].pid, NULL);
 }
 
 static char *
 config_argument(const VirgaDaemon *daemon)
 {
-    return daemon->is_haproxy ? file_of(daemon, "haproxy.cfg")
-                              : g_strdup_printf("--conf-file=%s/dnsmasq.conf", daemon->directory);
+    return g_strconcat(kinds[daemon->kind].before, daemon->directory, kinds[daemon->kind].after,
+                       NULL);
 }
 
 bool
@@ -86,7 +89,7 @@ virga_daemon_pid(const VirgaDaemon *daemon)
     guint64 pid;
 
     if (!g_file_get_contents(pid_file, &text, NULL, NULL))
-        return daemon->is_haproxy ? 0 : find_here(argument);
+        return daemon->kind == VIRGA_DAEMON_HAPROXY ? 0 : find_here(argument);
     if (g_ascii_string_to_unsigned(g_strstrip(text), 10, 2, G_MAXINT, &pid, NULL) &&
         has_argument((pid_t) pid, argument))
         return (pid_t) pid;
@@ -137,17 +140,36 @@ virga_daemon_ensure(const VirgaDaemon *daemon, const char *config, bool reload, 
 {
     g_autofree char *argument = config_argument(daemon);
     const char *argv[] = { daemon->program, argument, NULL };
-    g_autofree char *path = file_of(daemon, "dnsmasq.conf");
+    const char *name = kinds[daemon->kind].config;
+    g_autofree char *path = g_build_filename(daemon->directory, name, NULL);
     g_autofree char *now = NULL;
     pid_t pid = virga_daemon_pid(daemon);
     bool changed = !g_file_get_contents(path, &now, NULL, NULL) || !g_str_equal(now, config);
 
     if (pid && !changed && virga_daemon_is_here(pid))
         return !reload || kill(pid, SIGHUP) == 0 ||
-               virga_fail_errno(error, "network", errno, "could not signal dnsmasq %d", (int) pid);
+               virga_fail_errno(error, "network", errno, "could not signal %s %d", daemon->program,
+                                (int) pid);
     /* Stopped before its file is replaced: after a crash in between the two still agree.  It
      * detaches itself into a session of its own, and returns when it is ready. */
     return virga_daemon_stop(daemon, error) &&
-           virga_file_update(daemon->directory, "dnsmasq.conf", config, 0644, &changed, error) &&
+           virga_file_update(daemon->directory, name, config, 0644, &changed, error) &&
            virga_process_run(argv, NULL, VIRGA_SPAWN_TIMEOUT_MS, NULL, error);
+}
+
+bool
+virga_daemon_remove(const VirgaDaemon *daemon, GError **error)
+{
+    g_autoptr(GDir) files = NULL;
+    const char *name;
+
+    if (!virga_daemon_stop(daemon, error))
+        return false;
+    files = g_dir_open(daemon->directory, 0, NULL);
+    while (files && (name = g_dir_read_name(files))) {
+        g_autofree char *path = g_build_filename(daemon->directory, name, NULL);
+        unlink(path);
+    }
+    rmdir(daemon->directory);
+    return true;
 }

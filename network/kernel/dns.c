@@ -195,12 +195,48 @@ virga_dns_dhcp_hosts(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
     return g_string_free(text, FALSE);
 }
 
+#define FORWARDER_PORT   5300
+#define QUESTIONS_MAX    8192 /* of all VPCs at once; dnsmasq lets one have 150 */
+#define RETRY_MS         1000
+#define ANSWER_WITHIN_MS 4000 /* glibc asks again after 5 s */
+
+/* It follows resolv.conf, also while virga-node is down, and asks the next resolver when one does
+ * not answer; but when none does it says nothing at all. */
 char *
 virga_dns_forwarder(const VirgaKernelConfig *config, const char *directory)
 {
     return g_strdup_printf("# Written by virga-node; changes here are lost.\n"
                            "pid-file=%s/dnsmasq.pid\n"
-                           "listen-address=%s\nbind-interfaces\n"
-                           "no-hosts\nresolv-file=%s\ncache-size=10000\n",
-                           directory, config->gateway, config->resolv_conf);
+                           "listen-address=%s\nport=%d\nbind-interfaces\n"
+                           "no-hosts\nresolv-file=%s\ncache-size=10000\n"
+                           "dns-forward-max=%d\nfast-dns-retry=%d,%d\n",
+                           directory, config->gateway, FORWARDER_PORT, config->resolv_conf,
+                           QUESTIONS_MAX, RETRY_MS, ANSWER_WITHIN_MS);
+}
+
+/* It never forgets a question.  The forwarder is not punished for names that nobody answers for: no
+ * guest can make another's questions fail.  Nothing is asked of anybody else. */
+char *
+virga_dns_recursor(const VirgaKernelConfig *config, const char *directory)
+{
+    g_autofree char *transit = virga_ipv4_text(config->transit_base);
+    GString *text = g_string_new("# Written by virga-node; changes here are lost.\n");
+    unsigned prefix = 32 - (unsigned) g_bit_storage(config->transit_last - config->transit_base);
+
+    g_string_append_printf(text,
+                           "daemon=yes\nsocket-dir=%s\nsetuid=%s\nsetgid=%s\n"
+                           "local-address=%s\nallow-from=%s/%u\n"
+                           "forward-zones-recurse=.=%s:%d\n"
+                           "dont-query=\nhint-file=no\nsecurity-poll-suffix=\n",
+                           directory, config->recursor_user, config->recursor_group,
+                           config->gateway, transit, prefix, config->gateway, FORWARDER_PORT);
+    g_string_append_printf(text,
+                           "network-timeout=%d\nmax-total-msec=%d\nmax-mthreads=%d\n"
+                           "server-down-max-fails=0\ndont-throttle-netmasks=%s/32\n"
+                           "packetcache-servfail-ttl=1\n",
+                           ANSWER_WITHIN_MS, ANSWER_WITHIN_MS + RETRY_MS, QUESTIONS_MAX,
+                           config->gateway);
+    g_string_append(text, "serve-rfc1918=no\nexport-etc-hosts=no\ndnssec=off\n"
+                          "qname-minimization=no\nthreads=1\nquiet=yes\nloglevel=3\n");
+    return g_string_free(text, FALSE);
 }

@@ -189,7 +189,7 @@ reload(const VirgaHaproxyRun *run, const VirgaDaemon *daemon, GError **error)
 bool
 virga_haproxy_ensure(const VirgaHaproxyRun *run, const VirgaHaproxy *haproxy, GError **error)
 {
-    const VirgaDaemon daemon = { run->program, run->directory, true };
+    const VirgaDaemon daemon = { run->program, run->directory, VIRGA_DAEMON_HAPROXY };
     pid_t master = virga_daemon_pid(&daemon);
     bool running = master && virga_daemon_is_here(master), changed;
     g_autofree char *answer = NULL, *states = NULL;

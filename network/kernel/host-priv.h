@@ -29,7 +29,7 @@ typedef struct {
     VirgaPolicyState policy;
 } VirgaKernelHost;
 
-/* Forwarding, the table, the gateway's address and the DNS forwarder. */
+/* Forwarding, the table, the gateway's address and the DNS forwarders. */
 bool virga_host_ensure(VirgaKernelHost *host, GError **error);
 /* Takes them away again, with the last VPC. */
 bool virga_host_clear(VirgaKernelHost *host, GError **error);

@@ -11,6 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Below the state directory. */
+#define FORWARDER "forwarder"
+#define RECURSOR  "recursor"
+
 bool
 virga_ip_batch(const char *text, GError **error)
 {
@@ -119,20 +123,25 @@ ensure_gateway(const VirgaKernelConfig *config, GError **error)
 }
 
 static char *
-forwarder_directory(const VirgaKernelConfig *config)
+forwarder_directory(const VirgaKernelConfig *config, const char *name)
 {
-    return g_build_filename(config->state_directory, "forwarder", NULL);
+    return g_build_filename(config->state_directory, name, NULL);
 }
 
 static bool
-ensure_forwarder(const VirgaKernelConfig *config, GError **error)
+ensure_forwarders(const VirgaKernelConfig *config, GError **error)
 {
-    g_autofree char *directory = forwarder_directory(config);
+    g_autofree char *directory = forwarder_directory(config, FORWARDER);
+    g_autofree char *recursors = forwarder_directory(config, RECURSOR);
     g_autofree char *text = virga_dns_forwarder(config, directory);
-    VirgaDaemon daemon = { config->dnsmasq_path, directory, false };
+    g_autofree char *recursor = virga_dns_recursor(config, recursors);
+    VirgaDaemon first = { config->dnsmasq_path, directory, VIRGA_DAEMON_DNSMASQ };
+    VirgaDaemon second = { config->recursor_path, recursors, VIRGA_DAEMON_RECURSOR };
 
     g_mkdir_with_parents(directory, 0755);
-    return virga_daemon_ensure(&daemon, text, false, error);
+    g_mkdir_with_parents(recursors, 0755);
+    return virga_daemon_ensure(&first, text, false, error) &&
+           virga_daemon_ensure(&second, recursor, false, error);
 }
 
 bool
@@ -143,7 +152,7 @@ virga_host_ensure(VirgaKernelHost *host, GError **error)
 
     return virga_sysctl_set("ipv4/ip_forward", "1", error) &&
            virga_policy_apply(&host->policy, policy, error) &&
-           ensure_gateway(host->config, error) && ensure_forwarder(host->config, error);
+           ensure_gateway(host->config, error) && ensure_forwarders(host->config, error);
 }
 
 bool
@@ -151,23 +160,21 @@ virga_host_clear(VirgaKernelHost *host, GError **error)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->lock);
     const VirgaKernelConfig *config = host->config;
-    g_autofree char *directory = forwarder_directory(config);
+    g_autofree char *directory = forwarder_directory(config, FORWARDER);
+    g_autofree char *recursors = forwarder_directory(config, RECURSOR);
     g_autofree char *address = g_strdup_printf("addr del %s/32 dev lo\n", config->gateway);
     g_autofree char *table = g_strdup_printf("add table inet virga_%s\n"
                                              "delete table inet virga_%s\n",
                                              config->tag, config->tag);
-    g_autofree char *file = g_build_filename(directory, "dnsmasq.conf", NULL);
-    VirgaDaemon daemon = { config->dnsmasq_path, directory, false };
+    VirgaDaemon first = { config->dnsmasq_path, directory, VIRGA_DAEMON_DNSMASQ };
+    VirgaDaemon second = { config->recursor_path, recursors, VIRGA_DAEMON_RECURSOR };
     bool has_gateway, has_global;
 
     virga_policy_forget(&host->policy);
     look_at_addresses(config->gateway, &has_gateway, &has_global);
-    if (!virga_daemon_stop(&daemon, error) || !virga_neighbours_converge(config, true, error) ||
-        !run_nft(table, error) || (has_gateway && !virga_ip_batch(address, error)))
-        return false;
-    unlink(file);
-    rmdir(directory);
-    return true;
+    return virga_daemon_remove(&second, error) && virga_daemon_remove(&first, error) &&
+           virga_neighbours_converge(config, true, error) && run_nft(table, error) &&
+           (!has_gateway || virga_ip_batch(address, error));
 }
 
 /* A namespace that lost its name lives on while its dnsmasq does: it gets its name back. */

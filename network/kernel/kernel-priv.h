@@ -24,8 +24,10 @@
 
 /* The driver's settings, checked and copied. */
 typedef struct {
-    char *tag, *host_id, *state_directory, *dnsmasq_path, *haproxy_path, *resolv_conf;
-    char *haproxy_user;     /* NULL: root stays root */
+    char *tag, *host_id, *state_directory, *resolv_conf;
+    char *dnsmasq_path, *recursor_path, *haproxy_path;
+    char *haproxy_user; /* NULL: root stays root */
+    char *recursor_user, *recursor_group;
     int haproxy_threads;    /* 0: as many as there are processors */
     char *underlay_address; /* or NULL */
     char *public_interface; /* or NULL */
@@ -163,7 +165,10 @@ char *virga_dns_config(const VirgaKernelConfig *config, const VirgaVpcPlan *plan
                        const char *directory);
 char *virga_dns_hosts(const VirgaVpcPlan *plan);
 char *virga_dns_dhcp_hosts(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
+/* The host's two forwarders.  The first waits for the resolvers of resolv.conf, the second one,
+ * which guests are sent to, waits for the first and answers SERVFAIL when that took too long. */
 char *virga_dns_forwarder(const VirgaKernelConfig *config, const char *directory);
+char *virga_dns_recursor(const VirgaKernelConfig *config, const char *directory);
 
 /* netns.c.  Functions that say "here" act on the calling thread's namespace. */
 typedef bool (*VirgaNetnsFunc)(void *data, GError **error);
@@ -232,22 +237,24 @@ bool virga_haproxy_ensure(const VirgaHaproxyRun *run, const VirgaHaproxy *haprox
 /* Of VirgaTargetHealth, the caller's; NULL if it does not answer. */
 GPtrArray *virga_haproxy_health(const VirgaHaproxyRun *run, GError **error);
 
-/* daemon.c: a dnsmasq or HAProxy that outlives us, known by its pid file and its configuration's
- * path. */
+/* daemon.c: a daemon that outlives us, known by its pid file and its configuration's path. */
+typedef enum { VIRGA_DAEMON_DNSMASQ, VIRGA_DAEMON_RECURSOR, VIRGA_DAEMON_HAPROXY } VirgaDaemonKind;
 typedef struct {
     const char *program;
-    const char *directory; /* holds dnsmasq.conf and dnsmasq.pid, or haproxy.cfg and haproxy.pid */
-    bool is_haproxy;
+    const char *directory; /* holds its configuration and its pid file */
+    VirgaDaemonKind kind;
 } VirgaDaemon;
 /* 0: not running. */
 pid_t virga_daemon_pid(const VirgaDaemon *daemon);
 /* Whether it is in the calling thread's namespace. */
 bool virga_daemon_is_here(pid_t pid);
-/* Runs a dnsmasq here with this configuration; a running one with the same is kept, and told to
- * read its other files again if 'reload'. */
+/* Runs it here with this configuration; a running one with the same is kept, and a dnsmasq told to
+ * read its other files again if 'reload'.  Not for HAProxy. */
 bool virga_daemon_ensure(const VirgaDaemon *daemon, const char *config, bool reload,
                          GError **error);
 bool virga_daemon_stop(const VirgaDaemon *daemon, GError **error);
+/* Stops it and removes its directory with what it and we have written there. */
+bool virga_daemon_remove(const VirgaDaemon *daemon, GError **error);
 /* Replaces a file if its text differs. */
 bool virga_file_update(const char *directory, const char *name, const char *text, int mode,
                        bool *ret_changed, GError **error);

@@ -90,7 +90,8 @@ job_init(Job *job, Kernel *kernel, const char *vpc_id, const VirgaVpcPlan *plan)
     *job = (Job){ .kernel = kernel, .plan = plan, .vpc = vpc_of(kernel, vpc_id) };
     job->namespace = virga_kernel_namespace(&kernel->config, vpc_id);
     job->directory = g_build_filename(kernel->config.state_directory, vpc_id, NULL);
-    job->dnsmasq = (VirgaDaemon){ kernel->config.dnsmasq_path, job->directory, false };
+    job->dnsmasq =
+        (VirgaDaemon){ kernel->config.dnsmasq_path, job->directory, VIRGA_DAEMON_DNSMASQ };
     job->haproxy_directory = g_build_filename(job->directory, "haproxy", NULL);
     job->haproxy_socket = virga_kernel_haproxy_socket(&kernel->config, vpc_id);
     job->haproxy = (VirgaHaproxyRun){ kernel->config.haproxy_path, job->haproxy_directory,
@@ -433,18 +434,6 @@ delete_links_inside(void *data, GError **error)
     return virga_ip_batch(text->len ? text->str : NULL, error);
 }
 
-static void
-remove_files(const char *directory)
-{
-    static const char *const files[] = { "dnsmasq.conf", "dnsmasq.pid", "hosts", "dhcp-hosts" };
-
-    for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
-        g_autofree char *path = g_build_filename(directory, files[i], NULL);
-        unlink(path);
-    }
-    rmdir(directory);
-}
-
 static bool
 remove_namespace(Job *job, const char *vpc_id, GError **error)
 {
@@ -454,14 +443,13 @@ remove_namespace(Job *job, const char *vpc_id, GError **error)
     g_autofree char *vxlan = virga_kernel_vxlan(&job->kernel->config, vpc_id);
     bool there = virga_netns_exists(job->namespace);
 
-    if (!virga_daemon_stop(&job->dnsmasq, error) ||
-        !virga_haproxy_ensure(&job->haproxy, NULL, error) ||
+    if (!virga_haproxy_ensure(&job->haproxy, NULL, error) ||
+        !virga_daemon_remove(&job->dnsmasq, error) ||
         (there && !virga_netns_run(job->namespace, delete_links_inside, NULL, error)) ||
         !delete_link_here(veth, error) || !delete_link_here(vxlan, error) ||
         (there && !virga_ip_batch(text, error)))
         return false;
     unlink(path);
-    remove_files(job->directory);
     virga_policy_forget(&job->vpc->policy);
     g_clear_pointer(&job->vpc->pairs, g_hash_table_unref);
     g_clear_pointer(&job->vpc->flows, virga_udp_flows_free);

@@ -53,7 +53,9 @@ virga_kernel_config_read(VirgaKernelConfig *config, const VirgaKernelSettings *s
 {
     const char *transit = settings->transit_cidr ? settings->transit_cidr : TRANSIT_CIDR;
     const char *dnsmasq = settings->dnsmasq_path ? settings->dnsmasq_path : "dnsmasq";
+    const char *recursor = settings->recursor_path ? settings->recursor_path : "pdns_recursor";
     const char *haproxy = settings->haproxy_path ? settings->haproxy_path : "haproxy";
+    bool has_user = getpwnam("pdns") != NULL;
     const char *resolv = settings->resolv_conf ? settings->resolv_conf : "/etc/resolv.conf";
     unsigned prefix = 32;
 
@@ -63,6 +65,9 @@ virga_kernel_config_read(VirgaKernelConfig *config, const VirgaKernelSettings *s
     config->host_id = g_strdup(settings->host_id);
     config->state_directory = g_strdup(settings->state_directory);
     config->dnsmasq_path = g_strdup(dnsmasq);
+    config->recursor_path = g_strdup(recursor);
+    config->recursor_user = g_strdup(has_user ? "pdns" : "nobody");
+    config->recursor_group = g_strdup(has_user ? "pdns" : "nogroup");
     config->haproxy_path = g_strdup(haproxy);
     config->haproxy_user = getpwnam("haproxy") ? g_strdup("haproxy") : g_strdup("nobody");
     config->haproxy_threads = (int) MIN(g_get_num_processors(), HAPROXY_THREADS_MAX);
@@ -86,6 +91,9 @@ virga_kernel_config_clear(VirgaKernelConfig *config)
     g_free(config->host_id);
     g_free(config->state_directory);
     g_free(config->dnsmasq_path);
+    g_free(config->recursor_path);
+    g_free(config->recursor_user);
+    g_free(config->recursor_group);
     g_free(config->haproxy_path);
     g_free(config->haproxy_user);
     g_free(config->resolv_conf);

@@ -2,7 +2,8 @@
 """What a guest does, in the few lines that the tests of the network need.
 
     dhcp            prints the lease as JSON (a client on raw packets over eth0)
-    dns HOST NAME   prints the address; "ptr:ADDRESS" asks backwards
+    dns HOST NAME   prints the address, or fails with the code; "ptr:ADDRESS" asks backwards, "tcp:NAME" by TCP
+    dns-server PORT answers every question but those for names that begin with "silent"
     get HOST PORT   prints what the server says
     serve PORT      answers every connection with the peer's address
     hold PORT       one connection; echoes lines
@@ -77,15 +78,21 @@ def dns_read_name(message, at):
 
 
 def dns(server, name):
-    kind = 1
+    kind, by_tcp = 1, name.startswith("tcp:")
+    name = name.removeprefix("tcp:")
     if name.startswith("ptr:"):
         kind, name = 12, ".".join(reversed(name[4:].split("."))) + ".in-addr.arpa"
     question = b"".join(bytes([len(l)]) + l.encode() for l in name.split(".")) + b"\0"
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.settimeout(2)
-    sock.sendto(struct.pack("!HHHHHH", 7, 0x100, 1, 0, 0, 0) + question + struct.pack("!HH", kind, 1),
-                (server, 53))
-    answer = sock.recv(1024)
+    question = struct.pack("!HHHHHH", 7, 0x100, 1, 0, 0, 0) + question + struct.pack("!HH", kind, 1)
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM if by_tcp else socket.SOCK_DGRAM)
+    sock.settimeout(1 if server.startswith("169.254.0.") else 8)  # the host's, which guests cannot reach
+    sock.connect((server, 53))
+    sock.send(struct.pack("!H", len(question)) * by_tcp + question)
+    answer = sock.recv(2 if by_tcp else 1024)
+    if by_tcp and answer:
+        answer = sock.recv(1024)
+    if not answer:
+        sys.exit("no answer")
     if answer[3] & 15 or not struct.unpack("!H", answer[6:8])[0]:
         sys.exit(f"rcode {answer[3] & 15}")
     _, at = dns_read_name(answer, 12)
@@ -95,12 +102,14 @@ def dns(server, name):
 
 
 def dns_server(port):
-    """Answers every question with 198.51.100.53."""
+    """The answer is 198.51.100.53."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("0.0.0.0", port))
     while True:
         message, peer = sock.recvfrom(1024)
-        _, at = dns_read_name(message, 12)
+        name, at = dns_read_name(message, 12)
+        if name.startswith("silent"):
+            continue
         sock.sendto(message[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + message[12:at + 4] +
                     b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton("198.51.100.53"), peer)
 

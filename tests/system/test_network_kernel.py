@@ -99,12 +99,12 @@ def cloud():
     it.port("a", "172.31.1.5", ["sg-08000000000000001"], public="203.0.113.10")
     it.port("b", "172.31.2.6", ["sg-08000000000000001", "sg-08000000000000002"], public="203.0.113.11")
     it.port("c", "172.31.1.7", ["sg-08000000000000002"])
-    servers = [it.start("world", "serve", "8080"), it.start("world", "dns-server", "53")]
+    server, it.resolver = it.start("world", "serve", "8080"), it.start("world", "dns-server", "53")
     it.leases = {name: it.guest(name) for name in "abc"}
     yield it
     it.tool.close()
-    for server in servers:
-        server.kill()
+    server.kill()
+    it.resolver.kill()
 
 
 if INSIDE:
@@ -222,6 +222,34 @@ for ip in ("172.31.1.66", "172.31.2.6"):
         assert cloud.fails("c", "dns", "172.31.0.2", "nobody.ec2.internal")
         assert cloud.fails("a", "dns", "169.254.0.1", "www.example.org")    # the host's forwarder itself
 
+    def test_dns_is_never_silent(cloud):
+        """Of what the host's resolver leaves unanswered somebody says so, before guests ask again."""
+        def asked(name, question):
+            return subprocess.Popen(["ip", "netns", "exec", name, sys.executable, GUEST, "dns", "172.31.0.2", question],
+                                    text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+        def ask(question):
+            return asked("a", question).communicate()[0].strip()
+        start = time.monotonic()
+        waiting = [asked(name, question) for name in "abc"
+                   for question in ("silent.example.org", f"tcp:silent-{name}.example.org")]
+        while any(process.poll() is None for process in waiting):
+            assert ask("www2.example.org") == "198.51.100.53"               # others are not kept waiting
+        assert [process.communicate()[0] for process in waiting] == ["rcode 2\n"] * len(waiting)
+        assert 3 < time.monotonic() - start < 7
+        cloud.resolver.kill()
+        cloud.resolver.wait()
+        waiting = [asked("a", "www3.example.org")]                          # nobody is there
+        sh("ip", "-n", "world", "link", "set", "eth0", "down")              # the whole network is not
+        waiting += [asked("a", "www4.example.org"), asked("a", "tcp:www5.example.org")]
+        assert ask("ip-172-31-2-6.ec2.internal") == "172.31.2.6"
+        assert [process.communicate()[0] for process in waiting] == ["rcode 2\n"] * len(waiting)
+        assert time.monotonic() - start < 14
+        sh("ip", "-n", "world", "link", "set", "eth0", "up")
+        cloud.resolver = cloud.start("world", "dns-server", "53")
+        assert wait_for(lambda: ask("www4.example.org") == "198.51.100.53")
+        assert ask("tcp:www5.example.org") == "198.51.100.53"
+
     def test_metadata(cloud):
         cloud.tool.ask("listen", VPC, "169.254.169.254", "80")
         assert cloud.run("c", "get", "169.254.169.254", "80") == "172.31.1.7"
@@ -243,12 +271,15 @@ for ip in ("172.31.1.66", "172.31.2.6"):
             assert monitor.communicate()[0] == ""
 
     def test_new_process_adopts(cloud):
-        pids = [pathlib.Path(f"/run/virga/{d}/dnsmasq.pid").read_text() for d in (VPC, "forwarder")]
+        def pids():
+            return [pathlib.Path("/run/virga/" + name).read_text()
+                    for name in (f"{VPC}/dnsmasq.pid", "forwarder/dnsmasq.pid", "recursor/pdns_recursor.pid")]
+        before = pids()
         cloud.tool.close()
         cloud.tool = Tool()
         assert cloud.run("a", "dns", "172.31.0.2", "ip-172-31-2-6.ec2.internal") == "172.31.2.6"
         cloud.apply()
-        assert pids == [pathlib.Path(f"/run/virga/{d}/dnsmasq.pid").read_text() for d in (VPC, "forwarder")]
+        assert pids() == before
         assert ping("a", "172.31.2.6")
 
     BREAKAGE = {
@@ -264,6 +295,7 @@ for ip in ("172.31.1.66", "172.31.2.6"):
         "gateway": ["ip", "addr", "del", "169.254.0.1/32", "dev", "lo"],
         "dnsmasq": ["sh", "-c", f"kill -9 $(cat /run/virga/{VPC}/dnsmasq.pid); sleep 0.1"],
         "forwarder": ["sh", "-c", "kill -9 $(cat /run/virga/forwarder/dnsmasq.pid); sleep 0.1"],
+        "recursor": ["sh", "-c", "kill -9 $(cat /run/virga/recursor/pdns_recursor.pid); sleep 0.1"],
         "state files": ["sh", "-c", f"rm -r /run/virga/{VPC}"],
         "forwarding": ["ip", "netns", "exec", NS, "sysctl", "-qw", "net.ipv4.ip_forward=0"],
         "name": ["ip", "netns", "del", NS],
@@ -383,4 +415,4 @@ for ip in ("172.31.1.66", "172.31.2.6"):
         assert list(pathlib.Path("/run/virga").iterdir()) == []
         names = [(p / "comm").read_text().strip() for p in pathlib.Path("/proc").iterdir()
                  if p.name.isdigit() and (p / "cmdline").exists() and (p / "cmdline").read_bytes()]
-        assert "dnsmasq" not in names
+        assert "dnsmasq" not in names and not [name for name in names if name.startswith("pdns_recursor")]

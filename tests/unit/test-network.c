@@ -201,6 +201,8 @@ example_config(void)
                                  .host_id = (char *) "host-1",
                                  .state_directory = (char *) "/state",
                                  .resolv_conf = (char *) "/etc/resolv.conf",
+                                 .recursor_user = (char *) "pdns",
+                                 .recursor_group = (char *) "pdns",
                                  .public_cidrs = pool,
                                  .masquerade = true,
                                  .mtu = 1500,
@@ -440,11 +442,13 @@ test_dns(void)
     g_autofree char *hosts = virga_dns_hosts(plan);
     g_autofree char *dhcp = virga_dns_dhcp_hosts(&config, plan);
     g_autofree char *forwarder = virga_dns_forwarder(&config, "/state/forwarder");
+    g_autofree char *recursor = virga_dns_recursor(&config, "/state/recursor");
 
     golden_assert("network/dnsmasq.conf", dnsmasq);
     golden_assert("network/hosts", hosts);
     golden_assert("network/dhcp-hosts", dhcp);
     golden_assert("network/forwarder.conf", forwarder);
+    golden_assert("network/recursor.conf", recursor);
 }
 
 static void

@@ -4,7 +4,7 @@
  *     host's namespace                     namespace "virga-TAG-vpc-0…"
  *     ------------------                   ---------------------------------------------
  *     uTAG… ============== veth ========== up0   public addresses: 1:1 NAT, NAT gateways
- *     GATEWAY on lo: DNS forwarder         lo    VPC+2, 169.254.169.253, 169.254.169.254
+ *     GATEWAY on lo: DNS forwarders        lo    VPC+2, 169.254.169.253, 169.254.169.254
  *     route PUBLIC/32 -> uTAG…             vTAG… one tap per guest: <subnet+1>/32, proxy ARP,
  *     table inet virga_TAG: masquerade           route GUEST/32; a table per route table
  *                                          vx0   VXLAN to the other hosts of the VPC
@@ -17,10 +17,11 @@
  * A NAT gateway lives where its host_id says, and only there its public address is routed to.
  * A load balancer's node lives likewise where its port's host_id says: its address is on lo, and
  * one HAProxy in the namespace serves all balancers of the VPC.
- * nftables, dnsmasq and HAProxy go on when virga-node stops, and are adopted when it comes back.
+ * nftables, name servers and HAProxy go on when virga-node stops, and are adopted when it comes
+ * back.
  *
  * Needs root (CAP_NET_ADMIN, CAP_SYS_ADMIN) and the programs ip, bridge, tc,
- * nft, dnsmasq and, for balancers, haproxy. */
+ * nft, dnsmasq, pdns_recursor and, for balancers, haproxy. */
 #pragma once
 
 #include "network/driver.h"
@@ -37,6 +38,7 @@ typedef struct {
     const char *underlay_address;    /* of VXLAN; NULL: a single host */
     gint64 mtu;                      /* of guests; 0: 1500, with VXLAN 1450 */
     const char *dnsmasq_path;        /* NULL: from PATH */
+    const char *recursor_path;       /* NULL: from PATH */
     const char *haproxy_path;        /* NULL: from PATH */
     const char *resolv_conf;         /* NULL: /etc/resolv.conf */
 } VirgaKernelSettings;
