@@ -6,6 +6,7 @@
 #include "core/quota.h"
 #include "core/tag.h"
 #include "network/address.h"
+#include "network/internet-gateway.h"
 
 static const char sql_list[] =
     "SELECT p.allocation_id, host(p.address), p.association_id, p.interface_id,"
@@ -25,7 +26,6 @@ static const char sql_lock_association[] =
     "SELECT p.allocation_id, p.interface_id, i.requester_id FROM public_address p"
     " JOIN network_interface i ON i.id = p.interface_id"
     " WHERE p.account_id = $1 AND p.association_id = $2 FOR UPDATE OF p";
-static const char sql_gateway[] = "SELECT id FROM internet_gateway WHERE vpc_id = $1";
 static const char sql_release[] =
     "UPDATE public_address SET allocation_id = NULL, account_id = NULL, released = now()"
     " WHERE allocation_id = $1";
@@ -145,18 +145,6 @@ find_address(const VirgaInterface *interface, const char *wanted, GError **error
     return NULL;
 }
 
-static bool
-check_gateway(VirgaTxn *txn, const char *vpc_id, GError **error)
-{
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_gateway, "s", vpc_id);
-
-    if (!rows)
-        return false;
-    return virga_rows_count(rows) > 0 ||
-           virga_fail(error, "internet gateway", VIRGA_ERROR_STATE,
-                      "Network %s is not attached to any internet gateway", vpc_id);
-}
-
 /* Makes room at the private address. */
 static bool
 clear(VirgaTxn *txn, const char *interface_id, const char *address, bool move, GError **error)
@@ -198,7 +186,7 @@ virga_elastic_ip_associate(VirgaTxn *txn, VirgaArena *arena, const char *account
         return fail_managed(error);
     if (former && !move)
         return fail_associated(allocation_id, virga_rows_text(rows, 0, 0), error);
-    if (!check_gateway(txn, interface->vpc_id, error))
+    if (!virga_internet_gateway_require(txn, interface->vpc_id, error))
         return false;
     *ret_former = virga_rows_dup(rows, arena, 0, 1);
     *ret_association_id = virga_arena_strdup(arena, id);

@@ -131,3 +131,15 @@ virga_internet_gateway_detach(VirgaTxn *txn, const char *account_id, const char 
     return virga_txn_run(txn, error, NULL, sql_set_vpc, "ss", id, NULL) &&
            virga_vpc_touch(txn, vpc_id, error);
 }
+
+bool
+virga_internet_gateway_require(VirgaTxn *txn, const char *vpc_id, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_of_vpc, "s", vpc_id);
+
+    if (!rows)
+        return false;
+    return virga_rows_count(rows) > 0 ||
+           virga_fail(error, "internet gateway", VIRGA_ERROR_STATE,
+                      "Network %s is not attached to any internet gateway", vpc_id);
+}

@@ -3,12 +3,15 @@
 
 #include "core/error.h"
 #include "core/tag.h"
+#include "network/elastic-ip.h"
 #include "network/interface-edit.h"
+#include "network/internet-gateway.h"
 #include "network/subnet.h"
 #include "network/vpc.h"
 
 #include <string.h>
 
+#define INTERNET_FACING "internet-facing"
 /* A host that was not seen for so long carries no node any more. */
 #define SILENT "interval '45 seconds'"
 
@@ -37,7 +40,8 @@ enum {
 };
 static const char sql_nodes[] =
     "SELECT d.load_balancer_id, d.subnet_id, d.zone, d.interface_id, host(i.address),"
-    " host(p.address) FROM load_balancer_node d JOIN network_interface i ON i.id = d.interface_id"
+    " host(p.address), p.allocation_id FROM load_balancer_node d JOIN network_interface i ON i.id "
+    "= d.interface_id"
     " LEFT JOIN public_address p ON p.interface_id = i.id AND p.private_address = i.address"
     " WHERE d.load_balancer_id = ANY ($1) ORDER BY d.load_balancer_id, d.zone, d.subnet_id";
 static const char sql_lock[] =
@@ -109,7 +113,8 @@ read_nodes(VirgaTxn *txn, VirgaArena *arena, VirgaLoadBalancer *balancers, size_
                                              .zone = virga_rows_dup(rows, arena, r, 2),
                                              .interface_id = virga_rows_dup(rows, arena, r, 3),
                                              .address = virga_rows_dup(rows, arena, r, 4),
-                                             .public_address = virga_rows_dup(rows, arena, r, 5) };
+                                             .public_address = virga_rows_dup(rows, arena, r, 5),
+                                             .allocation_id = virga_rows_dup(rows, arena, r, 6) };
     }
     return true;
 }
@@ -173,6 +178,9 @@ virga_load_balancer_create(VirgaTxn *txn, const VirgaLoadBalancer *balancer, con
 {
     g_autoptr(GError) reason = NULL;
 
+    if (g_str_equal(balancer->scheme, INTERNET_FACING) &&
+        !virga_internet_gateway_require(txn, balancer->vpc_id, error))
+        return false;
     if (virga_txn_run(txn, &reason, NULL, sql_insert, "ssssssss", balancer->id,
                       balancer->account_id, balancer->name, balancer->type, balancer->scheme,
                       balancer->vpc_id, balancer->dns_name, plan))
@@ -186,15 +194,33 @@ virga_load_balancer_create(VirgaTxn *txn, const VirgaLoadBalancer *balancer, con
     return false;
 }
 
+/* The elastic IP is the node's until it ends; then it leads nowhere, and is the account's still. */
+static bool
+give_elastic_ip(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *interface_id,
+                const char *allocation_id, GError **error)
+{
+    const char *const ids[] = { interface_id, NULL };
+    char *association_id, *former;
+    VirgaInterface *interface;
+    size_t count;
+
+    return virga_interface_find(txn, arena, account_id, ids, &interface, &count, error) &&
+           virga_elastic_ip_associate(txn, arena, account_id, allocation_id, interface, NULL, false,
+                                      &association_id, &former, error);
+}
+
 bool
 virga_load_balancer_add_node(VirgaTxn *txn, VirgaArena *arena, const VirgaLoadBalancer *balancer,
-                             const char *subnet_id, const char *const *group_ids, GError **error)
+                             const VirgaLoadBalancerPlace *place, const char *const *group_ids,
+                             GError **error)
 {
     static const char *const none[] = { NULL };
-    VirgaSubnet *subnet = virga_subnet_get(txn, arena, balancer->account_id, subnet_id, error);
+    VirgaSubnet *subnet =
+        virga_subnet_get(txn, arena, balancer->account_id, place->subnet_id, error);
     bool network = g_str_equal(balancer->type, "network");
     VirgaInterfaceSpec spec = { .account_id = balancer->account_id,
-                                .subnet_id = subnet_id,
+                                .subnet_id = place->subnet_id,
+                                .address = place->address,
                                 .group_ids = group_ids ? group_ids : none,
                                 .type = network ? "network_load_balancer" : "interface",
                                 .requester_id = VIRGA_LOAD_BALANCER_REQUESTER };
@@ -205,12 +231,14 @@ virga_load_balancer_add_node(VirgaTxn *txn, VirgaArena *arena, const VirgaLoadBa
     spec.vpc_id = subnet->vpc_id;
     spec.zone = subnet->zone;
     spec.cidr = subnet->cidr;
-    spec.public_address = g_str_equal(balancer->scheme, "internet-facing");
+    spec.public_address = g_str_equal(balancer->scheme, INTERNET_FACING) && !place->allocation_id;
     spec.description = virga_arena_printf(arena, "ELB %s/%s/%s", network ? "net" : "app",
                                           balancer->name, strchr(balancer->id, '-') + 2);
-    return virga_subnet_hold(txn, subnet_id, false, error) &&
+    return virga_subnet_hold(txn, subnet->id, false, error) &&
            virga_interface_create(txn, arena, &spec, &interface_id, error) &&
-           virga_txn_run(txn, error, NULL, sql_add_node, "ssss", balancer->id, subnet_id,
+           (!place->allocation_id || give_elastic_ip(txn, arena, balancer->account_id, interface_id,
+                                                     place->allocation_id, error)) &&
+           virga_txn_run(txn, error, NULL, sql_add_node, "ssss", balancer->id, subnet->id,
                          subnet->zone, interface_id) &&
            virga_vpc_touch(txn, balancer->vpc_id, error);
 }

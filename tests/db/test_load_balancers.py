@@ -176,6 +176,93 @@ def test_groups_and_subnets(cloud, elb):
     assert len(cloud.ec2.describe_network_interfaces()["NetworkInterfaces"]) == 3
 
 
+def test_own_addresses(cloud, elb):
+    """A network balancer gets the elastic IPs and the private addresses that its owner wants."""
+    one, two = subnets(cloud)
+    first, second = cloud.ec2.allocate_address(), cloud.ec2.allocate_address()
+
+    def make(*mappings, name="raw", **options):
+        made = elb.create_load_balancer(**dict({"Name": name, "Type": "network", "SubnetMappings": list(mappings)},
+                                               **options))
+        return made["LoadBalancers"][0]
+
+    def own(subnet, allocation):
+        return {"SubnetId": subnet, "AllocationId": allocation["AllocationId"]}
+
+    def there(allocation):
+        return cloud.ec2.describe_addresses(AllocationIds=[allocation["AllocationId"]])["Addresses"][0]
+    made = make(own(one, first), {"SubnetId": two})
+    by_zone = {z["SubnetId"]: z["LoadBalancerAddresses"][0] for z in made["AvailabilityZones"]}
+    assert by_zone[one] == {"IpAddress": first["PublicIp"], "AllocationId": first["AllocationId"]}
+    assert list(by_zone[two]) == ["IpAddress"]  # of the pool
+    assert elb.describe_load_balancers()["LoadBalancers"] == [made]
+    assert make(own(one, first), {"SubnetId": two}) == made
+    with fails("DuplicateLoadBalancerName"):
+        make(own(one, second), {"SubnetId": two})
+    node = next(p for p in plan(cloud)["ports"] if p.get("public_address") == first["PublicIp"])
+    assert node["of_balancer"] and there(first)["NetworkInterfaceId"] == node["id"]
+    check(cloud)
+
+    # What is the balancer's is nobody else's as long as it is.
+    for code, call in (("AuthFailure", lambda: cloud.ec2.disassociate_address(AssociationId=there(first)["AssociationId"])),
+                       ("InvalidIPAddress.InUse", lambda: cloud.ec2.release_address(AllocationId=first["AllocationId"])),
+                       ("ResourceInUse", lambda: make(own(one, first), name="other"))):
+        with fails(code):
+            call()
+    arn = made["LoadBalancerArn"]
+    with fails("InvalidConfigurationRequest"):
+        elb.set_subnets(LoadBalancerArn=arn, SubnetMappings=[own(one, second)])
+    zones = elb.set_subnets(LoadBalancerArn=arn, Subnets=[one])["AvailabilityZones"]
+    assert [z["SubnetId"] for z in zones] == [one]
+    zones = elb.set_subnets(LoadBalancerArn=arn, SubnetMappings=[{"SubnetId": one}, own(two, second)])["AvailabilityZones"]
+    assert [z["LoadBalancerAddresses"][0]["AllocationId"] for z in zones] == [a["AllocationId"] for a in (first, second)]
+    elb.set_subnets(LoadBalancerArn=arn, Subnets=[two])
+    assert "AssociationId" not in there(first)
+    elb.delete_load_balancer(LoadBalancerArn=arn)
+    assert "AssociationId" not in there(second)
+    check(cloud)
+
+    for code, call in (("AllocationIdNotFound", lambda: make(own(one, {"AllocationId": "eipalloc-0123456789abcdef0"}))),
+                       ("ValidationError", lambda: make(own(one, first), Scheme="internal")),
+                       ("ValidationError", lambda: make(own(one, first), own(two, second), Type="application")),
+                       ("ValidationError", lambda: make({"SubnetId": one, "PrivateIPv4Address": "172.31.0.20"})),
+                       ("ResourceInUse", lambda: make(own(one, first), own(two, first))),
+                       ("UnsupportedOperation", lambda: make({"SubnetId": one, "IPv6Address": "2001:db8::1"}))):
+        with fails(code):
+            call()
+    other = cloud.client("ec2", KEYS[1]).allocate_address()
+    with fails("AllocationIdNotFound"):
+        make(own(one, other))
+    cloud.client("ec2", KEYS[1]).release_address(AllocationId=other["AllocationId"])
+    assert "AssociationId" not in there(first)  # of what failed nothing is left
+
+    cidr = cloud.ec2.describe_subnets(SubnetIds=[one])["Subnets"][0]["CidrBlock"]
+    wanted = cidr.rsplit(".", 1)[0] + ".77"
+    made = make({"SubnetId": one, "PrivateIPv4Address": wanted}, Scheme="internal")
+    assert made["AvailabilityZones"][0]["LoadBalancerAddresses"] == [{"PrivateIPv4Address": wanted}]
+    with fails("ResourceInUse"):
+        make({"SubnetId": one, "PrivateIPv4Address": wanted}, Scheme="internal", name="other")
+    for address in ("10.9.8.7", cidr.rsplit(".", 1)[0] + ".1", "x"):
+        with fails("InvalidConfigurationRequest"):
+            make({"SubnetId": one, "PrivateIPv4Address": address}, Scheme="internal", name="other")
+    elb.delete_load_balancer(LoadBalancerArn=made["LoadBalancerArn"])
+    for address in (first, second):
+        cloud.ec2.release_address(AllocationId=address["AllocationId"])
+
+
+def test_no_way_to_the_internet(cloud, elb):
+    it = cloud.ec2.create_vpc(CidrBlock="10.77.0.0/16")["Vpc"]["VpcId"]
+    subnet = cloud.ec2.create_subnet(VpcId=it, CidrBlock="10.77.1.0/24")["Subnet"]["SubnetId"]
+    with fails("InvalidSubnet", "internet gateway"):
+        elb.create_load_balancer(Name="raw", Type="network", Subnets=[subnet])
+    made = elb.create_load_balancer(Name="raw", Type="network", Subnets=[subnet], Scheme="internal")["LoadBalancers"][0]
+    with fails("DependencyViolation"):
+        cloud.ec2.delete_subnet(SubnetId=subnet)
+    elb.delete_load_balancer(LoadBalancerArn=made["LoadBalancerArn"])
+    cloud.ec2.delete_subnet(SubnetId=subnet)
+    cloud.ec2.delete_vpc(VpcId=it)
+
+
 def test_target_groups(cloud, elb, limit):  # noqa: F811
     made = group(cloud, elb, HealthCheckPath="/up", Matcher={"HttpCode": "200-204,301"}, Tags=[{"Key": "k", "Value": "v"}])
     arn = made["TargetGroupArn"]

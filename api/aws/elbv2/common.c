@@ -32,6 +32,12 @@ in_own_words(const GError *reason, GError **error)
     } words[] = {
         { "security group", VIRGA_ERROR_NOT_FOUND, "InvalidSecurityGroup" },
         { "security group", VIRGA_ERROR_QUOTA, "InvalidConfigurationRequest" },
+        { "address", VIRGA_ERROR_NOT_FOUND, "AllocationIdNotFound" },
+        { "address association", VIRGA_ERROR_EXISTS, "ResourceInUse" },
+        { "address association", VIRGA_ERROR_DENIED, "ResourceInUse" },
+        { "internet gateway", VIRGA_ERROR_STATE, "InvalidSubnet" },
+        { "network interface", VIRGA_ERROR_INVALID, "InvalidConfigurationRequest" },
+        { "network interface", VIRGA_ERROR_EXISTS, "ResourceInUse" },
         { "subnet", VIRGA_ERROR_NOT_FOUND, "SubnetNotFound" },
         { "subnet", VIRGA_ERROR_CAPACITY, "InvalidSubnet" },
         { "tag", VIRGA_ERROR_QUOTA, "TooManyTags" },

@@ -28,6 +28,7 @@ zones_of(const VirgaCall *call, const VirgaLoadBalancer *balancer)
             continue;
         address = elb_new(call, Elbv2LoadBalancerAddress);
         address->ip_address = node->public_address;
+        address->allocation_id = node->allocation_id;
         address->private_i_pv4_address = node->public_address ? NULL : node->address;
         zone->load_balancer_addresses = (Elbv2LoadBalancerAddresses){ address, 1 };
     }
@@ -63,38 +64,69 @@ shown(const VirgaCall *call, const VirgaLoadBalancer *balancer)
     };
 }
 
-/* The subnets of a request, by either of its members, without repetitions. */
+/* What a network balancer alone may ask for: an elastic IP for each zone if it faces the internet,
+ * a private address of each zone if it does not. */
 static bool
-read_subnets(const VirgaCall *call, const Elbv2Subnets *subnets,
-             const Elbv2SubnetMappings *mappings, const char *const **ret, GError **error)
+check_place(const VirgaLoadBalancer *balancer, const VirgaLoadBalancerPlace *place, GError **error)
 {
-    const char **ids = elb_array(call, const char *, subnets->count + mappings->count + 1);
-    size_t count = 0;
+    bool is_network = g_str_equal(balancer->type, "network");
+    bool is_public = g_str_equal(balancer->scheme, "internet-facing");
+
+    if (place->allocation_id && !is_network)
+        return elb_fail(error, "ValidationError",
+                        "You cannot specify an allocation ID for a load balancer of type '%s'",
+                        balancer->type);
+    if (place->allocation_id && !is_public)
+        return elb_fail(error, "ValidationError",
+                        "You cannot specify an allocation ID for an internal load balancer");
+    if (place->address && (!is_network || is_public))
+        return elb_fail(error, "ValidationError",
+                        "A private IPv4 address can be specified for internal network load "
+                        "balancers only");
+    return true;
+}
+
+/* The subnets of a request, by either of its members, without repetitions: their ids, and what
+ * 'ret_places' (without an id behind the last one) says of each. */
+static bool
+read_subnets(const VirgaCall *call, const VirgaLoadBalancer *balancer, const Elbv2Subnets *subnets,
+             const Elbv2SubnetMappings *mappings, const char *const **ret,
+             VirgaLoadBalancerPlace **ret_places, GError **error)
+{
+    size_t count = 0, room = subnets->count + mappings->count + 1;
+    const char **ids = elb_array(call, const char *, room);
+    VirgaLoadBalancerPlace *places = elb_array(call, VirgaLoadBalancerPlace, room);
 
     if (subnets->count && mappings->count)
         return elb_fail(error, "ValidationError",
                         "You cannot specify both 'Subnets' and 'SubnetMappings'");
     for (size_t i = 0; i < subnets->count; i++)
-        ids[count++] = subnets->items[i];
+        places[count++].subnet_id = subnets->items[i];
     for (size_t i = 0; i < mappings->count; i++) {
         const Elbv2SubnetMapping *mapping = &mappings->items[i];
 
-        if (mapping->allocation_id || mapping->private_i_pv4_address || mapping->i_pv6_address ||
-            mapping->source_nat_ipv6_prefix)
+        if (mapping->i_pv6_address || mapping->source_nat_ipv6_prefix)
             return elb_fail(error, "UnsupportedOperation",
-                            "Addresses of SubnetMappings are not supported by this cloud");
+                            "Load balancers have IPv4 addresses only");
         if (!mapping->subnet_id)
             return elb_fail(error, "ValidationError", "A subnet mapping needs a subnet ID");
-        ids[count++] = mapping->subnet_id;
+        places[count++] =
+            (VirgaLoadBalancerPlace){ mapping->subnet_id, mapping->private_i_pv4_address,
+                                      mapping->allocation_id };
     }
     if (count == 0)
         return elb_fail(error, "ValidationError", "At least one subnet must be specified");
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = places[i].subnet_id;
         for (size_t j = 0; j < i; j++)
             if (g_str_equal(ids[i], ids[j]))
                 return elb_fail(error, "InvalidSubnet",
                                 "A load balancer cannot be attached to a subnet twice");
+        if (!check_place(balancer, &places[i], error))
+            return false;
+    }
     *ret = ids;
+    *ret_places = places;
     return true;
 }
 
@@ -189,14 +221,33 @@ dns_name(const VirgaCall *call, const VirgaLoadBalancer *balancer)
                               hex, call->region);
 }
 
+/* The balancer's node at this place; NULL if there is none.  '*ret_same': its addresses are those
+ * that are wanted, as far as any are. */
+static const VirgaLoadBalancerNode *
+node_at(const VirgaLoadBalancer *balancer, const VirgaLoadBalancerPlace *place, bool *ret_same)
+{
+    for (size_t i = 0; i < balancer->node_count; i++) {
+        const VirgaLoadBalancerNode *node = &balancer->nodes[i];
+
+        if (!g_str_equal(node->subnet_id, place->subnet_id))
+            continue;
+        *ret_same =
+            (!place->address || g_str_equal(place->address, node->address)) &&
+            (!place->allocation_id || g_strcmp0(place->allocation_id, node->allocation_id) == 0);
+        return node;
+    }
+    return NULL;
+}
+
 /* The same balancer asked for once more is the same. */
 static bool
 find_same(VirgaCall *call, VirgaTxn *txn, const VirgaLoadBalancer *wanted,
-          const char *const *subnet_ids, const VirgaLoadBalancer **ret, GError **error)
+          const VirgaLoadBalancerPlace *places, const VirgaLoadBalancer **ret, GError **error)
 {
     const char *const names[] = { wanted->name, NULL };
     VirgaLoadBalancer *there;
-    size_t count;
+    size_t count, wanted_count = 0;
+    bool same = true;
 
     *ret = NULL;
     if (!virga_load_balancer_list(txn, call->arena, call->account_id, NULL, names, &there, &count,
@@ -204,11 +255,10 @@ find_same(VirgaCall *call, VirgaTxn *txn, const VirgaLoadBalancer *wanted,
         return false;
     if (count == 0)
         return true;
-    for (size_t i = 0; i < there->node_count; i++)
-        if (!g_strv_contains(subnet_ids, there->nodes[i].subnet_id))
-            count = 0;
-    if (count == 0 || there->node_count != g_strv_length((char **) subnet_ids) ||
-        !g_str_equal(there->type, wanted->type) || !g_str_equal(there->scheme, wanted->scheme))
+    while (same && places[wanted_count].subnet_id)
+        same = node_at(there, &places[wanted_count++], &same) && same;
+    if (!same || there->node_count != wanted_count || !g_str_equal(there->type, wanted->type) ||
+        !g_str_equal(there->scheme, wanted->scheme))
         return elb_fail(error, "DuplicateLoadBalancerName",
                         "A load balancer with the same name '%s' exists, but with different "
                         "settings",
@@ -242,13 +292,15 @@ ELB_ACTION(create_load_balancer, CreateLoadBalancer)
     };
     const VirgaLoadBalancer *same;
     const char *const *subnet_ids, *const *group_ids;
+    VirgaLoadBalancerPlace *places;
     VirgaSubnet *subnets;
     size_t count;
 
     if (!check_request(request, error) ||
-        !read_subnets(call, &request->subnets, &request->subnet_mappings, &subnet_ids, error) ||
+        !read_subnets(call, &balancer, &request->subnets, &request->subnet_mappings, &subnet_ids,
+                      &places, error) ||
         !check_subnets(call, txn, subnet_ids, balancer.type, &subnets, &count, error) ||
-        !find_same(call, txn, &balancer, subnet_ids, &same, error))
+        !find_same(call, txn, &balancer, places, &same, error))
         return false;
     if (same)
         return answer_with(call, txn, same->id, &response->load_balancers, error);
@@ -260,7 +312,7 @@ ELB_ACTION(create_load_balancer, CreateLoadBalancer)
                                     error))
         return false;
     for (size_t i = 0; i < count; i++)
-        if (!virga_load_balancer_add_node(txn, call->arena, &balancer, subnets[i].id, group_ids,
+        if (!virga_load_balancer_add_node(txn, call->arena, &balancer, &places[i], group_ids,
                                           error))
             return false;
     return elb_tags_set(call, txn, id, &request->tags, error) &&
@@ -336,12 +388,14 @@ ELB_ACTION(set_security_groups, SetSecurityGroups)
 ELB_ACTION(set_subnets, SetSubnets)
 {
     const char *const *ids, *const *groups;
+    VirgaLoadBalancerPlace *places;
     VirgaLoadBalancer *balancer;
     VirgaSubnet *subnets;
     size_t count;
 
     if (!elb_lock_balancer(call, txn, request->load_balancer_arn, &balancer, error) ||
-        !read_subnets(call, &request->subnets, &request->subnet_mappings, &ids, error) ||
+        !read_subnets(call, balancer, &request->subnets, &request->subnet_mappings, &ids, &places,
+                      error) ||
         !check_subnets(call, txn, ids, balancer->type, &subnets, &count, error))
         return false;
     if (request->ip_address_type && !g_str_equal(request->ip_address_type, "ipv4"))
@@ -355,12 +409,14 @@ ELB_ACTION(set_subnets, SetSubnets)
             !virga_load_balancer_remove_node(txn, balancer, &balancer->nodes[i], error))
             return false;
     for (size_t i = 0; i < count; i++) {
-        bool there = false;
+        bool same = true;
+        const VirgaLoadBalancerNode *node = node_at(balancer, &places[i], &same);
 
-        for (size_t n = 0; n < balancer->node_count; n++)
-            there = there || g_str_equal(balancer->nodes[n].subnet_id, subnets[i].id);
-        if (!there &&
-            !virga_load_balancer_add_node(txn, call->arena, balancer, subnets[i].id, groups, error))
+        if (!same)
+            return elb_fail(error, "InvalidConfigurationRequest",
+                            "The addresses of subnet '%s' cannot be modified", places[i].subnet_id);
+        if (!node &&
+            !virga_load_balancer_add_node(txn, call->arena, balancer, &places[i], groups, error))
             return false;
     }
     if (!virga_load_balancer_lock(txn, call->arena, call->account_id, balancer->id, &balancer,

@@ -26,6 +26,9 @@ bool virga_internet_gateway_attach(VirgaTxn *txn, const char *account_id, const 
 bool virga_internet_gateway_detach(VirgaTxn *txn, const char *account_id, const char *id,
                                    const char *vpc_id, GError **error);
 
+/* Noun "internet gateway": STATE if the VPC has none. */
+bool virga_internet_gateway_require(VirgaTxn *txn, const char *vpc_id, GError **error);
+
 /* The account's gateways in order of id, in 'arena'; 'ids' NULL: all. */
 bool virga_internet_gateway_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                                  const char *const *ids, VirgaInternetGateway **ret,

@@ -38,7 +38,15 @@
 typedef struct {
     char *subnet_id, *zone, *interface_id, *address;
     char *public_address; /* NULL: none */
+    char *allocation_id;  /* of an elastic IP; NULL: of the pool */
 } VirgaLoadBalancerNode;
+
+/* Where a node shall be. */
+typedef struct {
+    const char *subnet_id;
+    const char *address;       /* NULL: any of the subnet */
+    const char *allocation_id; /* NULL: of the pool if the balancer faces the internet */
+} VirgaLoadBalancerPlace;
 
 typedef struct {
     char *id, *account_id, *name, *type, *scheme, *vpc_id, *dns_name;
@@ -60,15 +68,17 @@ bool virga_load_balancer_lock(VirgaTxn *txn, VirgaArena *arena, const char *acco
                               const char *id, VirgaLoadBalancer **ret, GError **error);
 
 /* Makes the row; nodes are added apart.  'id', 'account_id', 'name', 'type', 'scheme', 'vpc_id' and
- * 'dns_name' are read.  EXISTS. */
+ * 'dns_name' are read.  EXISTS; "internet gateway": STATE if it would face the internet without. */
 bool virga_load_balancer_create(VirgaTxn *txn, const VirgaLoadBalancer *balancer, const char *plan,
                                 GError **error);
 
-/* Makes a node with its interface in a subnet ("subnet": NOT_FOUND, CAPACITY; "address": CAPACITY;
- * "security group": NOT_FOUND), or takes it away. */
+/* Makes a node with its interface ("subnet": NOT_FOUND, CAPACITY; "network interface": INVALID,
+ * EXISTS; "address": CAPACITY, NOT_FOUND; "address association": EXISTS, DENIED; "security group":
+ * NOT_FOUND), or takes it away. */
 bool virga_load_balancer_add_node(VirgaTxn *txn, VirgaArena *arena,
-                                  const VirgaLoadBalancer *balancer, const char *subnet_id,
-                                  const char *const *group_ids, GError **error);
+                                  const VirgaLoadBalancer *balancer,
+                                  const VirgaLoadBalancerPlace *place, const char *const *group_ids,
+                                  GError **error);
 bool virga_load_balancer_remove_node(VirgaTxn *txn, const VirgaLoadBalancer *balancer,
                                      const VirgaLoadBalancerNode *node, GError **error);
 
