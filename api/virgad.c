@@ -170,30 +170,38 @@ on_notification(const char *channel, const char *payload, gpointer data)
 }
 
 static bool
-sweep_balancers(Virgad *virgad, GError **error)
+sweep_balancers(Virgad *virgad, bool may_move, GError **error)
 {
     g_autoptr(VirgaTxn) txn = virga_db_begin(virgad->services.db, error);
 
-    return txn && virga_load_balancer_sweep(txn, error) && virga_txn_commit(txn, error);
+    return txn && virga_load_balancer_sweep(txn, may_move, error) && virga_txn_commit(txn, error);
 }
 
+/* After we were away, or the database was, all hosts seem to have been silent: what they carry is
+ * not moved before they had the time to tell that they are there. */
 static gpointer
 sweep_main(gpointer data)
 {
     Virgad *virgad = data;
+    gint64 calm_since = g_get_monotonic_time();
 
     g_mutex_lock(&virgad->lock);
     while (!virgad->stopping) {
         g_autoptr(GError) error = NULL;
+        gint64 now = g_get_monotonic_time();
+        bool may_move = now - calm_since > VIRGA_HOST_LOST_S * G_USEC_PER_SEC;
 
         g_mutex_unlock(&virgad->lock);
-        if (!virga_instance_sweep(virgad->services.db, &error))
+        if (!virga_instance_sweep(virgad->services.db, &error)) {
+            virga_notice("database", NULL, "could not sweep: %s", error->message);
+            calm_since = now;
+            may_move = false;
+        }
+        g_clear_error(&error);
+        if (!sweep_balancers(virgad, may_move, &error))
             virga_notice("database", NULL, "could not sweep: %s", error->message);
         g_clear_error(&error);
-        if (!sweep_balancers(virgad, &error))
-            virga_notice("database", NULL, "could not sweep: %s", error->message);
-        g_clear_error(&error);
-        if (!virga_nat_gateway_sweep(virgad->services.db, &error))
+        if (!virga_nat_gateway_sweep(virgad->services.db, may_move, &error))
             virga_notice("database", NULL, "could not sweep NAT gateways: %s", error->message);
         g_clear_error(&error);
         if (!virga_key_cache_write(virgad->keys, &error))

@@ -67,10 +67,10 @@ static const char sql_dropped[] =
            " WHERE a.vpc_id = g.vpc_id AND a.generation < g.generation) ORDER BY g.id FOR UPDATE";
 static const char sql_lost[] =
     "SELECT g.id, g.zone, g.vpc_id FROM nat_gateway g WHERE g.is_public"
-    " AND g.state IN ('pending', 'available') AND NOT EXISTS (SELECT 1 FROM host h"
-    " WHERE h.id = g.host_id AND h.seen > now() - interval '" STRINGIFY(
-        VIRGA_HOST_LOST_S) " seconds')"
-                           " ORDER BY g.id FOR UPDATE SKIP LOCKED";
+    " AND g.state IN ('pending', 'available') AND (g.host_id IS NULL OR ($1"
+    " AND NOT EXISTS (SELECT 1 FROM host h WHERE h.id = g.host_id AND h.seen > now() - interval "
+    "'" STRINGIFY(VIRGA_HOST_LOST_S) " seconds')))"
+                                     " ORDER BY g.id FOR UPDATE SKIP LOCKED";
 static const char sql_set_host[] = "UPDATE nat_gateway SET host_id = $2 WHERE id = $1";
 static const char sql_abandoned[] =
     ENDING "WHERE g.state = 'deleting' AND NOT EXISTS (SELECT 1 FROM host h WHERE h.id = g.host_id"
@@ -386,9 +386,9 @@ virga_nat_gateway_report(VirgaDb *db, const char *host_id, const char *const *vp
 }
 
 static bool
-find_hosts(VirgaTxn *txn, VirgaArena *arena, GError **error)
+find_hosts(VirgaTxn *txn, VirgaArena *arena, bool may_move, GError **error)
 {
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_lost, "");
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_lost, "b", may_move);
 
     if (!rows)
         return false;
@@ -411,13 +411,13 @@ find_hosts(VirgaTxn *txn, VirgaArena *arena, GError **error)
 }
 
 bool
-virga_nat_gateway_sweep(VirgaDb *db, GError **error)
+virga_nat_gateway_sweep(VirgaDb *db, bool may_move, GError **error)
 {
     g_autoptr(VirgaTxn) txn = virga_db_begin(db, error);
     g_autoptr(VirgaArena) arena = virga_arena_new();
     g_autoptr(VirgaRows) abandoned = NULL, overdue = NULL;
 
-    if (!txn || !find_hosts(txn, arena, error))
+    if (!txn || !find_hosts(txn, arena, may_move, error))
         return false;
     abandoned = virga_txn_query(txn, error, sql_abandoned, "");
     if (!end_all(txn, abandoned, "deleted", NULL, NULL, error))

@@ -50,9 +50,10 @@ static const char sql_insert[] =
     "INSERT INTO load_balancer (id, account_id, name, type, scheme, vpc_id, dns_name, plan,"
     " ready_from) SELECT $1, $2, $3, $4, $5, v.id, $7, $8::jsonb, v.generation + 1 FROM vpc v"
     " WHERE v.id = $6";
-/* The least laden host of the zone, or of another one. */
+/* The least laden host of the zone, or of another one; one in trouble if there is no other. */
 #define HOST_FOR(zone)                                                                             \
-    "(SELECT h.id FROM host h WHERE h.seen > now() - " SILENT " ORDER BY h.zone <> " zone          \
+    "(SELECT h.id FROM host h WHERE h.seen > now() - " SILENT                                      \
+    " ORDER BY h.trouble IS NOT NULL, h.zone <> " zone                                             \
     ", (SELECT count(*) FROM load_balancer_node o WHERE o.host_id = h.id), h.id LIMIT 1)"
 static const char sql_add_node[] =
     "INSERT INTO load_balancer_node (load_balancer_id, subnet_id, zone, interface_id, host_id)"
@@ -75,7 +76,8 @@ static const char sql_forget_tags[] =
 static const char sql_delete[] = "DELETE FROM load_balancer WHERE id = $1";
 static const char sql_move_nodes[] =
     "WITH lost AS (SELECT d.interface_id, d.zone, d.load_balancer_id FROM load_balancer_node d"
-    "  LEFT JOIN host h ON h.id = d.host_id WHERE h.id IS NULL OR h.seen <= now() - " SILENT
+    "  LEFT JOIN host h ON h.id = d.host_id WHERE h.id IS NULL"
+    "  OR ($1 AND h.seen <= now() - " SILENT ")"
     "  FOR UPDATE OF d SKIP LOCKED),"
     " moved AS (UPDATE load_balancer_node d SET host_id = h.id FROM lost,"
     "  LATERAL " HOST_FOR("lost.zone") " h WHERE d.interface_id = lost.interface_id"
@@ -290,9 +292,9 @@ virga_load_balancer_delete(VirgaTxn *txn, const VirgaLoadBalancer *balancer, GEr
 }
 
 bool
-virga_load_balancer_sweep(VirgaTxn *txn, GError **error)
+virga_load_balancer_sweep(VirgaTxn *txn, bool may_move, GError **error)
 {
-    g_autoptr(VirgaRows) vpcs = virga_txn_query(txn, error, sql_move_nodes, "");
+    g_autoptr(VirgaRows) vpcs = virga_txn_query(txn, error, sql_move_nodes, "b", may_move);
 
     if (!vpcs)
         return false;

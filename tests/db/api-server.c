@@ -250,13 +250,15 @@ report_health(const char *text, GError **error)
            virga_txn_commit(txn, error);
 }
 
+/* "early": as after a long absence. */
 static bool
-sweep(GError **error)
+sweep(const char *when, GError **error)
 {
     g_autoptr(VirgaTxn) txn = virga_db_begin(services.db, error);
+    bool may_move = !g_str_equal(when, "early");
 
-    return txn && virga_load_balancer_sweep(txn, error) && virga_txn_commit(txn, error) &&
-           virga_nat_gateway_sweep(services.db, error);
+    return txn && virga_load_balancer_sweep(txn, may_move, error) && virga_txn_commit(txn, error) &&
+           virga_nat_gateway_sweep(services.db, may_move, error);
 }
 
 static VirgaHttpOutcome
@@ -280,7 +282,7 @@ handle(VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
     else if (g_str_equal(request->path, "/control/health"))
         done = report_health((const char *) request->body, &error);
     else if (g_str_equal(request->path, "/control/sweep"))
-        done = sweep(&error);
+        done = sweep((const char *) request->body, &error);
     else if (g_str_equal(request->path, "/control/answer"))
         done = answer_questions((const char *) request->body, &error);
     else if (g_str_equal(request->path, "/control/accounts"))

@@ -51,6 +51,7 @@ bool virga_nat_gateway_delete(VirgaTxn *txn, const char *account_id, const char 
 bool virga_nat_gateway_report(VirgaDb *db, const char *host_id, const char *const *vpc_ids,
                               const char *const *generations, GError **error);
 
-/* Finds another host for those whose host is lost, gives up what waits for too long, and forgets
- * what has been deleted for an hour: called by a timer. */
-bool virga_nat_gateway_sweep(VirgaDb *db, GError **error);
+/* Finds a host for those that have none, or whose host is lost; 'may_move' false: hosts may seem
+ * lost that are not, since nobody has listened to them for long enough, and gateways stay.  Gives
+ * up what waits for too long, and forgets what has been deleted for an hour: called by a timer. */
+bool virga_nat_gateway_sweep(VirgaDb *db, bool may_move, GError **error);

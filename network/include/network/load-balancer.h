@@ -92,9 +92,11 @@ bool virga_load_balancer_set_attributes(VirgaTxn *txn, const VirgaLoadBalancer *
 /* With its listeners, rules, nodes, tags. */
 bool virga_load_balancer_delete(VirgaTxn *txn, const VirgaLoadBalancer *balancer, GError **error);
 
-/* Gives nodes whose host is silent, or that have none, to one that is well; ends the drain of
- * targets whose time is over, and forgets those whose instance is gone. */
-bool virga_load_balancer_sweep(VirgaTxn *txn, GError **error);
+/* Gives nodes that have no host, or a silent one, to one that is well.  'may_move' false: hosts may
+ * seem silent that are not, since nobody has listened to them for long enough; nodes stay where
+ * they are.  Ends the drain of targets whose time is over, and forgets those whose instance is
+ * gone. */
+bool virga_load_balancer_sweep(VirgaTxn *txn, bool may_move, GError **error);
 
 /* A host has applied the VPC's plan of this generation: its nodes are there. */
 bool virga_load_balancer_note_applied(VirgaTxn *txn, const char *host_id, const char *vpc_id,
