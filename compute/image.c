@@ -7,6 +7,8 @@
 #include "core/tag.h"
 #include "storage/volume.h"
 
+#define DESCRIPTION_CHARS_MAX 255
+
 /* $1: the account that asks. */
 #define SHARED                                                                                     \
     "EXISTS (SELECT 1 FROM image_permission p WHERE p.image_id = i.id AND p.account_id = $1)"
@@ -179,6 +181,14 @@ insert_device(VirgaTxn *txn, VirgaArena *arena, const VirgaImage *image, const c
                          device->throughput, device->delete_on_termination);
 }
 
+static bool
+check_description(const char *description, GError **error)
+{
+    return !description || g_utf8_strlen(description, -1) <= DESCRIPTION_CHARS_MAX ||
+           virga_fail(error, "image", VIRGA_ERROR_INVALID,
+                      "The description must have at most %d characters", DESCRIPTION_CHARS_MAX);
+}
+
 bool
 virga_image_register(VirgaTxn *txn, VirgaArena *arena, const VirgaImage *image, char **ret_id,
                      GError **error)
@@ -194,7 +204,8 @@ virga_image_register(VirgaTxn *txn, VirgaArena *arena, const VirgaImage *image, 
         return virga_fail(error, "image", VIRGA_ERROR_INVALID,
                           "A root device '%s' with a snapshot must be given",
                           image->root_device_name);
-    if (!virga_txn_run(txn, error, &inserted, sql_insert, "ssssssssbb", id, image->account_id,
+    if (!check_description(image->description, error) ||
+        !virga_txn_run(txn, error, &inserted, sql_insert, "ssssssssbb", id, image->account_id,
                        image->name, image->description, image->architecture, image->boot_mode,
                        image->root_device_name, image->imds_support, image->is_public,
                        image->ena_support))
@@ -295,7 +306,8 @@ bool
 virga_image_describe(VirgaTxn *txn, const char *id, const char *description,
                      const char *imds_support, GError **error)
 {
-    return virga_txn_run(txn, error, NULL, sql_describe, "sss", id, description, imds_support);
+    return check_description(description, error) &&
+           virga_txn_run(txn, error, NULL, sql_describe, "sss", id, description, imds_support);
 }
 
 bool

@@ -38,12 +38,20 @@ virga_account_ensure(VirgaTxn *txn, const char *account_id, const char *name, GE
 }
 
 static bool
+is_key_id(const char *id)
+{
+    size_t chars = strlen(id);
+
+    return chars >= KEY_ID_CHARS_MIN && chars <= KEY_ID_CHARS_MAX &&
+           strspn(id, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_") == chars;
+}
+
+static bool
 check_key(const VirgaAccessKey *key, GError **error)
 {
-    size_t id_chars = strlen(key->id), secret_chars = strlen(key->secret);
+    size_t secret_chars = strlen(key->secret);
 
-    if (id_chars < KEY_ID_CHARS_MIN || id_chars > KEY_ID_CHARS_MAX ||
-        strspn(key->id, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_") != id_chars)
+    if (!is_key_id(key->id))
         return virga_fail(error, "access key", VIRGA_ERROR_INVALID,
                           "\"%s\" is no access key id: it must have %d to %d letters, digits "
                           "and underscores",
@@ -80,13 +88,17 @@ bool
 virga_account_key_find(VirgaTxn *txn, VirgaArena *arena, const char *key_id, VirgaAccessKey **ret,
                        GError **error)
 {
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_key_find, "s", key_id);
+    g_autoptr(VirgaRows) rows = NULL;
 
-    if (!rows)
-        return false;
-    if (virga_rows_count(rows) == 0)
+    /* Whoever has no key may say anything here, also what is no text for the database. */
+    if (is_key_id(key_id)) {
+        rows = virga_txn_query(txn, error, sql_key_find, "s", key_id);
+        if (!rows)
+            return false;
+    }
+    if (!rows || virga_rows_count(rows) == 0)
         return virga_fail(error, "access key", VIRGA_ERROR_NOT_FOUND,
-                          "there is no access key \"%s\"", key_id);
+                          "there is no access key \"%.128s\"", key_id);
     *ret = virga_arena_new_array(arena, VirgaAccessKey, 1);
     **ret = (VirgaAccessKey){ .id = virga_rows_dup(rows, arena, 0, 0),
                               .secret = virga_rows_dup(rows, arena, 0, 1),

@@ -234,19 +234,27 @@ virga_interface_assign(VirgaTxn *txn, VirgaArena *arena, const VirgaInterface *i
     return virga_txn_run(txn, error, NULL, sql_count, "s", interface->id);
 }
 
+/* What is none of them need not be an address. */
+static bool
+is_secondary(const VirgaInterface *interface, const char *address)
+{
+    for (size_t i = 0; i < interface->secondary_count; i++)
+        if (g_str_equal(address, interface->secondaries[i].address))
+            return true;
+    return false;
+}
+
 bool
 virga_interface_unassign(VirgaTxn *txn, const VirgaInterface *interface,
                          const char *const *addresses, GError **error)
 {
     for (const char *const *address = addresses; *address; address++) {
-        gint64 taken;
-
-        if (!virga_txn_run(txn, error, &taken, sql_take, "ss", interface->id, *address))
-            return false;
-        if (!taken)
+        if (!is_secondary(interface, *address))
             return virga_fail(error, "network interface", VIRGA_ERROR_INVALID,
-                              "Some of %s are not assigned to interface %s", *address,
+                              "Some of %.100s are not assigned to interface %s", *address,
                               interface->id);
+        if (!virga_txn_run(txn, error, NULL, sql_take, "ss", interface->id, *address))
+            return false;
     }
     return virga_txn_run(txn, error, NULL, sql_release_public, "sa", interface->id, addresses) &&
            virga_txn_run(txn, error, NULL, sql_count, "s", interface->id);

@@ -76,7 +76,7 @@ bool virga_image_share(VirgaTxn *txn, const char *id, const char *account_id, bo
 bool virga_image_set_public(VirgaTxn *txn, const char *id, bool is_public, GError **error);
 bool virga_image_unshare(VirgaTxn *txn, const char *id, GError **error);
 
-/* NULL: as it is. */
+/* NULL: as it is.  Noun "image": INVALID for a description that is too long. */
 bool virga_image_describe(VirgaTxn *txn, const char *id, const char *description,
                           const char *imds_support, GError **error);
 bool virga_image_deprecate(VirgaTxn *txn, const char *id, gint64 at, GError **error); /* 0: not */
