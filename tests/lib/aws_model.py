@@ -16,9 +16,10 @@ TEXTS = {
 }
 # Values of the operator, or of clients newer than the model; of boundaries AWS says "Policy", which
 # its documentation tells and its model does not.
-# EC2 says "available" of an attached internet gateway, which its AttachmentStatus does not know.
+# EC2 says "available" of an attached internet gateway, which its AttachmentStatus does not know, and
+# "nat_gateway" where the model has "natGateway".
 OPEN_ENUMS = {"InstanceType", "RegionName", "AvailabilityZoneName",
-              "PermissionsBoundaryAttachmentType", "AttachmentStatus"}
+              "PermissionsBoundaryAttachmentType", "AttachmentStatus", "NetworkInterfaceType"}
 
 
 def local(element):
