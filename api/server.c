@@ -608,6 +608,18 @@ stop_daemon(VirgaHttpServer *server)
     g_mutex_unlock(&server->turn);
 }
 
+/* Exchanges that handlers are at or keep. */
+static unsigned
+count_running(VirgaHttpServer *server)
+{
+    unsigned count;
+
+    g_mutex_lock(&server->mutex);
+    count = g_queue_get_length(&server->running);
+    g_mutex_unlock(&server->mutex);
+    return count;
+}
+
 static gpointer
 clock_main(gpointer data)
 {
@@ -624,7 +636,7 @@ clock_main(gpointer data)
         close(listen_fd);
     /* 'stopping' is 1 + the milliseconds to drain. */
     drained = now_ms() + g_atomic_int_get(&server->stopping) - 1;
-    while (virga_http_server_running(server) && now_ms() < drained)
+    while (count_running(server) && now_ms() < drained)
         tick(server, 10);
     expire(server, true);
     /* Resumed connections are taken up by the first turn; then answers go out. */
@@ -742,17 +754,6 @@ unsigned
 virga_http_server_port(const VirgaHttpServer *server)
 {
     return server->port;
-}
-
-unsigned
-virga_http_server_running(VirgaHttpServer *server)
-{
-    unsigned count;
-
-    g_mutex_lock(&server->mutex);
-    count = g_queue_get_length(&server->running);
-    g_mutex_unlock(&server->mutex);
-    return count;
 }
 
 unsigned

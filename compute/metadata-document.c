@@ -145,21 +145,9 @@ virga_metadata_add_tag(VirgaMetadata *metadata, const char *key, const char *val
 }
 
 VirgaMetadata *
-virga_metadata_from_json(JsonNode *json, GError **error)
-{
-    return virga_record_from_json(&metadata_type, json, error);
-}
-
-VirgaMetadata *
 virga_metadata_from_text(const char *text, GError **error)
 {
     return virga_record_from_text(&metadata_type, text, error);
-}
-
-JsonNode *
-virga_metadata_to_json(const VirgaMetadata *metadata)
-{
-    return virga_record_to_json(&metadata_type, metadata);
 }
 
 char *

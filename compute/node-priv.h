@@ -25,9 +25,7 @@ typedef struct {
     VirgaVpcPlan *record;
 } Plan;
 
-Wish *wish_new(VirgaGuestWish *record);
 void wish_release(Wish *wish);
-Plan *plan_new(VirgaVpcPlan *record);
 void plan_release(Plan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Wish, wish_release)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Plan, plan_release)

@@ -18,7 +18,7 @@ wish_clear(gpointer data)
     virga_record_free(&virga_guest_wish_type, ((Wish *) data)->record);
 }
 
-Wish *
+static Wish *
 wish_new(VirgaGuestWish *record)
 {
     Wish *wish = g_atomic_rc_box_new0(Wish);
@@ -40,7 +40,7 @@ plan_clear(gpointer data)
     virga_vpc_plan_free(((Plan *) data)->record);
 }
 
-Plan *
+static Plan *
 plan_new(VirgaVpcPlan *record)
 {
     Plan *plan = g_atomic_rc_box_new0(Plan);

@@ -22,8 +22,8 @@ static const char sql_answer[] =
     "UPDATE host_question SET answer = $3, failure = $4, answered = now()"
     " WHERE id = $1 AND host_id = $2 AND answered IS NULL";
 
-const char *
-virga_question_name(VirgaQuestionKind kind)
+static const char *
+kind_name(VirgaQuestionKind kind)
 {
     static const char *const names[] = { "screenshot", "nmi", "console" };
 
@@ -38,7 +38,7 @@ ask(VirgaDb *db, const char *id, const char *host_id, const char *instance_id,
     gint64 asked;
 
     if (!txn || !virga_txn_run(txn, error, &asked, sql_ask, "ssssi", id, host_id, instance_id,
-                               virga_question_name(kind), (gint64) OPEN_MAX))
+                               kind_name(kind), (gint64) OPEN_MAX))
         return false;
     if (asked == 0)
         return virga_fail(error, "host", VIRGA_ERROR_RETRY, "too many questions are open");

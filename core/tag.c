@@ -101,14 +101,6 @@ virga_tag_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
 }
 
 bool
-virga_tag_list_type(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-                    const char *resource_type, VirgaTag **ret, size_t *ret_count, GError **error)
-{
-    return virga_tag_list_type_send(txn, account_id, resource_type, error) &&
-           virga_tag_list_receive(txn, arena, ret, ret_count, error);
-}
-
-bool
 virga_tag_find(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *resource_type,
                const char *key, const char *const *values, const char ***ret_ids, GError **error)
 {

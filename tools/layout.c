@@ -70,8 +70,8 @@ static const char qemu_conf[] = "# Written anew by Virga at every start.\n"
                                 "stdio_handler = \"file\"\n"
                                 "%s%s";
 
-bool
-layout_check_path(const char *state, GError **error)
+static bool
+check_path(const char *state, GError **error)
 {
     if (strlen(state) > STATE_CHARS_MAX)
         return virga_fail(error, NOUN, VIRGA_ERROR_INVALID,
@@ -95,8 +95,8 @@ find_user(LayoutUser *ret)
     return entry != NULL;
 }
 
-bool
-layout_user(LayoutUser *ret, GError **error)
+static bool
+ensure_user(LayoutUser *ret, GError **error)
 {
     const char *argv[] = { "useradd",    "--system",     "--user-group", "--no-create-home",
                            "--home-dir", "/nonexistent", "--shell",      "/usr/sbin/nologin",
@@ -133,8 +133,8 @@ make_directory(const char *path, mode_t mode, uid_t uid, gid_t gid, GError **err
     return done;
 }
 
-bool
-layout_directories(const char *state, const LayoutUser *user, GError **error)
+static bool
+make_directories(const char *state, const LayoutUser *user, GError **error)
 {
     static const struct {
         const char *path;
@@ -337,8 +337,8 @@ lasting_uuid(const char *state, GError **error)
                                                                      : NULL;
 }
 
-bool
-layout_libvirt(const char *state, GError **error)
+static bool
+write_libvirt(const char *state, GError **error)
 {
     bool confined = g_file_test("/sys/kernel/security/apparmor", G_FILE_TEST_IS_DIR);
     g_autofree char *uuid = lasting_uuid(state, error);
@@ -354,8 +354,8 @@ layout_libvirt(const char *state, GError **error)
 bool
 layout_ground(const char *state, LayoutUser *ret, GError **error)
 {
-    return layout_check_path(state, error) && layout_user(ret, error) &&
-           layout_directories(state, ret, error);
+    return check_path(state, error) && ensure_user(ret, error) &&
+           make_directories(state, ret, error);
 }
 
 bool
@@ -365,5 +365,5 @@ layout_prepare(const char *state, const VirgaConfig *config, GError **error)
 
     return layout_ground(state, &user, error) &&
            (!layout_has_database(config) || layout_database(state, &user, error)) &&
-           (!layout_has_libvirt(config) || layout_libvirt(state, error));
+           (!layout_has_libvirt(config) || write_libvirt(state, error));
 }

@@ -29,16 +29,8 @@ typedef struct {
     gid_t gid;
 } LayoutUser;
 
-/* Refuses a path that could not be a state directory: too long for sockets, or with characters
- * that connection strings do not bear. */
-bool layout_check_path(const char *state, GError **error);
-
-/* Makes the system user if there is none. */
-bool layout_user(LayoutUser *ret, GError **error);
-
-bool layout_directories(const char *state, const LayoutUser *user, GError **error);
-
-/* The three above. */
+/* Makes the directories, and the system user if there is none.  Refuses a path that could not be a
+ * state directory: too long for sockets, or with characters that connection strings do not bear. */
 bool layout_ground(const char *state, LayoutUser *ret, GError **error);
 
 /* True if this configuration runs a PostgreSQL, a libvirtd, of its own. */
@@ -49,9 +41,6 @@ bool layout_has_libvirt(const VirgaConfig *config);
 bool layout_database(const char *state, const LayoutUser *user, GError **error);
 /* The directory of PostgreSQL's programs that fit the cluster, or would make one; the caller's. */
 char *layout_database_programs(const char *state, GError **error);
-
-/* Writes the settings of the private libvirtd. */
-bool layout_libvirt(const char *state, GError **error);
 
 /* The ground, and whatever this configuration needs on it. */
 bool layout_prepare(const char *state, const VirgaConfig *config, GError **error);

@@ -58,8 +58,9 @@ append_valid(GString *out, const char *text, gsize length)
     g_string_append_len(out, text + start, (gssize) (length - start));
 }
 
-void
-virga_wire_append_escaped(GString *out, const char *text)
+/* Appends 'text' as XML character data.  What XML cannot say becomes U+FFFD. */
+static void
+append_escaped(GString *out, const char *text)
 {
     gsize left = strlen(text);
 
@@ -186,7 +187,7 @@ text_element(GString *out, Name name, const char *text)
         return;
     }
     open_element(out, name);
-    virga_wire_append_escaped(out, text);
+    append_escaped(out, text);
     close_element(out, name);
 }
 
@@ -347,7 +348,7 @@ open_envelope(GString *out, const VirgaWireService *service, const VirgaWireActi
     if (service->protocol == VIRGA_WIRE_EC2) {
         /* Clients look elements up in the namespace of the version that they asked for. */
         g_string_append(out, "Response xmlns=\"http://ec2.amazonaws.com/doc/");
-        virga_wire_append_escaped(out, version ? version : service->version);
+        append_escaped(out, version ? version : service->version);
         g_string_append(out, "/\">");
     } else {
         g_string_append_printf(out, "Response xmlns=\"%s\">", service->xml_namespace);

@@ -16,8 +16,7 @@ typedef struct {
     VirgaPolicy *policy;
 } Reader;
 
-bool
-policy_malformed(GError **error, const char *format, ...)
+static bool G_GNUC_PRINTF(2, 3) malformed(GError **error, const char *format, ...)
 {
     g_autofree char *message = NULL;
     va_list args;
@@ -31,7 +30,7 @@ policy_malformed(GError **error, const char *format, ...)
 static bool
 syntax(GError **error)
 {
-    return policy_malformed(error, "Syntax errors in policy.");
+    return malformed(error, "Syntax errors in policy.");
 }
 
 size_t
@@ -145,13 +144,11 @@ read_action(const Reader *reader, JsonNode *node, const char **ret, GError **err
     if (!read_text(reader, node, ret, error))
         return false;
     if (!is_action(*ret))
-        return policy_malformed(error,
-                                "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, "
+        return malformed(error, "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, "
                                 "ec2, etc.");
     if (reader->policy->kind == VIRGA_POLICY_TRUST &&
         g_ascii_strncasecmp(*ret, "sts:", strlen("sts:")) != 0)
-        return policy_malformed(error,
-                                "AssumeRole policy may only specify STS AssumeRole actions.");
+        return malformed(error, "AssumeRole policy may only specify STS AssumeRole actions.");
     return true;
 }
 
@@ -167,7 +164,7 @@ read_resource(const Reader *reader, JsonNode *node, const char **ret, GError **e
     if (g_str_equal(*ret, "*"))
         return true;
     if (!g_str_has_prefix(*ret, "arn:") || (colons < ARN_COLONS_MIN && !strchr(*ret, '*')))
-        return policy_malformed(error, "Resource %.200s must be in ARN format or \"*\".", *ret);
+        return malformed(error, "Resource %.200s must be in ARN format or \"*\".", *ret);
     return true;
 }
 
@@ -209,12 +206,11 @@ static bool
 check_principal(const PolicyPrincipal *principal, GError **error)
 {
     if (principal->type == PRINCIPAL_AWS && !is_aws_principal(principal->text))
-        return policy_malformed(error, "Invalid principal in policy: \"AWS\":\"%.200s\"",
-                                principal->text);
+        return malformed(error, "Invalid principal in policy: \"AWS\":\"%.200s\"", principal->text);
     if (principal->type == PRINCIPAL_SERVICE &&
         !g_str_has_suffix(principal->text, ".amazonaws.com"))
-        return policy_malformed(error, "Invalid principal in policy: \"SERVICE\":\"%.200s\"",
-                                principal->text);
+        return malformed(error, "Invalid principal in policy: \"SERVICE\":\"%.200s\"",
+                         principal->text);
     return true;
 }
 
@@ -233,7 +229,7 @@ read_principals_of(const Reader *reader, const char *name, JsonNode *node,
     while (type <= PRINCIPAL_FEDERATED && !g_str_equal(names[type], name))
         type++;
     if (type > PRINCIPAL_FEDERATED)
-        return policy_malformed(error, "Invalid principal in policy.");
+        return malformed(error, "Invalid principal in policy.");
     if (!read_texts(reader, node, read_text, &texts, &count, error))
         return false;
     items = virga_arena_new_array(reader->arena, PolicyPrincipal, principals->count + count);
@@ -261,7 +257,7 @@ read_principals(const Reader *reader, JsonNode *node, PolicyPrincipals *ret, GEr
         if (!read_text(reader, node, &text, error))
             return false;
         if (!g_str_equal(text, "*"))
-            return policy_malformed(error, "Invalid principal in policy.");
+            return malformed(error, "Invalid principal in policy.");
         ret->items = virga_arena_new_array(reader->arena, PolicyPrincipal, 1);
         ret->items[0] = (PolicyPrincipal){ PRINCIPAL_ANY, text };
         ret->count = 1;
@@ -273,7 +269,7 @@ read_principals(const Reader *reader, JsonNode *node, PolicyPrincipals *ret, GEr
                                 json_object_get_member(json_node_get_object(node), name->data), ret,
                                 error))
             return false;
-    return ret->count > 0 || policy_malformed(error, "Missing required field Principal");
+    return ret->count > 0 || malformed(error, "Missing required field Principal");
 }
 
 /* ---- conditions ---- */
@@ -284,10 +280,10 @@ read_condition(const Reader *reader, const char *name, const char *key, JsonNode
 {
     ret->test = policy_operator(name, &ret->set, &ret->if_exists);
     if (!ret->test)
-        return policy_malformed(error, "Invalid Condition type : %.200s.", name);
+        return malformed(error, "Invalid Condition type : %.200s.", name);
     if (!strchr(key, ':'))
-        return policy_malformed(error, "Actions/Conditions must be prefaced by a vendor, e.g., "
-                                       "iam, sdb, ec2, etc.");
+        return malformed(error, "Actions/Conditions must be prefaced by a vendor, e.g., "
+                                "iam, sdb, ec2, etc.");
     ret->key = virga_arena_strdup(reader->arena, key);
     return read_patterns(reader, values, read_value, ret->test->wild, ret->test->variables,
                          &ret->values, error);
@@ -352,8 +348,8 @@ read_element(const Reader *reader, const char *name, JsonNode *node, PolicyState
         if (!read_text(reader, node, &statement->sid, error))
             return false;
         return is_sid(statement->sid, reader->policy->kind) ||
-               policy_malformed(error, "Statement IDs (SID) must be alpha-numeric. Check that your "
-                                       "input satisfies the regular expression [0-9A-Za-z]*");
+               malformed(error, "Statement IDs (SID) must be alpha-numeric. Check that your "
+                                "input satisfies the regular expression [0-9A-Za-z]*");
     }
     if (g_str_equal(name, "Effect")) {
         if (!read_text(reader, node, &text, error))
@@ -395,17 +391,17 @@ check_elements(const Reader *reader, JsonObject *object, GError **error)
             return syntax(error);
     }
     if (!json_object_has_member(object, "Effect"))
-        return policy_malformed(error, "Missing required field Effect");
+        return malformed(error, "Missing required field Effect");
     if (!given[0])
-        return policy_malformed(error, "Policy statement must contain actions.");
+        return malformed(error, "Policy statement must contain actions.");
     if (kind == VIRGA_POLICY_TRUST && given[1])
-        return policy_malformed(error, "Has prohibited field Resource");
+        return malformed(error, "Has prohibited field Resource");
     if (kind != VIRGA_POLICY_TRUST && !given[1])
-        return policy_malformed(error, "Policy statement must contain resources.");
+        return malformed(error, "Policy statement must contain resources.");
     if (kind == VIRGA_POLICY_IDENTITY && given[2])
-        return policy_malformed(error, "Policy document should not specify a principal.");
+        return malformed(error, "Policy document should not specify a principal.");
     if (kind != VIRGA_POLICY_IDENTITY && !given[2])
-        return policy_malformed(error, "Missing required field Principal");
+        return malformed(error, "Missing required field Principal");
     return true;
 }
 
@@ -424,12 +420,12 @@ read_statement(const Reader *reader, JsonNode *node, PolicyStatement *statement,
                           error))
             return false;
     if (statement->actions.count == 0)
-        return policy_malformed(error, "Policy statement must contain actions.");
+        return malformed(error, "Policy statement must contain actions.");
     if (reader->policy->kind != VIRGA_POLICY_TRUST && statement->resources.count == 0)
-        return policy_malformed(error, "Policy statement must contain resources.");
+        return malformed(error, "Policy statement must contain resources.");
     return !statement->not_principal || statement->deny ||
            reader->policy->kind != VIRGA_POLICY_TRUST ||
-           policy_malformed(error, "Allow with NotPrincipal is not allowed.");
+           malformed(error, "Allow with NotPrincipal is not allowed.");
 }
 
 static bool
@@ -450,8 +446,7 @@ read_statements(const Reader *reader, JsonNode *node, GError **error)
         if (!read_statement(reader, item, statement, error))
             return false;
         if (statement->sid && *statement->sid && !g_hash_table_add(sids, (gpointer) statement->sid))
-            return policy_malformed(error,
-                                    "Statement IDs (SID) in a single policy must be unique.");
+            return malformed(error, "Statement IDs (SID) in a single policy must be unique.");
     }
     return true;
 }
@@ -495,12 +490,12 @@ virga_policy_parse(VirgaArena *arena, VirgaPolicyKind kind, const char *text, GE
 
     reader.policy->kind = kind;
     if (size > VIRGA_POLICY_BYTES_MAX) {
-        policy_malformed(error, "The policy is larger than any may be.");
+        malformed(error, "The policy is larger than any may be.");
         return NULL;
     }
     root = virga_json_parse(text, (gssize) size, NULL);
     if (!root) {
-        policy_malformed(error, "This policy contains invalid Json");
+        malformed(error, "This policy contains invalid Json");
         return NULL;
     }
     return read_document(&reader, root, error) ? reader.policy : NULL;

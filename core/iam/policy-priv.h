@@ -74,9 +74,6 @@ struct VirgaPolicy {
     size_t count;
 };
 
-/* Fails with noun "policy document", INVALID. */
-bool policy_malformed(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
 /* True if the texts agree, 'pattern' with POLICY_ANY and POLICY_ONE in it. */
 bool policy_match(const char *pattern, const char *text, bool fold_case);
 

@@ -67,9 +67,9 @@ add_file(Writer *writer, const char *text, const char *suffix)
 }
 
 /* Local nodes' addresses, loans; their order is the balancer's. */
-GPtrArray *
-virga_haproxy_addresses(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
-                        const VirgaBalancer *balancer)
+static GPtrArray *
+addresses_of(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
+             const VirgaBalancer *balancer)
 {
     GPtrArray *addresses = g_ptr_array_new();
 
@@ -612,7 +612,7 @@ virga_haproxy_new(const VirgaKernelConfig *config, const VirgaVpcPlan *plan, con
     append_head(writer.text, config, directory, socket);
     for (guint i = 0; i < plan->balancers->len; i++) {
         const VirgaBalancer *balancer = plan->balancers->pdata[i];
-        g_autoptr(GPtrArray) addresses = virga_haproxy_addresses(config, plan, balancer);
+        g_autoptr(GPtrArray) addresses = addresses_of(config, plan, balancer);
         g_autoptr(GPtrArray) its = g_ptr_array_new();
 
         if (addresses->len == 0 || balancer->listeners->len == 0)

@@ -13,10 +13,8 @@ typedef struct {
     guint32 generation;
 } VirgaPolicyState;
 
-/* Gives 'text' to nft here unless it is what the kernel has. */
-bool virga_policy_apply(VirgaPolicyState *state, const char *text, GError **error);
-/* As above, but only what differs if the kernel still has what it was given last.  Takes
- * 'ruleset'. */
+/* Gives the ruleset to nft here: only what differs if the kernel still has what it was given last.
+ * Takes 'ruleset'. */
 bool virga_policy_apply_ruleset(VirgaPolicyState *state, VirgaRuleset *ruleset, GError **error);
 void virga_policy_forget(VirgaPolicyState *state);
 

@@ -29,8 +29,9 @@ run_nft(const char *text, GError **error)
     return virga_process_run(argv, text, VIRGA_SPAWN_TIMEOUT_MS, NULL, error);
 }
 
-bool
-virga_policy_apply(VirgaPolicyState *state, const char *text, GError **error)
+/* Gives 'text' to nft here unless it is what the kernel has. */
+static bool
+apply_policy(VirgaPolicyState *state, const char *text, GError **error)
 {
     g_autofree char *checksum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
     guint32 generation = virga_nft_generation();
@@ -151,8 +152,8 @@ virga_host_ensure(VirgaKernelHost *host, GError **error)
     g_autofree char *policy = virga_policy_host(host->config);
 
     return virga_sysctl_set("ipv4/ip_forward", "1", error) &&
-           virga_policy_apply(&host->policy, policy, error) &&
-           ensure_gateway(host->config, error) && ensure_forwarders(host->config, error);
+           apply_policy(&host->policy, policy, error) && ensure_gateway(host->config, error) &&
+           ensure_forwarders(host->config, error);
 }
 
 bool

@@ -217,9 +217,6 @@ VirgaHaproxy *virga_haproxy_new(const VirgaKernelConfig *config, const VirgaVpcP
                                 const char *directory, const char *socket);
 void virga_haproxy_free(VirgaHaproxy *haproxy);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirgaHaproxy, virga_haproxy_free)
-/* Addresses of a balancer's nodes on this host, loans of the plan. */
-GPtrArray *virga_haproxy_addresses(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
-                                   const VirgaBalancer *balancer);
 /* What a server's health is, from the answer to "show stat"; of VirgaTargetHealth. */
 GPtrArray *virga_haproxy_parse_health(const char *answer);
 /* The states with which a new HAProxy begins: as the running one says ("show servers state", ""

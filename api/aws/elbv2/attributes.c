@@ -114,8 +114,8 @@ elb_target_group_attributes(const char *protocol)
     return g_str_has_prefix(protocol, "HTTP") ? http : other;
 }
 
-const ElbAttribute *
-elb_listener_attributes(const char *protocol)
+static const ElbAttribute *
+listener_attributes(const char *protocol)
 {
     static const char *const idle[] = { "350", NULL };
     static const ElbAttribute http[] = {
@@ -315,7 +315,7 @@ ELB_ACTION(describe_listener_attributes, DescribeListenerAttributes)
 
     if (!elb_lock_listener(call, txn, request->listener_arn, &listener, error))
         return false;
-    show(call, elb_listener_attributes(listener->protocol), listener->attributes,
+    show(call, listener_attributes(listener->protocol), listener->attributes,
          PAIRS(&response->attributes));
     return true;
 }
@@ -328,7 +328,7 @@ ELB_ACTION(modify_listener_attributes, ModifyListenerAttributes)
 
     if (!elb_lock_listener(call, txn, request->listener_arn, &listener, error))
         return false;
-    known = elb_listener_attributes(listener->protocol);
+    known = listener_attributes(listener->protocol);
     if (!merge(call, known, listener->attributes, PAIRS(&request->attributes),
                &listener->attributes, error) ||
         !elb_plan_of_listener(call, listener, &plan, error) ||

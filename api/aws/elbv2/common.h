@@ -111,7 +111,6 @@ bool elb_tags_set(const VirgaCall *call, VirgaTxn *txn, const char *id, const El
 typedef struct ElbAttribute ElbAttribute;
 const ElbAttribute *elb_balancer_attributes(const char *type);
 const ElbAttribute *elb_target_group_attributes(const char *protocol);
-const ElbAttribute *elb_listener_attributes(const char *protocol);
 /* The value of an attribute in a JSON object of those that were set, or its default. */
 const char *elb_attribute(const VirgaCall *call, const ElbAttribute *known, const char *set,
                           const char *key);

@@ -128,8 +128,7 @@ int virga_http_listen_unix(const char *path, mode_t mode, GError **error);
 /* The port of a TCP listener, 0 for others. */
 unsigned virga_http_server_port(const VirgaHttpServer *server);
 
-/* Exchanges that handlers are at or keep, and open connections: for tests and `virga show`. */
-unsigned virga_http_server_running(VirgaHttpServer *server);
+/* Open connections: for tests. */
 unsigned virga_http_server_connections(VirgaHttpServer *server);
 
 /* Stops: accepts no more, lets running exchanges end for 'drain_ms', answers the rest with 503,

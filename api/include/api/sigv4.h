@@ -9,10 +9,9 @@
 #include "api/server.h"
 #include "core/arena.h"
 
-#define VIRGA_SIGV4_SKEW_S          900
-#define VIRGA_SIGV4_EXPIRES_MAX_S   604800
-#define VIRGA_SIGV4_HEADERS_MAX     100
-#define VIRGA_SIGV4_SIGNATURE_CHARS 64
+#define VIRGA_SIGV4_SKEW_S        900
+#define VIRGA_SIGV4_EXPIRES_MAX_S 604800
+#define VIRGA_SIGV4_HEADERS_MAX   100
 
 typedef struct VirgaSession VirgaSession;
 

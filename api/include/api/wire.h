@@ -185,9 +185,6 @@ GString *virga_wire_encode_error(VirgaWireProtocol protocol, const char *xml_nam
                                  unsigned status, const char *code, const char *message,
                                  const char *request_id);
 
-/* Appends 'text' as XML character data.  What XML cannot say becomes U+FFFD. */
-void virga_wire_append_escaped(GString *out, const char *text);
-
 /* Appends EC2's text form of a time: 2026-01-02T03:04:05.000Z. */
 void virga_wire_append_time(GString *out, gint64 time_us);
 

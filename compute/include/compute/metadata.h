@@ -78,9 +78,7 @@ VirgaMetadataTag *virga_metadata_add_tag(VirgaMetadata *metadata, const char *ke
                                          const char *value);
 
 /* Fails with INVALID. */
-VirgaMetadata *virga_metadata_from_json(JsonNode *json, GError **error);
 VirgaMetadata *virga_metadata_from_text(const char *text, GError **error);
-JsonNode *virga_metadata_to_json(const VirgaMetadata *metadata);
 char *virga_metadata_to_text(const VirgaMetadata *metadata);
 
 /* Loans; headers are NULL when the request has none. */

@@ -14,8 +14,6 @@ typedef enum {
     VIRGA_QUESTION_CONSOLE,
 } VirgaQuestionKind;
 
-const char *virga_question_name(VirgaQuestionKind kind);
-
 /* Asks the host about one of its instances and waits some seconds for the answer ('ret_answer', in
  * 'arena'): the picture as JPEG or the console's end, both in base64, or "".  Noun "host": RETRY
  * without an answer in time, or when too many wait already; "instance": STATE when the host cannot

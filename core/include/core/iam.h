@@ -34,7 +34,6 @@ typedef struct {
 } VirgaIamEntity;
 
 #define VIRGA_IAM_SESSION_MIN_S 3600
-#define VIRGA_IAM_SESSION_MAX_S 43200
 
 /* ---- names ---- */
 

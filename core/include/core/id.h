@@ -16,7 +16,6 @@
 #include <stdbool.h>
 
 #define VIRGA_ID_DIGITS 17
-#define VIRGA_ID_SIZE   32 /* bytes that hold the longest id and its NUL */
 #define VIRGA_UUID_SIZE 37
 
 /* A new random id with 'prefix' ("i", "vol", "sgr", …).  The caller owns it. */
