@@ -227,7 +227,11 @@ class Cloud:
         before = self.boot_id(instance)
         assert before
         self.ec2.reboot_instances(InstanceIds=[instance])
-        wait_for(lambda: self.boot_id(instance) not in (None, before), deadline_s, "boot of " + instance, 0.5)
+        self.wait_boot(instance, before, deadline_s)
+
+    def wait_boot(self, instance, former, deadline_s=120):
+        """Returns when the guest's boot is another than that of the boot_id() 'former'."""
+        wait_for(lambda: self.boot_id(instance) not in (None, former), deadline_s, "boot of " + instance, 0.5)
 
     def console(self, instance):
         """The serial console's log as the host has it."""

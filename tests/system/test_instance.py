@@ -68,17 +68,6 @@ def token(cloud, instance):
     return text
 
 
-def boot_id(cloud, instance):
-    return cloud.ssh(instance, "cat /proc/sys/kernel/random/boot_id").strip()
-
-
-def wait_boot(cloud, instance, former):
-    def booted():
-        done = cloud.ssh(instance, "cat /proc/sys/kernel/random/boot_id", check=False)
-        return done.returncode == 0 and done.stdout.strip() not in ("", former)
-    wait_for(booted, 120, "new boot of " + instance, 0.5)
-
-
 def test_states(pair):
     assert pair.states == ["pending", "running"]
 
@@ -113,7 +102,7 @@ def test_key(cloud, pair):
 
 def test_user_data_ran_once(cloud, pair):
     assert cloud.ssh(pair.first, "cat /root/runs") == "run\n"
-    assert cloud.ssh(pair.first, "cat /root/boot").strip() == boot_id(cloud, pair.first)
+    assert cloud.ssh(pair.first, "cat /root/boot").strip() == cloud.boot_id(pair.first)
     assert imds(cloud, pair.first, "GET", "user-data") == (200, USER_DATA)
 
 
@@ -286,9 +275,9 @@ def test_volumes(cloud, pair):
 
 
 def test_reboot(cloud, pair):
-    before, said, pid = boot_id(cloud, pair.first), cloud.describe(pair.first), cloud.guest_pid(pair.first)
+    before, said, pid = cloud.boot_id(pair.first), cloud.describe(pair.first), cloud.guest_pid(pair.first)
     cloud.ec2.reboot_instances(InstanceIds=[pair.first])
-    wait_boot(cloud, pair.first, before)
+    cloud.wait_boot(pair.first, before)
     now = cloud.describe(pair.first)
     for key in ("PrivateIpAddress", "PublicIpAddress", "LaunchTime"):
         assert now[key] == said[key]

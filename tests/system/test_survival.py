@@ -101,13 +101,15 @@ def elder(cloud):
     """The guest that nothing may touch: its process and its boot stay the same."""
     instance = cloud.launch()
     cloud.wait_ssh(instance)
-    return instance, cloud.guest_pid(instance), cloud.ssh(instance, "cat /proc/sys/kernel/random/boot_id")
+    boot = cloud.boot_id(instance)
+    assert boot
+    return instance, cloud.guest_pid(instance), boot
 
 
 def check_elder(cloud, elder):
     instance, pid, boot = elder
     assert cloud.guest_pid(instance) == pid
-    assert cloud.ssh(instance, "cat /proc/sys/kernel/random/boot_id") == boot
+    assert cloud.boot_id(instance) == boot
     wait_for(lambda: cloud.state_of(instance) == "running", 30, "state running", 0.2)
 
 

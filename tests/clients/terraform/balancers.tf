@@ -1,22 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # An application balancer with two target groups and rules, and a network balancer.
 
-terraform {
-  required_providers {
-    aws = { source = "hashicorp/aws" }
-  }
-}
-
-provider "aws" {
-  skip_metadata_api_check = true
-  skip_region_validation  = true
-}
-
-variable "image" {}
-variable "public_key" {}
-variable "certificate" {}
-variable "private_key" {}
-
 data "aws_vpc" "default" {
   default = true
 }

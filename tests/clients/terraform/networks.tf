@@ -1,19 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # A network as people build it: public and private subnets in a VPC of its own.
 
-terraform {
-  required_providers {
-    aws = { source = "hashicorp/aws" }
-  }
-}
-
-provider "aws" {
-  skip_metadata_api_check = true
-  skip_region_validation  = true
-}
-
-variable "image" {}
-
 resource "aws_vpc" "net" {
   cidr_block           = "10.44.0.0/16"
   enable_dns_hostnames = true
