@@ -37,8 +37,12 @@ typedef struct {
     const char *name;
     /* Adds the Targets of a request; none stand for "*". */
     bool (*targets)(const VirgaCall *call, const void *request, GArray *targets, GError **error);
-    /* Adds the RequestTags; may be NULL. */
+    /* Adds the RequestTags. */
     void (*request_tags)(const VirgaCall *call, const void *request, GArray *tags);
+    /* The action that tags of 'type' need besides, since the request sets them on what it makes, and
+     * on what; NULL: none.  'targets' are the request's, not none. */
+    const char *(*tag_right)(const VirgaCall *call, const void *request, const GArray *targets,
+                             const char *type, Target *ret);
     /* Finds the tags of what is there. */
     bool (*tags)(const VirgaCall *call, VirgaTxn *txn, const char *id, VirgaTag **ret,
                  size_t *ret_count, GError **error);
@@ -63,6 +67,13 @@ typedef struct {
 
 /* A VirgaPolicyKey; 'context' is the Context. */
 const char *const *context_key(const char *name, gpointer context);
+
+/* Adds the RequestTags of a list "Tags" of keys and values. */
+void request_tags(const VirgaCall *call, const void *request, GArray *tags);
+
+/* The tags of a resource of the account (core/tag.h). */
+bool resource_tags(const VirgaCall *call, VirgaTxn *txn, const char *id, VirgaTag **ret,
+                   size_t *ret_count, GError **error);
 
 /* A text member of a request, by its model's name; NULL: there is none, or it is not given. */
 const char *request_text(const VirgaCall *call, const void *request, const char *name);

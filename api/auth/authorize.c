@@ -32,6 +32,41 @@ request_text(const VirgaCall *call, const void *request, const char *name)
                : NULL;
 }
 
+void
+request_tags(const VirgaCall *call, const void *request, GArray *tags)
+{
+    const VirgaWireMember *member = virga_wire_member(call->wire->input, "Tags"), *key, *value;
+    const VirgaWireShape *element;
+    const VirgaWireList *list;
+
+    if (!member || member->shape->type != VIRGA_WIRE_LIST ||
+        member->shape->element->type != VIRGA_WIRE_STRUCT)
+        return;
+    element = member->shape->element;
+    key = virga_wire_member(element, "Key");
+    value = virga_wire_member(element, "Value");
+    if (!key || !value)
+        return;
+    list = (const void *) ((const guint8 *) request + member->offset);
+    for (size_t i = 0; i < list->count; i++) {
+        const guint8 *item = (const guint8 *) list->items + i * element->size;
+        RequestTag tag = { NULL, *(const char *const *) (item + key->offset),
+                           *(const char *const *) (item + value->offset) };
+
+        if (tag.key)
+            g_array_append_val(tags, tag);
+    }
+}
+
+bool
+resource_tags(const VirgaCall *call, VirgaTxn *txn, const char *id, VirgaTag **ret,
+              size_t *ret_count, GError **error)
+{
+    const char *const ids[] = { id, NULL };
+
+    return virga_tag_list(txn, call->arena, call->account_id, ids, ret, ret_count, error);
+}
+
 /* ---- refusals ---- */
 
 static bool
@@ -196,42 +231,24 @@ virga_call_ask(const VirgaCall *call, const VirgaPolicy *policy, bool stranger, 
     return false;
 }
 
-/* What the request makes of the type; else anything of it. */
-static Target
-made_target(const VirgaCall *call, const GArray *targets, const char *type)
-{
-    for (guint i = 0; i < targets->len; i++) {
-        const Target *target = &g_array_index(targets, Target, i);
-
-        if (target->created && g_strcmp0(target->type, type) == 0)
-            return *target;
-    }
-    return (Target){ .arn = virga_arena_printf(call->arena, "arn:aws:ec2:%s:%s:%s/*", call->region,
-                                               call->account_id, type),
-                     .type = type,
-                     .created = true };
-}
-
-/* Tags that are set while something is made need a right of their own in EC2. */
+/* Tags that are set while something is made need a right of their own. */
 static bool
 check_tag_on_create(const VirgaCall *call, Context context, const GArray *targets, GError **error)
 {
-    const VirgaCallKey keys[] = { { "ec2:CreateAction", call->wire->name }, { NULL, NULL } };
-    const char *last = NULL; /* the tags of one type stand together */
+    const char *name = virga_arena_printf(call->arena, "%s:CreateAction", call->service->name);
+    const VirgaCallKey keys[] = { { name, call->wire->name }, { NULL, NULL } };
 
-    context.action = "ec2:CreateTags";
     context.keys = keys;
-    for (guint i = 0; i < context.tags->len; i++) {
-        const char *type = g_array_index(context.tags, RequestTag, i).type;
+    for (guint i = 0; i < context.tags->len; i++) { /* those of one type stand together */
+        const RequestTag *tag = &g_array_index(context.tags, RequestTag, i);
         Context own = context;
         Target target;
 
-        if (!type || g_strcmp0(type, last) == 0)
+        if (i > 0 && g_strcmp0(tag[0].type, tag[-1].type) == 0)
             continue;
-        last = type;
-        target = made_target(call, targets, type);
+        own.action = context.service->tag_right(call, context.request, targets, tag->type, &target);
         own.target = &target;
-        if (!check_target(&own, error))
+        if (own.action && !check_target(&own, error))
             return false;
     }
     return true;
@@ -256,7 +273,7 @@ virga_call_authorize_request(const VirgaCall *call, const void *request, GError 
     context.tags = tags = g_array_new(FALSE, TRUE, sizeof(RequestTag));
     if (service && !service->targets(call, request, targets, error))
         return false;
-    if (service && service->request_tags)
+    if (service)
         service->request_tags(call, request, tags);
     if (targets->len == 0)
         g_array_append_val(targets, everything);
@@ -267,6 +284,5 @@ virga_call_authorize_request(const VirgaCall *call, const void *request, GError 
         if (!check_target(&own, error))
             return false;
     }
-    return call->service->protocol != VIRGA_WIRE_EC2 ||
-           check_tag_on_create(call, context, targets, error);
+    return check_tag_on_create(call, context, targets, error);
 }

@@ -302,18 +302,27 @@ find_request_tags(const VirgaCall *call, const void *request, GArray *tags)
         for (size_t i = 0; i < list->count; i++)
             add_tags(&list->items[i].tags, list->items[i].resource_type, tags);
     }
-    member = virga_wire_member(call->wire->input, "Tags");
-    if (member && g_str_equal(member->shape->name, "TagList"))
-        add_tags((const void *) ((const guint8 *) request + member->offset), NULL, tags);
+    request_tags(call, request, tags);
 }
 
-static bool
-read_tags(const VirgaCall *call, VirgaTxn *txn, const char *id, VirgaTag **ret, size_t *ret_count,
-          GError **error)
+/* What the request makes of the type; else anything of it. */
+static const char *
+tag_right(const VirgaCall *call, const void *request, const GArray *targets, const char *type,
+          Target *ret)
 {
-    const char *const one[] = { id, NULL };
-
-    return virga_tag_list(txn, call->arena, call->account_id, one, ret, ret_count, error);
+    if (!type)
+        return NULL;
+    for (guint i = 0; i < targets->len; i++) {
+        *ret = g_array_index(targets, Target, i);
+        if (ret->created && g_strcmp0(ret->type, type) == 0)
+            return "ec2:CreateTags";
+    }
+    *ret = (Target){ .arn = virga_arena_printf(call->arena, "arn:aws:ec2:%s:%s:%s/*", call->region,
+                                               call->account_id, type),
+                     .type = type,
+                     .created = true };
+    return "ec2:CreateTags";
 }
 
-const ServiceTargets targets_ec2 = { "ec2", find_targets, find_request_tags, read_tags };
+const ServiceTargets targets_ec2 = { "ec2", find_targets, find_request_tags, tag_right,
+                                     resource_tags };

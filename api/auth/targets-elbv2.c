@@ -86,30 +86,34 @@ find_targets(const VirgaCall *call, const void *request, GArray *targets, GError
     return true;
 }
 
-static void
-find_request_tags(const VirgaCall *call, const void *request, GArray *tags)
+/* Listeners and rules are made below what the request names. */
+static const char *
+tag_right(const VirgaCall *call, const void *request, const GArray *targets, const char *type,
+          Target *ret)
 {
-    const VirgaWireMember *member = virga_wire_member(call->wire->input, "Tags");
-    const Elbv2TagList *list;
+    static const struct {
+        const char *action, *parent, *parent_type, *type;
+    } children[] = {
+        { "CreateListener", "LoadBalancerArn", ":loadbalancer/", "listener" },
+        { "CreateRule", "ListenerArn", ":listener/", "listener-rule" },
+    };
 
-    if (!member)
-        return;
-    list = (const void *) ((const guint8 *) request + member->offset);
-    for (size_t i = 0; i < list->count; i++) {
-        RequestTag tag = { NULL, list->items[i].key, list->items[i].value };
+    if (!g_str_has_prefix(call->wire->name, "Create"))
+        return NULL;
+    *ret = g_array_index(targets, Target, 0);
+    for (size_t i = 0; i < G_N_ELEMENTS(children); i++)
+        if (g_str_equal(children[i].action, call->wire->name)) {
+            const char *parent = request_text(call, request, children[i].parent);
+            const char *rest = strstr(parent, children[i].parent_type);
 
-        g_array_append_val(tags, tag);
-    }
+            if (rest)
+                ret->arn =
+                    virga_arena_printf(call->arena, "%.*s:%s/%s/*", (int) (rest - parent), parent,
+                                       children[i].type, rest + strlen(children[i].parent_type));
+            *ret = (Target){ .arn = ret->arn, .type = children[i].type, .created = true };
+        }
+    return "elasticloadbalancing:AddTags";
 }
 
-static bool
-read_tags(const VirgaCall *call, VirgaTxn *txn, const char *id, VirgaTag **ret, size_t *ret_count,
-          GError **error)
-{
-    const char *const ids[] = { id, NULL };
-
-    return virga_tag_list(txn, call->arena, call->account_id, ids, ret, ret_count, error);
-}
-
-const ServiceTargets targets_elbv2 = { "elasticloadbalancing", find_targets, find_request_tags,
-                                       read_tags };
+const ServiceTargets targets_elbv2 = { "elasticloadbalancing", find_targets, request_tags,
+                                       tag_right, resource_tags };

@@ -127,20 +127,17 @@ find_targets(const VirgaCall *call, const void *request, GArray *targets, GError
 
 /* ---- tags ---- */
 
-static void
-find_request_tags(const VirgaCall *call, const void *request, GArray *tags)
+/* CreateRole needs TagRole, and so on. */
+static const char *
+tag_right(const VirgaCall *call, const void *request, const GArray *targets, const char *type,
+          Target *ret)
 {
-    const VirgaWireMember *member = virga_wire_member(call->wire->input, "Tags");
-    const IamTagListType *list;
+    const char *action = call->wire->name;
 
-    if (!member || !g_str_equal(member->shape->name, "tagListType"))
-        return;
-    list = (const void *) ((const guint8 *) request + member->offset);
-    for (size_t i = 0; i < list->count; i++) {
-        RequestTag tag = { NULL, list->items[i].key, list->items[i].value };
-
-        g_array_append_val(tags, tag);
-    }
+    *ret = g_array_index(targets, Target, 0);
+    return g_str_has_prefix(action, "Create")
+               ? virga_arena_printf(call->arena, "iam:Tag%s", action + strlen("Create"))
+               : NULL;
 }
 
 static bool
@@ -150,4 +147,4 @@ read_tags(const VirgaCall *call, VirgaTxn *txn, const char *id, VirgaTag **ret, 
     return virga_iam_tags(txn, call->arena, id, ret, ret_count, error);
 }
 
-const ServiceTargets targets_iam = { "iam", find_targets, find_request_tags, read_tags };
+const ServiceTargets targets_iam = { "iam", find_targets, request_tags, tag_right, read_tags };

@@ -55,6 +55,12 @@ def code_of(call):
     return None
 
 
+def refusal(call):
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        call()
+    return caught.value.response["Error"]["Message"]
+
+
 def may(call):
     wait_for(lambda: code_of(call) not in DENIED, "it is not allowed")
 
@@ -370,7 +376,8 @@ def test_iam_resources(cloud, iam, alice):
     alice.gets(allow("iam:DeleteUser", "*", {"StringEquals": {"iam:ResourceTag/kind": "robot"}}),
                allow("iam:AttachUserPolicy", "*", {"ArnEquals": {
                    "iam:PolicyARN": "arn:aws:iam::aws:policy/ReadOnlyAccess"}}),
-               allow("iam:CreateUser", "*", {"StringEquals": {"aws:RequestTag/kind": "robot"}}))
+               allow("iam:CreateUser", "*", {"StringEquals": {"aws:RequestTag/kind": "robot"}}),
+               allow("iam:TagUser"))
     may(lambda: alice.own_iam.attach_user_policy(
         UserName="carol", PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess"))
     may_not(lambda: alice.own_iam.attach_user_policy(
@@ -494,6 +501,52 @@ def test_load_balancers_by_tag(cloud, elb, alice):
                          {"StringEquals": {key + ":ResourceTag/team": "red"}}))
         may(lambda: own.set_ip_address_type(LoadBalancerArn=one, IpAddressType="ipv4"))
         may_not(lambda: own.set_ip_address_type(LoadBalancerArn=two, IpAddressType="ipv4"))
+
+
+def test_tags_of_new_load_balancers(cloud, elb, alice):
+    """Who may make something may not tag it on the way."""
+    subnets = [s["SubnetId"] for s in cloud.ec2.describe_subnets()["Subnets"]]
+    tags = {"Tags": [{"Key": "team", "Value": "red"}]}
+    own = cloud.client_of("elbv2", alice.key)
+    arn = balancers(cloud, elb, "one")[0]
+    actions = [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200"}}]
+    listener = elb.create_listener(LoadBalancerArn=arn, Protocol="HTTP", Port=80,
+                                   DefaultActions=actions)["Listeners"][0]["ListenerArn"]
+    condition = [{"Field": "path-pattern", "Values": ["/a"]}]
+    calls = {
+        "loadbalancer/app/two/*": lambda **more: own.create_load_balancer(Name="two", Subnets=subnets, **more),
+        "targetgroup/two/*": lambda **more: own.create_target_group(
+            Name="two", Protocol="HTTP", Port=80, VpcId=cloud.ec2.describe_vpcs()["Vpcs"][0]["VpcId"], **more),
+        arn.split(":")[5].replace("loadbalancer/", "listener/") + "/*": lambda **more: own.create_listener(
+            LoadBalancerArn=arn, Protocol="HTTP", Port=81, DefaultActions=actions, **more),
+        listener.split(":")[5].replace("listener/", "listener-rule/") + "/*": lambda **more: own.create_rule(
+            ListenerArn=listener, Priority=1, Conditions=condition, Actions=actions, **more),
+    }
+    for resource, call in calls.items():
+        resource = "arn:aws:elasticloadbalancing:us-east-1:000000000001:" + resource
+        made = "elasticloadbalancing:Create*"
+        alice.gets(allow(made))
+        wait_for(lambda: "elasticloadbalancing:AddTags on resource: " + resource in refusal(
+            lambda: call(**tags)), "it is not refused for its tags")
+        alice.gets(allow(made), allow("elasticloadbalancing:AddTags", resource, {
+            "StringEquals": {"elasticloadbalancing:CreateAction": "CreateNothing"}}))
+        may_not(lambda: call(**tags))
+        alice.gets(allow(made), allow("elasticloadbalancing:AddTags", resource, {
+            "StringLike": {"elasticloadbalancing:CreateAction": "Create*"},
+            "StringEquals": {"aws:RequestTag/team": "red"}}))
+        may(lambda: call(**tags))
+    assert len(elb.describe_load_balancers()["LoadBalancers"]) == 2
+
+
+def test_tags_of_new_roles(iam, alice):
+    tags = {"Tags": [{"Key": "team", "Value": "red"}]}
+    alice.gets(allow("iam:CreateUser"))
+    may(lambda: alice.own_iam.create_user(UserName="plain"))
+    with fails("AccessDenied", "iam:TagUser on resource: " + IAM + "user/bob"):
+        alice.own_iam.create_user(UserName="bob", **tags)
+    alice.gets(allow("iam:CreateUser"), allow("iam:TagUser", IAM + "user/b*"))
+    may(lambda: alice.own_iam.create_user(UserName="bob", **tags))
+    assert iam.list_user_tags(UserName="bob")["Tags"] == tags["Tags"]
 
 
 def test_load_balancers_under_another_name(cloud, elb, alice):
