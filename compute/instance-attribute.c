@@ -78,13 +78,6 @@ virga_instance_user_data(VirgaTxn *txn, VirgaArena *arena, const char *account_i
     return true;
 }
 
-/* A boolean that may be left as it is, as a parameter. */
-static const char *
-maybe(int value)
-{
-    return value < 0 ? NULL : value ? "t" : "f";
-}
-
 /* The host learns of it: what it knows of the guest (user data, tags) has changed. */
 static bool
 renew(VirgaTxn *txn, const char *id, const char *host_id, GError **error)
@@ -199,10 +192,9 @@ virga_instance_change(VirgaTxn *txn, VirgaArena *arena, const char *account_id, 
 
     if (!lock_one(txn, arena, account_id, id, &instance, error) ||
         !check_stopped(instance, attributes, error) ||
-        !virga_txn_run(txn, error, NULL, sql_set, "ssssss", id,
-                       maybe(attributes->disable_termination), maybe(attributes->disable_stop),
-                       maybe(attributes->ebs_optimized), attributes->shutdown_behavior,
-                       attributes->user_data) ||
+        !virga_txn_run(txn, error, NULL, sql_set, "smmmss", id, attributes->disable_termination,
+                       attributes->disable_stop, attributes->ebs_optimized,
+                       attributes->shutdown_behavior, attributes->user_data) ||
         (attributes->type && !resize(txn, instance, attributes->type, error)) ||
         !change_disks(txn, id, attributes, error))
         return false;

@@ -107,6 +107,7 @@ parameters_read(Parameters *parameters, const char *format, va_list *args)
         int n = parameters->count++;
         const char *const *items;
         gint64 number;
+        int flag;
 
         g_assert(n < PARAMETERS_MAX);
         parameters->owned[n] = NULL;
@@ -120,6 +121,10 @@ parameters_read(Parameters *parameters, const char *format, va_list *args)
             break;
         case 'b':
             parameters->values[n] = va_arg(*args, int) ? "t" : "f";
+            continue;
+        case 'm':
+            flag = va_arg(*args, int);
+            parameters->values[n] = flag < 0 ? NULL : flag ? "t" : "f";
             continue;
         case 't':
             number = va_arg(*args, gint64);

@@ -13,8 +13,8 @@ static const char sql_release_public[] =
 static const char sql_delete[] = "DELETE FROM network_interface WHERE id = $1";
 static const char sql_change[] =
     "UPDATE network_interface SET description = coalesce($2, description),"
-    " source_dest_check = coalesce($3::boolean, source_dest_check),"
-    " delete_on_termination = coalesce($4::boolean, delete_on_termination) WHERE id = $1";
+    " source_dest_check = coalesce($3, source_dest_check),"
+    " delete_on_termination = coalesce($4, delete_on_termination) WHERE id = $1";
 static const char sql_forget_groups[] =
     "DELETE FROM network_interface_group WHERE interface_id = $1";
 static const char sql_set_groups[] =
@@ -87,13 +87,6 @@ virga_interface_delete_managed(VirgaTxn *txn, const char *id, GError **error)
     return delete_row(txn, id, error);
 }
 
-/* A boolean that may be left as it is, as a parameter. */
-static const char *
-maybe(int value)
-{
-    return value < 0 ? NULL : value ? "t" : "f";
-}
-
 static bool
 set_groups(VirgaTxn *txn, const VirgaInterface *interface, const char *const *group_ids,
            GError **error)
@@ -124,8 +117,8 @@ virga_interface_change(VirgaTxn *txn, const VirgaInterface *interface,
 {
     return virga_interface_check_own(interface, error) &&
            (!change->group_ids || set_groups(txn, interface, change->group_ids, error)) &&
-           virga_txn_run(txn, error, NULL, sql_change, "ssss", interface->id, change->description,
-                         maybe(change->source_dest_check), maybe(change->delete_on_termination));
+           virga_txn_run(txn, error, NULL, sql_change, "ssmm", interface->id, change->description,
+                         change->source_dest_check, change->delete_on_termination);
 }
 
 /* ---- further addresses ---- */

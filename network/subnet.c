@@ -42,10 +42,9 @@ static const char sql_users[] =
     " (SELECT id FROM network_interface WHERE subnet_id = $1 ORDER BY id LIMIT 5) n";
 static const char sql_delete[] =
     "WITH untagged AS (DELETE FROM tag WHERE resource_id = $1) DELETE FROM subnet WHERE id = $1";
-static const char sql_modify[] =
-    "UPDATE subnet SET map_public = CASE WHEN $2::bigint < 0 THEN map_public ELSE $2 > 0 END,"
-    " resource_name_a = CASE WHEN $3::bigint < 0 THEN resource_name_a ELSE $3 > 0 END,"
-    " hostname_type = coalesce($4, hostname_type) WHERE id = $1";
+static const char sql_modify[] = "UPDATE subnet SET map_public = coalesce($2, map_public),"
+                                 " resource_name_a = coalesce($3, resource_name_a),"
+                                 " hostname_type = coalesce($4, hostname_type) WHERE id = $1";
 
 static void
 read_subnets(const VirgaRows *rows, VirgaArena *arena, VirgaSubnet **ret, size_t *ret_count)
@@ -209,6 +208,6 @@ virga_subnet_modify(VirgaTxn *txn, const char *account_id, const char *id,
     char *vpc_id;
 
     return virga_subnet_lock(txn, arena, account_id, id, &vpc_id, error) &&
-           virga_txn_run(txn, error, NULL, sql_modify, "siis", id, (gint64) change->map_public,
-                         (gint64) change->resource_name_a, change->hostname_type);
+           virga_txn_run(txn, error, NULL, sql_modify, "smms", id, change->map_public,
+                         change->resource_name_a, change->hostname_type);
 }

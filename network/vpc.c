@@ -19,9 +19,9 @@ static const char sql_vpc_touch[] =
 static const char sql_vpc_lock[] =
     "SELECT 1 FROM vpc WHERE id = $1 AND account_id = $2 FOR NO KEY UPDATE";
 static const char sql_vpc_set_flags[] =
-    "UPDATE vpc SET dns_support = CASE WHEN $2::bigint < 0 THEN dns_support ELSE $2 > 0 END,"
-    " dns_hostnames = CASE WHEN $3::bigint < 0 THEN dns_hostnames ELSE $3 > 0 END,"
-    " usage_metrics = CASE WHEN $4::bigint < 0 THEN usage_metrics ELSE $4 > 0 END WHERE id = $1";
+    "UPDATE vpc SET dns_support = coalesce($2, dns_support),"
+    " dns_hostnames = coalesce($3, dns_hostnames),"
+    " usage_metrics = coalesce($4, usage_metrics) WHERE id = $1";
 static const char sql_vpc_set_tenancy[] = "UPDATE vpc SET tenancy = $2 WHERE id = $1";
 
 static const char sql_vpc_of[] =
@@ -169,9 +169,8 @@ virga_vpc_default(VirgaTxn *txn, VirgaArena *arena, const char *account_id, GErr
 bool
 virga_vpc_set_flags(VirgaTxn *txn, const char *id, const VirgaVpcFlags *flags, GError **error)
 {
-    return virga_txn_run(txn, error, NULL, sql_vpc_set_flags, "siii", id,
-                         (gint64) flags->dns_support, (gint64) flags->dns_hostnames,
-                         (gint64) flags->usage_metrics) &&
+    return virga_txn_run(txn, error, NULL, sql_vpc_set_flags, "smmm", id, flags->dns_support,
+                         flags->dns_hostnames, flags->usage_metrics) &&
            virga_vpc_touch(txn, id, error);
 }
 

@@ -165,6 +165,19 @@ test_scalars(Fixture *fixture, gconstpointer data)
     g_assert_true(virga_rows_bool(empty, 0, 5));
 }
 
+/* A boolean that may be left as it is. */
+static void
+test_maybe(Fixture *fixture, gconstpointer data)
+{
+    static const char sql[] = "SELECT $1::boolean, $2::boolean, $3::boolean";
+    g_autoptr(VirgaTxn) txn = begin(fixture->db);
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, NULL, sql, "mmm", -1, 0, 1);
+
+    g_assert_true(virga_rows_is_null(rows, 0, 0));
+    g_assert_cmpstr(virga_rows_text(rows, 0, 1), ==, "f");
+    g_assert_cmpstr(virga_rows_text(rows, 0, 2), ==, "t");
+}
+
 static void
 test_arrays(Fixture *fixture, gconstpointer data)
 {
@@ -584,6 +597,7 @@ main(int argc, char **argv)
     ADD("migrate-newer", test_migrate_newer);
     ADD("migrate-together", test_migrate_together);
     ADD("scalars", test_scalars);
+    ADD("maybe", test_maybe);
     ADD("arrays", test_arrays);
     ADD("codes", test_codes);
     ADD("affected", test_affected);

@@ -135,16 +135,7 @@ bool
 ec2_associate_vpc_cidr_block(VirgaCall *call, const Ec2AssociateVpcCidrBlockRequest *request,
                              Ec2AssociateVpcCidrBlockResponse *response, GError **error)
 {
-    const char *refused = request->amazon_provided_ipv6_cidr_block ? "AmazonProvidedIpv6CidrBlock"
-                          : request->ipv6_cidr_block               ? "Ipv6CidrBlock"
-                          : request->ipv6_pool                     ? "Ipv6Pool"
-                          : request->ipv6_cidr_block_network_border_group
-                              ? "Ipv6CidrBlockNetworkBorderGroup"
-                          : request->ipv6_ipam_pool_id       ? "Ipv6IpamPoolId"
-                          : request->has_ipv6_netmask_length ? "Ipv6NetmaskLength"
-                          : request->ipv4_ipam_pool_id       ? "Ipv4IpamPoolId"
-                          : request->has_ipv4_netmask_length ? "Ipv4NetmaskLength"
-                                                             : NULL;
+    const char *refused = ec2_unsupported_block(request);
     Block asked = { .vpc_id = request->vpc_id, .cidr = request->cidr_block };
 
     if (!virga_api_check_id(request->vpc_id, "vpc", "InvalidVpcID.Malformed", error))

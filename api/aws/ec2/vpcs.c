@@ -119,16 +119,9 @@ bool
 ec2_create_vpc(VirgaCall *call, const Ec2CreateVpcRequest *request, Ec2CreateVpcResponse *response,
                GError **error)
 {
-    const char *refused = request->amazon_provided_ipv6_cidr_block ? "AmazonProvidedIpv6CidrBlock"
-                          : request->ipv6_cidr_block               ? "Ipv6CidrBlock"
-                          : request->ipv6_pool                     ? "Ipv6Pool"
-                          : request->ipv6_cidr_block_network_border_group
-                              ? "Ipv6CidrBlockNetworkBorderGroup"
-                          : request->ipv6_ipam_pool_id       ? "Ipv6IpamPoolId"
-                          : request->has_ipv6_netmask_length ? "Ipv6NetmaskLength"
-                          : request->ipv4_ipam_pool_id       ? "Ipv4IpamPoolId"
-                          : request->has_ipv4_netmask_length ? "Ipv4NetmaskLength"
-                          : request->vpc_encryption_control  ? "VpcEncryptionControl"
+    const char *block = ec2_unsupported_block(request);
+    const char *refused = block                             ? block
+                          : request->vpc_encryption_control ? "VpcEncryptionControl"
                           : g_strcmp0(request->instance_tenancy, "host") == 0 ||
                                   g_strcmp0(request->instance_tenancy, "dedicated") == 0
                               ? "InstanceTenancy"

@@ -8,6 +8,7 @@
  *     s  const char *            text, NULL is SQL's NULL
  *     i  gint64                  integer
  *     b  int (bool)              boolean
+ *     m  int                     boolean, maybe: negative is NULL
  *     t  gint64                  time in microseconds since the epoch, 0 is NULL
  *     a  const char *const *     text[], NULL-terminated; NULL is SQL's NULL
  *
