@@ -4,7 +4,7 @@
 Everything happens below one "unshare": its own network ("the host"), mounts, /run and processes,
 which vanish together.  Guests are network namespaces; their taps are stood in for by veth pairs,
 which the driver moves like any link of the right name, except in the tests of taps themselves."""
-import json, os, pathlib, subprocess, sys, time
+import contextlib, copy, json, os, pathlib, subprocess, sys, time
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -35,6 +35,25 @@ def run_inside(path, timeout_s=170):
                            "sh", "-c", script, sys.executable], timeout=timeout_s,
                           env=dict(os.environ, VIRGA_NETWORK_INSIDE="1"))
     assert done.returncode == 0
+
+
+def make_world(knows_pool=False, name_server=False):
+    """The network outside: "world" (192.0.2.1) on the host's (192.0.2.2) default route.  It may know the way to
+    the pool's addresses, and be the host's name server."""
+    sh("ip", "link", "set", "lo", "up")
+    sh("ip", "netns", "add", "world")
+    sh("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", "world")
+    sh("ip", "addr", "add", "192.0.2.2/24", "dev", "eth0")
+    sh("ip", "link", "set", "eth0", "up")
+    sh("ip", "-n", "world", "addr", "add", "192.0.2.1/24", "dev", "eth0")
+    for device in ("lo", "eth0"):
+        sh("ip", "-n", "world", "link", "set", device, "up")
+    if knows_pool:
+        sh("ip", "-n", "world", "route", "add", POOL, "via", "192.0.2.2")
+    sh("ip", "route", "add", "default", "via", "192.0.2.1")
+    if name_server:
+        pathlib.Path("/run/resolv.conf").write_text("nameserver 192.0.2.1\n")
+        sh("mount", "--bind", "/run/resolv.conf", "/etc/resolv.conf")
 
 
 class Tool:
@@ -80,6 +99,55 @@ def wait_for(condition):
 
 def listening(name, port):
     return wait_for(lambda: f":{port} " in sh("ip", "netns", "exec", name, "ss", "-Hltn"))
+
+
+class PlanLab:
+    """One host that does not masquerade, and the plan of its VPC, which is changed for the time of a "with"."""
+
+    def __init__(self, plan):
+        os.environ["VIRGA_NETWORK_NO_MASQUERADE"] = "1"
+        self.tool = Tool()
+        self.plan = plan
+        self.processes = []
+
+    def write(self):
+        self.plan["generation"] += 1
+        path = f"/run/plan-{self.plan['generation']}.json"
+        pathlib.Path(path).write_text(json.dumps(self.plan))
+        return path
+
+    def apply(self):
+        return self.tool.ask("apply", self.write())
+
+    @contextlib.contextmanager
+    def changed(self, change):
+        old = copy.deepcopy(self.plan)
+        change(self.plan)
+        self.apply()
+        try:
+            yield
+        finally:
+            old["generation"] = self.plan["generation"]
+            self.plan = old
+            self.apply()
+
+    def plug(self, name, port, addresses=()):
+        """A namespace with the port's address, and further ones, behind its tap."""
+        path, tap = self.write(), "vtst" + port["id"][-11:]
+        self.tool.ask("apply", path)
+        sh("ip", "netns", "add", name)
+        sh("ip", "link", "add", tap, "type", "veth", "peer", "name", "eth0", "address", port["mac"], "netns", name)
+        for device in ("lo", "eth0"):
+            sh("ip", "-n", name, "link", "set", device, "up")
+        self.tool.ask("plug", path, port["id"])
+        for address in (port["address"], *addresses):
+            sh("ip", "-n", name, "addr", "add", address + "/24", "dev", "eth0")
+        sh("ip", "-n", name, "route", "add", "default", "via", port["address"].rpartition(".")[0] + ".1")
+
+    def close(self):
+        self.tool.close()
+        for process in self.processes:
+            process.kill()
 
 
 class Host:

@@ -6,10 +6,11 @@
     172.31.1.101    the node of a network balancer
 
 The balancers' port names its groups; targets let nobody in but the balancer's group."""
-import contextlib, copy, json, os, pathlib, signal, subprocess, sys, time
+import json, os, pathlib, signal, subprocess, sys, time
 import pytest
 
-from network_lab import INSIDE, VPC, Tool, listening, needs_tool, rule, run_inside, sh, wait_for
+from network_lab import (INSIDE, VPC, PlanLab, Tool, listening, make_world, needs_tool, rule, run_inside, sh,
+                         wait_for)
 
 if not INSIDE:
     @needs_tool
@@ -65,34 +66,7 @@ def make_plan():
             "target_groups": [target_group(BLUE, "HTTP", [("web1", 80), ("web2", 80)])]}
 
 
-class Lab:
-    def __init__(self):
-        os.environ["VIRGA_NETWORK_NO_MASQUERADE"] = "1"
-        self.tool = Tool()
-        self.plan = make_plan()
-        self.processes = []
-
-    def write(self):
-        self.plan["generation"] += 1
-        path = f"/run/plan-{self.plan['generation']}.json"
-        pathlib.Path(path).write_text(json.dumps(self.plan))
-        return path
-
-    def apply(self):
-        return self.tool.ask("apply", self.write())
-
-    def plug(self, number, name):
-        path, it = self.write(), self.plan["ports"][number]
-        tap = "vtst" + it["id"][-11:]
-        self.tool.ask("apply", path)
-        sh("ip", "netns", "add", name)
-        sh("ip", "link", "add", tap, "type", "veth", "peer", "name", "eth0", "address", it["mac"], "netns", name)
-        for device in ("lo", "eth0"):
-            sh("ip", "-n", name, "link", "set", device, "up")
-        self.tool.ask("plug", path, it["id"])
-        sh("ip", "-n", name, "addr", "add", it["address"] + "/24", "dev", "eth0")
-        sh("ip", "-n", name, "route", "add", "default", "via", "172.31.1.1")
-
+class Lab(PlanLab):
     def start(self, name, *words):
         process = subprocess.Popen(["ip", "netns", "exec", name, sys.executable, GUEST, *words], text=True,
                                    stdout=subprocess.PIPE)
@@ -119,37 +93,16 @@ class Lab:
         words = self.tool.ask("health", f"/run/plan-{self.plan['generation']}.json").split()
         return dict(zip(words[::2], words[1::2]))
 
-    @contextlib.contextmanager
-    def changed(self, change):
-        old = copy.deepcopy(self.plan)
-        change(self.plan)
-        self.apply()
-        try:
-            yield
-        finally:
-            old["generation"] = self.plan["generation"]
-            self.plan = old
-            self.apply()
-
     def rules(self, *rules):
         return self.changed(lambda plan: plan["balancers"][0]["listeners"][0].update(rules=list(rules)))
 
 
 @pytest.fixture(scope="module")
 def lab():
-    sh("ip", "link", "set", "lo", "up")
-    sh("ip", "netns", "add", "world")
-    sh("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", "world")
-    sh("ip", "addr", "add", "192.0.2.2/24", "dev", "eth0")
-    sh("ip", "link", "set", "eth0", "up")
-    sh("ip", "-n", "world", "addr", "add", "192.0.2.1/24", "dev", "eth0")
-    for device in ("lo", "eth0"):
-        sh("ip", "-n", "world", "link", "set", device, "up")
-    sh("ip", "-n", "world", "route", "add", "203.0.113.0/24", "via", "192.0.2.2")
-    sh("ip", "route", "add", "default", "via", "192.0.2.1")
-    it = Lab()
-    for number, name in enumerate(NAMES):
-        it.plug(number, name)
+    make_world(knows_pool=True)
+    it = Lab(make_plan())
+    for name, port in zip(NAMES, list(it.plan["ports"])):
+        it.plug(name, port)
     for name in ("web1", "web2"):
         it.start(name, "serve", name, "80")
         it.start(name, "echo", "7")
@@ -157,9 +110,7 @@ def lab():
     assert all(listening(name, 80) and listening(name, 7) for name in ("web1", "web2"))
     assert wait_for(lambda: set(it.health().values()) == {"healthy"})
     yield it
-    it.tool.close()
-    for process in it.processes:
-        process.kill()
+    it.close()
 
 
 def haproxy_pid():

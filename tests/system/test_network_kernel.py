@@ -5,8 +5,8 @@ See network_lab.py for what stands for hosts and guests."""
 import fcntl, json, os, pathlib, re, socket, struct, subprocess, sys, time
 import pytest
 
-from network_lab import (GUEST, INSIDE, SUBNETS, VPC, VPC2, Host, Tool, listening, needs_tool, ping, rule, run_inside,
-                         sh, wait_for)
+from network_lab import (GUEST, INSIDE, SUBNETS, VPC, VPC2, Host, Tool, listening, make_world, needs_tool, ping, rule,
+                         run_inside, sh, wait_for)
 
 if not INSIDE:
     @needs_tool
@@ -84,17 +84,7 @@ NS = f"virga-tst-{VPC}"
 
 @pytest.fixture(scope="module")
 def cloud():
-    sh("ip", "link", "set", "lo", "up")
-    sh("ip", "netns", "add", "world")
-    sh("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", "world")
-    sh("ip", "addr", "add", "192.0.2.2/24", "dev", "eth0")
-    sh("ip", "link", "set", "eth0", "up")
-    sh("ip", "-n", "world", "addr", "add", "192.0.2.1/24", "dev", "eth0")
-    sh("ip", "-n", "world", "link", "set", "eth0", "up")
-    sh("ip", "-n", "world", "link", "set", "lo", "up")
-    sh("ip", "route", "add", "default", "via", "192.0.2.1")
-    pathlib.Path("/run/resolv.conf").write_text("nameserver 192.0.2.1\n")
-    sh("mount", "--bind", "/run/resolv.conf", "/etc/resolv.conf")
+    make_world(name_server=True)
     it = Cloud()
     it.port("a", "172.31.1.5", ["sg-08000000000000001"], public="203.0.113.10")
     it.port("b", "172.31.2.6", ["sg-08000000000000001", "sg-08000000000000002"], public="203.0.113.11")

@@ -7,10 +7,11 @@
     second    10.50.1.0/24    of the VPC's second block; "far"
 
 The host does not masquerade, so the world (192.0.2.1) sees public addresses.  See network_lab.py."""
-import copy, json, os, pathlib, re, select, subprocess, sys
+import json, re, select, subprocess, sys
 import pytest
 
-from network_lab import (GUEST, INSIDE, VPC, Host, Tool, listening, needs_tool, ping, rule, run_inside, sh, wait_for)
+from network_lab import (GUEST, INSIDE, VPC, Host, PlanLab, Tool, listening, make_world, needs_tool, ping, rule,
+                         run_inside, sh, wait_for)
 
 if not INSIDE:
     @needs_tool
@@ -61,45 +62,14 @@ def make_plan():
                               "host_id": "host-1"}]}
 
 
-class Lab:
-    """One host; the plan is changed for the time of a "with" (changed)."""
-
+class Lab(PlanLab):
     NAMES = {"front": 0, "plain": 1, "router": 2, "back": 3, "far": 4}
-
-    def __init__(self):
-        os.environ["VIRGA_NETWORK_NO_MASQUERADE"] = "1"
-        self.tool = Tool()
-        self.plan = make_plan()
-        self.servers = []
-
-    def write(self):
-        self.plan["generation"] += 1
-        path = f"/run/plan-{self.plan['generation']}.json"
-        pathlib.Path(path).write_text(json.dumps(self.plan))
-        return path
-
-    def apply(self):
-        return self.tool.ask("apply", self.write())
 
     def port(self, name):
         return self.plan["ports"][self.NAMES[name]]
 
     def table(self, table_id):
         return next(t for t in self.plan["route_tables"] if t["id"] == table_id)
-
-    def plug(self, name, port, addresses=()):
-        """A namespace with the port's address, and further ones, behind its tap."""
-        path = self.write()
-        self.tool.ask("apply", path)
-        gateway = CIDRS[port["subnet_id"]].replace(".0/24", ".1")
-        sh("ip", "netns", "add", name)
-        sh("ip", "link", "add", tap(port), "type", "veth", "peer", "name", "eth0", "address", port["mac"], "netns", name)
-        for device in ("lo", "eth0"):
-            sh("ip", "-n", name, "link", "set", device, "up")
-        self.tool.ask("plug", path, port["id"])
-        for address in (port["address"], *addresses):
-            sh("ip", "-n", name, "addr", "add", address + "/24", "dev", "eth0")
-        sh("ip", "-n", name, "route", "add", "default", "via", gateway)
 
     def run(self, name, *words, check=True):
         enter = ["ip", "netns", "exec", name] if name else []
@@ -110,47 +80,18 @@ class Lab:
 
     def serve(self, name, *words):
         enter = ["ip", "netns", "exec", name]
-        self.servers.append(subprocess.Popen([*enter, sys.executable, GUEST, *words]))
+        self.processes.append(subprocess.Popen([*enter, sys.executable, GUEST, *words]))
 
     def seen(self, name):
         """The address that the world sees, or None."""
         done = self.run(name, "get", WORLD, "8080", check=False)
         return done.stdout.strip() if done.returncode == 0 else None
 
-    def changed(self, change):
-        return Changed(self, change)
-
-
-class Changed:
-    def __init__(self, lab, change):
-        self.lab, self.change = lab, change
-
-    def __enter__(self):
-        self.old = copy.deepcopy(self.lab.plan)
-        self.change(self.lab.plan)
-        self.lab.apply()
-
-    def __exit__(self, *_):
-        self.old["generation"] = self.lab.plan["generation"]
-        self.lab.plan = self.old
-        self.lab.apply()
-
 
 @pytest.fixture(scope="module")
 def lab():
-    sh("ip", "link", "set", "lo", "up")
-    sh("ip", "netns", "add", "world")
-    sh("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", "world")
-    sh("ip", "addr", "add", "192.0.2.2/24", "dev", "eth0")
-    sh("ip", "link", "set", "eth0", "up")
-    sh("ip", "-n", "world", "addr", "add", "192.0.2.1/24", "dev", "eth0")
-    for device in ("lo", "eth0"):
-        sh("ip", "-n", "world", "link", "set", device, "up")
-    sh("ip", "-n", "world", "route", "add", "203.0.113.0/24", "via", "192.0.2.2")
-    sh("ip", "route", "add", "default", "via", "192.0.2.1")
-    pathlib.Path("/run/resolv.conf").write_text("nameserver 192.0.2.1\n")
-    sh("mount", "--bind", "/run/resolv.conf", "/etc/resolv.conf")
-    it = Lab()
+    make_world(knows_pool=True, name_server=True)
+    it = Lab(make_plan())
     for name in it.NAMES:
         it.plug(name, it.port(name))
     sh("ip", "-n", "router", "addr", "add", "10.244.1.1/32", "dev", "lo")
@@ -164,9 +105,7 @@ def lab():
     assert all(listening(name, 80) for name in ("front", "plain", "back"))
     assert listening("world", 8080) and listening("back", 81)
     yield it
-    it.tool.close()
-    for server in it.servers:
-        server.kill()
+    it.close()
 
 
 if INSIDE:
