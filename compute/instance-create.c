@@ -155,13 +155,13 @@ insert_instance(Launch *launch, const Launched *one, gint64 index, GError **erro
 
     return virga_txn_send(
         launch->txn, error, sql_insert, "sssisssiissssssssssbbbbssisssssii", one->id,
-        spec->account_id, launch->reservation_id, index,
-        spec->client_token ? spec->client_token : "", launch->image->id, launch->type->name,
-        launch->type->vcpus, launch->type->memory_mib, launch->image->architecture,
-        launch->image->boot_mode, launch->image->root_device_name, launch->subnet->zone,
-        launch->subnet->vpc_id, launch->subnet->id, spec->key_name, launch->public_key,
-        spec->user_data, spec->shutdown_behavior ? spec->shutdown_behavior : "stop",
-        spec->disable_termination, spec->disable_stop, spec->ebs_optimized, spec->monitoring,
+        spec->account_id, launch->made.id, index, spec->client_token ? spec->client_token : "",
+        launch->image->id, launch->type->name, launch->type->vcpus, launch->type->memory_mib,
+        launch->image->architecture, launch->image->boot_mode, launch->image->root_device_name,
+        launch->subnet->zone, launch->subnet->vpc_id, launch->subnet->id, spec->key_name,
+        launch->public_key, spec->user_data,
+        spec->shutdown_behavior ? spec->shutdown_behavior : "stop", spec->disable_termination,
+        spec->disable_stop, spec->ebs_optimized, spec->monitoring,
         spec->http_tokens                                     ? spec->http_tokens
         : g_strcmp0(launch->image->imds_support, "v2.0") == 0 ? "required"
                                                               : "optional",
@@ -239,61 +239,64 @@ receive_all_made(Launch *launch, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
 
-    launch->rows = virga_arena_new_array(launch->arena, VirgaInstance, launch->count);
     for (size_t i = 0; i < launch->count; i++) {
         Launched *one = &launch->launched[i];
 
-        if (!virga_instance_shown_receive(launch->txn, launch->arena, &launch->rows[i], error) ||
+        if (!virga_instance_shown_receive(launch->txn, launch->arena, &launch->made.instances[i],
+                                          error) ||
             (!spec->interface_id &&
-             !virga_interface_create_receive(launch->txn, &one->interface, &one->draft, error)))
+             !virga_interface_create_receive(launch->txn, launch->arena, &one->interface,
+                                             &one->draft, error)))
             return false;
-        launch->rows[i].profile_id = (char *) spec->profile_id; /* it came after the row */
-        launch->rows[i].profile_arn = (char *) spec->profile_arn;
+        launch->made.instances[i].profile_id =
+            (char *) spec->profile_id; /* it came after the row */
+        launch->made.instances[i].profile_arn = (char *) spec->profile_arn;
     }
+    for (size_t i = 0; i < launch->made.attachment_count; i++)
+        launch->made.attachments[i].attached = launch->made.instances->launched;
     return true;
 }
 
-/* Those whose guessed address was taken. */
+/* Interfaces as they were made, if each instance has that one only; else as they are now. */
 static bool
-look_send(const Launch *launch, GError **error)
+show_interfaces(Launch *launch, bool more, GError **error)
 {
-    const VirgaInstanceSpec *spec = launch->spec;
-    const char **ids = virga_arena_new_array(launch->arena, const char *, launch->count + 1);
+    VirgaReservation *made = &launch->made;
+    const char **ids;
 
+    if (!more) {
+        made->interfaces = virga_arena_new_array(launch->arena, VirgaInterface, launch->count);
+        made->interface_count = launch->count;
+        for (size_t i = 0; i < launch->count; i++)
+            made->interfaces[i] =
+                virga_interface_drafted(&launch->launched[i].interface, &launch->launched[i].draft,
+                                        made->instances[i].launched);
+        return true;
+    }
+    ids = virga_arena_new_array(launch->arena, const char *, launch->count + 1);
     for (size_t i = 0; i < launch->count; i++)
         ids[i] = launch->launched[i].id;
-    return !spec->look_send || spec->look_send(launch->txn, ids, spec->look_data, error);
-}
-
-static bool
-look_receive(const Launch *launch, GError **error)
-{
-    const VirgaInstanceSpec *spec = launch->spec;
-
-    return !spec->look_receive ||
-           spec->look_receive(launch->txn, launch->rows, launch->count, spec->look_data, error);
+    return virga_interface_list(launch->txn, launch->arena, launch->spec->account_id, ids,
+                                &made->interfaces, &made->interface_count, error);
 }
 
 /* Finds other addresses for those that were taken, and gives each instance what it has besides one
- * interface; then what was seen is not true any more. */
+ * interface. */
 static bool
 settle_interfaces(Launch *launch, GError **error)
 {
-    bool more = virga_launch_has_nics(launch->spec), changed = more;
+    bool more = virga_launch_has_nics(launch->spec);
 
     for (size_t i = 0; i < launch->count; i++) {
         Launched *one = &launch->launched[i];
 
-        if (!one->draft.made) {
-            changed = true;
-            if (!virga_interface_create_again(launch->txn, launch->arena, &one->interface,
-                                              &one->draft, error))
-                return false;
-        }
+        if (!one->draft.made && !virga_interface_create_again(launch->txn, launch->arena,
+                                                              &one->interface, &one->draft, error))
+            return false;
         if (more && !virga_launch_add_nics(launch, one->id, one->draft.id, error))
             return false;
     }
-    return !changed || (look_send(launch, error) && look_receive(launch, error));
+    return show_interfaces(launch, more, error);
 }
 
 /* Whose reservation the client token stands for, when it was taken before. */
@@ -314,7 +317,7 @@ find_reservation(Launch *launch, GError **error)
         return virga_fail(error, "client token", VIRGA_ERROR_CONFLICT,
                           "Arguments on this idempotent request are inconsistent with arguments "
                           "used in previous request(s).");
-    launch->reservation_id = virga_rows_dup(rows, launch->arena, 0, 1);
+    launch->made.id = virga_rows_dup(rows, launch->arena, 0, 1);
     return true;
 }
 
@@ -323,9 +326,8 @@ send_token(const Launch *launch, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
 
-    return !launch->token ||
-           virga_txn_send(launch->txn, error, sql_token, "ssss", spec->account_id, launch->token,
-                          spec->request_digest, launch->reservation_id);
+    return !launch->token || virga_txn_send(launch->txn, error, sql_token, "ssss", spec->account_id,
+                                            launch->token, spec->request_digest, launch->made.id);
 }
 
 /* Takes the client token for this reservation; 'ret_repeated': another call has it. */
@@ -358,6 +360,16 @@ quota_of(const Launch *launch)
     return amounts;
 }
 
+/* For what is told of the launch. */
+static void
+make_room(Launch *launch)
+{
+    launch->made.count = launch->count;
+    launch->made.instances = virga_arena_new_array(launch->arena, VirgaInstance, launch->count);
+    launch->made.attachments =
+        virga_arena_new_array(launch->arena, VirgaAttachment, launch->count * launch->disk_count);
+}
+
 /* All rows and claims of all instances go out together; last the rows that all launches of the VPC
  * and of the account wait for, in the order in which a host's report takes them. */
 static bool
@@ -373,6 +385,7 @@ launch_all(Launch *launch, GError **error)
         return false;
     if (!virga_subnet_hold(launch->txn, launch->subnet->id, more, error))
         return false;
+    make_room(launch);
     for (size_t i = 0; i < launch->count; i++)
         if (!send_one(launch, &launch->launched[i], (gint64) i, error))
             return false;
@@ -380,19 +393,18 @@ launch_all(Launch *launch, GError **error)
     return virga_image_launched(launch->txn, launch->image, error) &&
            virga_vpc_touch(launch->txn, launch->subnet->vpc_id, error) &&
            virga_quota_change_send(launch->txn, launch->spec->account_id, &amounts, error) &&
-           look_send(launch, error) && receive_claims(launch, error) &&
-           receive_all_made(launch, error) &&
+           receive_claims(launch, error) && receive_all_made(launch, error) &&
            virga_quota_change_receive(launch->txn, &amounts, error) &&
-           look_receive(launch, error) && settle_interfaces(launch, error);
+           settle_interfaces(launch, error);
 }
 
 /* 'ret_unsure': it failed while it was being committed, so that it may have happened. */
 static bool
 attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaInstanceSpec *spec,
-        char **ret_reservation_id, bool *ret_unsure, GError **error)
+        VirgaReservation *ret, bool *ret_unsure, GError **error)
 {
     g_autoptr(VirgaTxn) txn = virga_db_begin(db, error);
-    g_autofree char *reservation_id = virga_id_new("r");
+    g_autofree char *id = virga_id_new("r");
     Launch launch = { .db = db,
                       .config = config,
                       .txn = txn,
@@ -401,10 +413,10 @@ attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaIn
                       .token =
                           spec->client_token && *spec->client_token ? spec->client_token : NULL,
                       .type = virga_instance_type_find(config, spec->type),
-                      .reservation_id = reservation_id };
+                      .made = { .id = virga_arena_strdup(arena, id) } };
     bool repeated;
 
-    *ret_reservation_id = NULL;
+    *ret = (VirgaReservation){ 0 };
     if (!txn || !virga_launch_first_subnet(txn, arena, spec, &launch.subnet_id, error) ||
         !send_token(&launch, error) || !virga_launch_ask_send(&launch, error) ||
         !receive_token(&launch, &repeated, error))
@@ -412,8 +424,7 @@ attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaIn
     if (repeated) {
         if (!find_reservation(&launch, error))
             return false;
-        *ret_reservation_id =
-            spec->dry_run ? NULL : virga_arena_strdup(arena, launch.reservation_id);
+        ret->id = spec->dry_run ? NULL : launch.made.id;
         return true;
     }
     if (!launch.type)
@@ -426,7 +437,7 @@ attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaIn
     *ret_unsure = !virga_txn_commit(txn, error);
     if (*ret_unsure)
         return false;
-    *ret_reservation_id = virga_arena_strdup(arena, launch.reservation_id);
+    *ret = launch.made;
     return true;
 }
 
@@ -442,7 +453,7 @@ remember_refusal(VirgaDb *db, const VirgaInstanceSpec *spec, const GError *refus
 
 bool
 virga_instance_create(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena,
-                      const VirgaInstanceSpec *spec, char **ret_reservation_id, GError **error)
+                      const VirgaInstanceSpec *spec, VirgaReservation *ret, GError **error)
 {
     g_autoptr(GError) reason = NULL;
 
@@ -450,7 +461,7 @@ virga_instance_create(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena,
         bool unsure = false;
 
         g_clear_error(&reason);
-        if (attempt(db, config, arena, spec, ret_reservation_id, &unsure, &reason))
+        if (attempt(db, config, arena, spec, ret, &unsure, &reason))
             return true;
         if (!virga_error_is(reason, "database", VIRGA_ERROR_RETRY))
             break;

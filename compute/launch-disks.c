@@ -125,7 +125,7 @@ virga_launch_find_disks(Launch *launch, GError **error)
 }
 
 bool
-virga_launch_add_disks(const Launch *launch, const char *id, const char *host_id, GError **error)
+virga_launch_add_disks(Launch *launch, const char *id, const char *host_id, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
 
@@ -148,6 +148,11 @@ virga_launch_add_disks(const Launch *launch, const char *id, const char *host_id
             !virga_tag_set_first(launch->txn, spec->account_id, volume_id, spec->volume_tags,
                                  spec->volume_tag_count, error))
             return false;
+        launch->made.attachments[launch->made.attachment_count++] =
+            (VirgaAttachment){ .volume_id = volume_id,
+                               .instance_id = (char *) id,
+                               .device = (char *) disk->device,
+                               .delete_on_termination = volume.delete_on_termination };
     }
     return true;
 }

@@ -36,13 +36,12 @@ typedef struct {
     const char *const *group_ids;
     VirgaDiskSpec *disks; /* the image's, changed by the call's; the root first */
     size_t disk_count;
-    const char *reservation_id;
     VirgaPlaceHost *hosts;
     size_t host_count;
     VirgaPlacement *placement; /* NULL: in no group */
     Launched *launched;
-    VirgaInstance *rows; /* as they are shown */
     size_t count;
+    VirgaReservation made;
 } Launch;
 
 /* What one instance of the launch takes of a host in 'zone'. */
@@ -61,8 +60,8 @@ bool virga_launch_ask_receive(Launch *launch, GError **error);
 /* Settles 'disks' by the image and the call; INVALID if a size or the root is wrong. */
 bool virga_launch_find_disks(Launch *launch, GError **error);
 
-/* Makes the volumes of one instance. */
-bool virga_launch_add_disks(const Launch *launch, const char *instance_id, const char *host_id,
+/* Makes the volumes of one instance, and adds them to what was made (there is room). */
+bool virga_launch_add_disks(Launch *launch, const char *instance_id, const char *host_id,
                             GError **error);
 
 /* ---- instance-nics.c ---- */

@@ -46,7 +46,7 @@ virga_interface_create(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpe
     VirgaInterfaceDraft draft;
 
     if (!virga_interface_create_send(txn, arena, spec, &draft, error) ||
-        !virga_interface_create_receive(txn, spec, &draft, error) ||
+        !virga_interface_create_receive(txn, arena, spec, &draft, error) ||
         (!draft.made && !virga_interface_create_again(txn, arena, spec, &draft, error)))
         return false;
     *ret_id = draft.id;

@@ -19,8 +19,8 @@ typedef struct {
 #define RESERVED_FIRST 4
 #define GUESSES        8
 
-/* An interface with its groups and its public address, if the private one is free: the numbers of
- * rows of each say what was missing.  Fewer groups than asked: one is not of the VPC. */
+/* An interface with its groups and its public address, if the private one is free: what came of each
+ * says what was missing.  Fewer groups than asked: one is not of the VPC. */
 static const char sql_create[] =
     "WITH made AS (INSERT INTO network_interface (id, account_id, vpc_id, subnet_id, zone, mac,"
     " address, description, attachment_id, instance_id, device_index, delete_on_termination,"
@@ -33,14 +33,16 @@ static const char sql_create[] =
     " linked AS (INSERT INTO network_interface_group (interface_id, group_id, position)"
     "  SELECT made.id, g.id, w.position FROM made,"
     "  unnest($14::text[]) WITH ORDINALITY w(id, position) JOIN security_group g ON g.id = w.id"
-    "  WHERE g.vpc_id = $3 AND g.account_id = $2 ON CONFLICT DO NOTHING RETURNING group_id),"
+    "  WHERE g.vpc_id = $3 AND g.account_id = $2 ON CONFLICT DO NOTHING RETURNING group_id, "
+    "position),"
     " claimed AS (UPDATE public_address SET interface_id = made.id, private_address = $7::inet,"
     "  account_id = $2 FROM made"
     "  WHERE $13 AND address = (SELECT address FROM public_address WHERE interface_id IS NULL"
     "  AND allocation_id IS NULL ORDER BY released, address LIMIT 1 FOR UPDATE SKIP LOCKED)"
     "  RETURNING address)"
-    " SELECT (SELECT count(*) FROM made), (SELECT count(*) FROM linked),"
-    " (SELECT count(*) FROM claimed)";
+    " SELECT (SELECT count(*) FROM made), (SELECT array_agg(g.name ORDER BY l.position)"
+    "  FROM linked l JOIN security_group g ON g.id = l.group_id),"
+    " (SELECT host(address) FROM claimed), (SELECT dns_hostnames FROM vpc WHERE id = $3)";
 static const char sql_hold[] = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 1))";
 static const char sql_hold_alone[] = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))";
 static const char sql_free_address[] =
@@ -202,14 +204,11 @@ static bool
 send_draft(VirgaTxn *txn, const VirgaInterfaceSpec *spec, const VirgaInterfaceDraft *draft,
            GError **error)
 {
-    g_autofree char *mac = mac_of(draft->id);
-    g_autofree char *attachment = spec->instance_id ? virga_id_new("eni-attach") : NULL;
-
     return virga_txn_send(txn, error, sql_create, "ssssssssssibbass", draft->id, spec->account_id,
-                          spec->vpc_id, spec->subnet_id, spec->zone, mac, draft->address,
-                          spec->description ? spec->description : "", attachment, spec->instance_id,
-                          spec->device_index, spec->delete_on_termination, spec->public_address,
-                          spec->group_ids, spec->type, spec->requester_id);
+                          spec->vpc_id, spec->subnet_id, spec->zone, draft->mac, draft->address,
+                          spec->description ? spec->description : "", draft->attachment_id,
+                          spec->instance_id, spec->device_index, spec->delete_on_termination,
+                          spec->public_address, spec->group_ids, spec->type, spec->requester_id);
 }
 
 bool
@@ -222,24 +221,29 @@ bool
 virga_interface_create_send(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec,
                             VirgaInterfaceDraft *ret, GError **error)
 {
-    g_autofree char *id = virga_id_new("eni");
+    g_autofree char *id = spec->id ? g_strdup(spec->id) : virga_id_new("eni");
+    g_autofree char *mac = mac_of(id);
+    g_autofree char *attachment_id = spec->instance_id ? virga_id_new("eni-attach") : NULL;
     Block subnet;
 
     if (!read_subnet(spec, &subnet, error) || (spec->address && !check_wanted(spec, subnet, error)))
         return false;
-    *ret =
-        (VirgaInterfaceDraft){ .id = virga_arena_strdup(arena, spec->id ? spec->id : id),
-                               .address = spec->address ? virga_arena_strdup(arena, spec->address)
-                                                        : guess(arena, subnet) };
+    *ret = (VirgaInterfaceDraft){
+        .id = virga_arena_strdup(arena, id),
+        .mac = virga_arena_strdup(arena, mac),
+        .attachment_id = virga_arena_strdup(arena, attachment_id),
+        .address = spec->address ? virga_arena_strdup(arena, spec->address) : guess(arena, subnet),
+    };
     return send_draft(txn, spec, ret, error);
 }
 
 bool
-virga_interface_create_receive(VirgaTxn *txn, const VirgaInterfaceSpec *spec,
+virga_interface_create_receive(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec,
                                VirgaInterfaceDraft *draft, GError **error)
 {
     g_autoptr(GError) reason = NULL;
     g_autoptr(VirgaRows) rows = virga_txn_receive(txn, &reason);
+    g_auto(GStrv) group_names = NULL;
 
     /* The subnet or a group has gone since it was looked at: whoever looks again is told so. */
     if (virga_error_is(reason, "database", VIRGA_ERROR_IN_USE))
@@ -252,11 +256,42 @@ virga_interface_create_receive(VirgaTxn *txn, const VirgaInterfaceSpec *spec,
     if (!draft->made)
         return !spec->address || virga_fail(error, "network interface", VIRGA_ERROR_EXISTS,
                                             "Address %s is in use.", spec->address);
-    if (virga_rows_int(rows, 0, 1) != (gint64) g_strv_length((char **) spec->group_ids))
+    group_names = virga_rows_array(rows, 0, 1);
+    if (g_strv_length(group_names) != g_strv_length((char **) spec->group_ids))
         return fail_groups(spec, error);
-    if (spec->public_address && virga_rows_int(rows, 0, 2) == 0)
-        return fail_pool(error);
-    return true;
+    draft->group_names = virga_arena_new_array(arena, char *, g_strv_length(group_names) + 1);
+    for (size_t i = 0; group_names[i]; i++)
+        draft->group_names[i] = virga_arena_strdup(arena, group_names[i]);
+    draft->public_address = virga_rows_dup(rows, arena, 0, 2);
+    draft->public_names = virga_rows_bool(rows, 0, 3);
+    return !spec->public_address || draft->public_address || fail_pool(error);
+}
+
+VirgaInterface
+virga_interface_drafted(const VirgaInterfaceSpec *spec, const VirgaInterfaceDraft *draft,
+                        gint64 attached)
+{
+    return (VirgaInterface){
+        .id = draft->id,
+        .account_id = (char *) spec->account_id,
+        .vpc_id = (char *) spec->vpc_id,
+        .subnet_id = (char *) spec->subnet_id,
+        .zone = (char *) spec->zone,
+        .mac = draft->mac,
+        .primary = { .address = draft->address, .public_address = draft->public_address },
+        .description = (char *) (spec->description ? spec->description : ""),
+        .source_dest_check = true,
+        .public_names = draft->public_names,
+        .delete_on_termination = spec->delete_on_termination,
+        .attachment_id = draft->attachment_id,
+        .instance_id = (char *) spec->instance_id,
+        .device_index = spec->device_index,
+        .attached = attached,
+        .type = (char *) (spec->type ? spec->type : "interface"),
+        .requester_id = (char *) spec->requester_id,
+        .group_ids = (char **) spec->group_ids,
+        .group_names = draft->group_names,
+    };
 }
 
 bool
@@ -293,7 +328,7 @@ virga_interface_create_again(VirgaTxn *txn, VirgaArena *arena, const VirgaInterf
         if (!draft->address)
             break;
         if (!send_draft(txn, spec, draft, error) ||
-            !virga_interface_create_receive(txn, spec, draft, error))
+            !virga_interface_create_receive(txn, arena, spec, draft, error))
             return false;
     }
     return draft->made || virga_fail(error, "subnet", VIRGA_ERROR_CAPACITY,

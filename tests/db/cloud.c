@@ -207,15 +207,15 @@ cloud_launch(Cloud *cloud, const VirgaInstanceSpec *spec, gint64 count)
     g_autoptr(GError) error = NULL;
     g_autoptr(VirgaTxn) txn = NULL;
     VirgaInstance *instances;
-    char *reservation_id, **ids;
+    VirgaReservation made;
+    char **ids;
     size_t found;
 
     all.count_min = all.count_max = count;
-    virga_instance_create(cloud->db, cloud->config, cloud->arena, &all, &reservation_id, &error);
+    virga_instance_create(cloud->db, cloud->config, cloud->arena, &all, &made, &error);
     g_assert_no_error(error);
     txn = virga_db_read(cloud->db, &error);
-    virga_instance_list(txn, cloud->arena, ACCOUNT, NULL, reservation_id, &instances, &found,
-                        &error);
+    virga_instance_list(txn, cloud->arena, ACCOUNT, NULL, made.id, &instances, &found, &error);
     g_assert_no_error(error);
     g_assert_cmpint((gint64) found, ==, count);
     ids = virga_arena_new_array(cloud->arena, char *, found + 1);

@@ -33,12 +33,12 @@ launch(Worker *worker, VirgaArena *arena, gint64 count)
 {
     VirgaInstanceSpec spec = cloud_spec(worker->cloud);
     g_autoptr(GError) error = NULL;
-    char *reservation_id;
+    VirgaReservation made;
 
     spec.count_max = count;
     spec.public_address = 0;
-    while (!virga_instance_create(worker->cloud->db, worker->cloud->config, arena, &spec,
-                                  &reservation_id, &error)) {
+    while (!virga_instance_create(worker->cloud->db, worker->cloud->config, arena, &spec, &made,
+                                  &error)) {
         if (again(worker, &error))
             continue;
         if (!virga_error_is(error, "instance", VIRGA_ERROR_CAPACITY))
@@ -47,7 +47,7 @@ launch(Worker *worker, VirgaArena *arena, gint64 count)
         return NULL;
     }
     worker->launched++;
-    return reservation_id;
+    return made.id;
 }
 
 static void

@@ -82,10 +82,10 @@ assert_refused(Cloud *cloud, const VirgaInstanceSpec *spec, const char *noun, Vi
 {
     const char *before = whole_database(cloud);
     g_autoptr(GError) error = NULL;
-    char *reservation_id;
+    VirgaReservation made;
 
-    g_assert_false(virga_instance_create(cloud->db, cloud->config, cloud->arena, spec,
-                                         &reservation_id, &error));
+    g_assert_false(
+        virga_instance_create(cloud->db, cloud->config, cloud->arena, spec, &made, &error));
     if (!virga_error_is(error, noun, code))
         g_error("%s %d instead of %s %d: %s", virga_error_noun(error), error->code, noun, code,
                 error->message);
@@ -208,11 +208,11 @@ test_partial(Cloud *cloud, gconstpointer data)
 {
     VirgaInstanceSpec spec = cloud_spec(cloud);
     g_autoptr(GError) error = NULL;
-    char *reservation_id;
+    VirgaReservation made;
 
     spec.count_min = 2;
     spec.count_max = 9; /* there is room for four */
-    virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &reservation_id, &error);
+    virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &made, &error);
     g_assert_no_error(error);
     g_assert_cmpint(cloud_number(cloud, "SELECT count(*) FROM instance"), ==, 4);
     g_assert_cmpint(cloud_number(cloud, "SELECT count(DISTINCT launch_index) FROM instance"), ==,
@@ -223,8 +223,8 @@ test_partial(Cloud *cloud, gconstpointer data)
     cloud_assert_claims(cloud);
     spec.count_min = spec.count_max = 1;
     spec.request_id = "req-1";
-    g_assert_false(virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec,
-                                         &reservation_id, &error));
+    g_assert_false(
+        virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &made, &error));
     g_assert_true(virga_error_is(error, "instance", VIRGA_ERROR_CAPACITY));
     g_assert_nonnull(strstr(error->message, "0 of 8 vCPUs are free, 2 are needed"));
     g_assert_nonnull(strstr(cloud_text(cloud, "SELECT message FROM event WHERE subject = 'req-1'"),
@@ -236,7 +236,7 @@ test_token(Cloud *cloud, gconstpointer data)
 {
     VirgaInstanceSpec spec = cloud_spec(cloud);
     g_autoptr(GError) error = NULL;
-    char *first, *second, *third;
+    VirgaReservation first, second, third;
 
     spec.client_token = "token";
     spec.request_digest = "digest";
@@ -244,7 +244,9 @@ test_token(Cloud *cloud, gconstpointer data)
         virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &first, &error));
     g_assert_true(
         virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &second, &error));
-    g_assert_cmpstr(first, ==, second);
+    g_assert_cmpstr(first.id, ==, second.id);
+    g_assert_cmpint((gint64) first.count, ==, 1);
+    g_assert_cmpint((gint64) second.count, ==, 0); /* nothing was made */
     g_assert_cmpint(cloud_number(cloud, "SELECT count(*) FROM instance"), ==, 1);
     spec.request_digest = "other";
     assert_refused(cloud, &spec, "client token", VIRGA_ERROR_CONFLICT);
@@ -256,7 +258,7 @@ test_token(Cloud *cloud, gconstpointer data)
     spec.type = TYPE;
     g_assert_true(
         virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &third, &error));
-    g_assert_cmpstr(first, !=, third);
+    g_assert_cmpstr(first.id, !=, third.id);
 }
 
 static void
@@ -265,14 +267,14 @@ test_dry_run(Cloud *cloud, gconstpointer data)
     VirgaInstanceSpec spec = cloud_spec(cloud);
     const char *before = whole_database(cloud);
     g_autoptr(GError) error = NULL;
-    char *reservation_id = (char *) "x";
+    VirgaReservation made = { .id = (char *) "x" };
 
     spec.dry_run = true;
     spec.client_token = spec.request_digest = "token";
     spec.count_max = 3;
-    virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &reservation_id, &error);
+    virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &made, &error);
     g_assert_no_error(error);
-    g_assert_null(reservation_id);
+    g_assert_null(made.id);
     g_assert_cmpstr(whole_database(cloud), ==, before);
 }
 

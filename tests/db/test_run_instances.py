@@ -21,6 +21,26 @@ def test_reservation(cloud, image):
             instance["PrivateIpAddress"].replace(".", "-")
 
 
+@pytest.mark.parametrize("more", [
+    {},
+    {"NetworkInterfaces": [{"DeviceIndex": 0, "AssociatePublicIpAddress": False, "Description": "d"}]},
+    {"NetworkInterfaces": [{"DeviceIndex": 0, "SecondaryPrivateIpAddressCount": 1},
+                           {"DeviceIndex": 1, "Groups": []}]},
+    {"LaunchTemplate": {"LaunchTemplateName": "shown"}}], ids=["plain", "private", "several", "template"])
+def test_says_what_a_read_says(cloud, image, more):
+    group = cloud.ec2.create_security_group(GroupName="web", Description="d")["GroupId"]
+    if "LaunchTemplate" in more:
+        cloud.ec2.create_launch_template(LaunchTemplateName="shown", LaunchTemplateData={"EbsOptimized": True})
+    groups = {} if "NetworkInterfaces" in more else {"SecurityGroupIds": [group], "SecurityGroups": ["default"]}
+    said = cloud.ec2.run_instances(
+        ImageId=image, InstanceType="t3.micro", MinCount=2, MaxCount=2,
+        BlockDeviceMappings=[{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 4, "DeleteOnTermination": False}}],
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "b", "Value": "2"}, {"Key": "a", "Value": "1"}]}],
+        **groups, **more)
+    read = cloud.ec2.describe_instances()["Reservations"][0]
+    assert said["Instances"] == read["Instances"] and len(read["Instances"]) == 2
+
+
 def test_everything_reads_back(cloud, image):
     ec2 = cloud.ec2
     ec2.create_key_pair(KeyName="k", KeyType="ed25519")

@@ -220,18 +220,28 @@ ec2_tags_send(const VirgaCall *call, VirgaTxn *txn, const char *const *ids, cons
                : virga_tag_list_type_send(txn, call->account_id, type, error);
 }
 
+Ec2Tags
+ec2_tags_make(const VirgaCall *call, VirgaTag *rows, size_t count)
+{
+    Ec2Tag *tags = ec2_array(call, Ec2Tag, count);
+
+    for (size_t i = 0; i < count; i++)
+        tags[i] = (Ec2Tag){ .key = rows[i].key, .value = rows[i].value };
+    return (Ec2Tags){ .tags = tags,
+                      .rows = rows,
+                      .index = ec2_index_new(call->arena, rows, count, sizeof *rows,
+                                             offsetof(VirgaTag, resource_id)) };
+}
+
 bool
 ec2_tags_receive(const VirgaCall *call, VirgaTxn *txn, Ec2Tags *ret, GError **error)
 {
+    VirgaTag *rows;
     size_t count;
 
-    if (!virga_tag_list_receive(txn, call->arena, &ret->rows, &count, error))
+    if (!virga_tag_list_receive(txn, call->arena, &rows, &count, error))
         return false;
-    ret->tags = ec2_array(call, Ec2Tag, count);
-    for (size_t i = 0; i < count; i++)
-        ret->tags[i] = (Ec2Tag){ .key = ret->rows[i].key, .value = ret->rows[i].value };
-    ret->index = ec2_index_new(call->arena, ret->rows, count, sizeof *ret->rows,
-                               offsetof(VirgaTag, resource_id));
+    *ret = ec2_tags_make(call, rows, count);
     return true;
 }
 
@@ -254,13 +264,6 @@ ec2_tags_of(const Ec2Tags *tags, const char *id)
     for (const VirgaTag *tag = first; tag; tag = ec2_index_next(&tags->index, id, tag))
         list.count++;
     return list;
-}
-
-Ec2Tags
-ec2_tags_none(const VirgaCall *call)
-{
-    return (Ec2Tags){ .index = ec2_index_new(call->arena, NULL, 0, sizeof(VirgaTag),
-                                             offsetof(VirgaTag, resource_id)) };
 }
 
 bool

@@ -106,8 +106,8 @@ bool ec2_tags_send(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
                    GError **error);
 bool ec2_tags_receive(const VirgaCall *call, VirgaTxn *txn, Ec2Tags *ret, GError **error);
 Ec2TagList ec2_tags_of(const Ec2Tags *tags, const char *id);
-/* Those of nothing, for showing what has just been made. */
-Ec2Tags ec2_tags_none(const VirgaCall *call);
+/* 'rows', ordered by resource, for showing what has just been made; none: 'count' 0. */
+Ec2Tags ec2_tags_make(const VirgaCall *call, VirgaTag *rows, size_t count);
 
 /* The tags that a request's TagSpecifications have for 'type'. */
 typedef struct {

@@ -173,7 +173,7 @@ ec2_create_dhcp_options(VirgaCall *call, const Ec2CreateDhcpOptionsRequest *requ
                         Ec2CreateDhcpOptionsResponse *response, GError **error)
 {
     Create asked = { .options.account_id = (char *) call->account_id };
-    Ec2Tags none = ec2_tags_none(call);
+    Ec2Tags none = ec2_tags_make(call, NULL, 0);
 
     if (request->dhcp_configurations.count == 0)
         return virga_api_fail(error, "MissingParameter", 400,

@@ -40,43 +40,78 @@ constants_new(const VirgaCall *call)
 }
 
 bool
-ec2_instance_parts_send(const VirgaCall *call, VirgaTxn *txn, const char *const *ids, bool tagged,
+ec2_instance_parts_send(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
                         GError **error)
 {
     return (ids ? virga_interface_list_send(txn, call->account_id, ids, error)
                 : virga_interface_all_send(txn, call->account_id, error)) &&
            virga_attachment_list_send(txn, call->account_id, ids, error) &&
-           (!tagged || ec2_tags_send(call, txn, ids, "instance", error));
+           ec2_tags_send(call, txn, ids, "instance", error);
+}
+
+static Ec2InstanceParts
+make_parts(const VirgaCall *call, const VirgaInterface *interfaces, size_t interface_count,
+           const VirgaAttachment *attachments, size_t attachment_count, Ec2Tags tags)
+{
+    return (Ec2InstanceParts){
+        .interfaces = ec2_index_new(call->arena, interfaces, interface_count, sizeof *interfaces,
+                                    offsetof(VirgaInterface, instance_id)),
+        .attachments = ec2_index_new(call->arena, attachments, attachment_count,
+                                     sizeof *attachments, offsetof(VirgaAttachment, instance_id)),
+        .tags = tags,
+    };
 }
 
 bool
 ec2_instance_parts_receive(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
-                           bool tagged, Ec2InstanceParts *ret, GError **error)
+                           Ec2InstanceParts *ret, GError **error)
 {
     VirgaInterface *interfaces;
     VirgaAttachment *attachments;
-    size_t count;
+    size_t interface_count, attachment_count;
+    Ec2Tags tags;
 
-    if (!(ids ? virga_interface_list_receive(txn, call->arena, &interfaces, &count, error)
-              : virga_interface_all_receive(txn, call->arena, call->account_id, &interfaces, &count,
-                                            error)))
+    if (!(ids ? virga_interface_list_receive(txn, call->arena, &interfaces, &interface_count, error)
+              : virga_interface_all_receive(txn, call->arena, call->account_id, &interfaces,
+                                            &interface_count, error)) ||
+        !virga_attachment_list_receive(txn, call->arena, &attachments, &attachment_count, error) ||
+        !ec2_tags_receive(call, txn, &tags, error))
         return false;
-    ret->interfaces = ec2_index_new(call->arena, interfaces, count, sizeof *interfaces,
-                                    offsetof(VirgaInterface, instance_id));
-    if (!virga_attachment_list_receive(txn, call->arena, &attachments, &count, error))
-        return false;
-    ret->attachments = ec2_index_new(call->arena, attachments, count, sizeof *attachments,
-                                     offsetof(VirgaAttachment, instance_id));
-    ret->tags = ec2_tags_none(call);
-    return !tagged || ec2_tags_receive(call, txn, &ret->tags, error);
+    *ret = make_parts(call, interfaces, interface_count, attachments, attachment_count, tags);
+    return true;
 }
 
 bool
 ec2_instance_parts_read(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
                         Ec2InstanceParts *ret, GError **error)
 {
-    return ec2_instance_parts_send(call, txn, ids, true, error) &&
-           ec2_instance_parts_receive(call, txn, ids, true, ret, error);
+    return ec2_instance_parts_send(call, txn, ids, error) &&
+           ec2_instance_parts_receive(call, txn, ids, ret, error);
+}
+
+static int
+compare_keys(gconstpointer a, gconstpointer b)
+{
+    return strcmp(((const VirgaTag *) a)->key, ((const VirgaTag *) b)->key);
+}
+
+Ec2InstanceParts
+ec2_instance_parts_make(const VirgaCall *call, const VirgaReservation *made, const VirgaTag *tags,
+                        size_t tag_count)
+{
+    VirgaTag *rows = ec2_array(call, VirgaTag, made->count * tag_count), *row = rows;
+
+    for (size_t i = 0; i < made->count; i++) {
+        for (size_t j = 0; j < tag_count; j++) {
+            row[j] = tags[j];
+            row[j].resource_id = made->instances[i].id;
+        }
+        if (tag_count)
+            qsort(row, tag_count, sizeof *row, compare_keys);
+        row += tag_count;
+    }
+    return make_parts(call, made->interfaces, made->interface_count, made->attachments,
+                      made->attachment_count, ec2_tags_make(call, rows, made->count * tag_count));
 }
 
 bool

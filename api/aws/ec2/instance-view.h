@@ -14,11 +14,14 @@ typedef struct {
 /* 'ids' NULL: of all the account's instances. */
 bool ec2_instance_parts_read(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
                              Ec2InstanceParts *ret, GError **error);
-/* The two halves of it (virga_txn_send()); tags are not asked for where there are none. */
+/* The two halves of it (virga_txn_send()). */
 bool ec2_instance_parts_send(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
-                             bool tagged, GError **error);
+                             GError **error);
 bool ec2_instance_parts_receive(const VirgaCall *call, VirgaTxn *txn, const char *const *ids,
-                                bool tagged, Ec2InstanceParts *ret, GError **error);
+                                Ec2InstanceParts *ret, GError **error);
+/* Those of a launch, whose 'tags' each of its instances has. */
+Ec2InstanceParts ec2_instance_parts_make(const VirgaCall *call, const VirgaReservation *made,
+                                         const VirgaTag *tags, size_t tag_count);
 
 /* The answer's form of 'rows', in their order. */
 Ec2Instance *ec2_instances_show(const VirgaCall *call, const VirgaInstance *rows, size_t count,

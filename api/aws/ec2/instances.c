@@ -243,7 +243,7 @@ read_rows(Query *query, VirgaTxn *txn, GError **error)
     if (query->ids) { /* all that belongs to them in one round trip */
         query->ahead = true;
         return virga_instance_show_send(txn, query->call->account_id, query->ids, NULL, error) &&
-               ec2_instance_parts_send(query->call, txn, query->ids, true, error) &&
+               ec2_instance_parts_send(query->call, txn, query->ids, error) &&
                virga_instance_show_receive(txn, query->call->arena, &query->rows, &query->count,
                                            error) &&
                ec2_instances_check(query->call, query->ids, query->rows, query->count, error);
@@ -319,7 +319,7 @@ read_parts(const Query *query, VirgaTxn *txn, bool all, Ec2InstanceParts *ret, G
     const char **ids = NULL;
 
     if (query->ahead)
-        return ec2_instance_parts_receive(query->call, txn, query->ids, true, ret, error);
+        return ec2_instance_parts_receive(query->call, txn, query->ids, ret, error);
     if (!all) {
         ids = ec2_array(query->call, const char *, query->count + 1);
         for (size_t i = 0; i < query->count; i++)

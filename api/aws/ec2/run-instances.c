@@ -304,59 +304,34 @@ read_request(const VirgaCall *call, const Request *request, VirgaInstanceSpec *s
     return true;
 }
 
-/* A launch, and what there is to see of it. */
-typedef struct {
-    VirgaCall *call;
-    VirgaInstance *rows;
-    size_t count;
-    const char *const *ids; /* that are looked for */
-    bool tagged;
-    Ec2InstanceParts parts;
-} Seen;
-
-/* While the launch's transaction is open. */
+/* What there is to see of a launch: it says so itself, or it was made before, by the call that took
+ * the client token, and is read. */
 static bool
-look_send(VirgaTxn *txn, const char *const *ids, gpointer data, GError **error)
+look(VirgaCall *call, const VirgaInstanceSpec *spec, VirgaReservation *made, Ec2InstanceParts *ret,
+     GError **error)
 {
-    Seen *seen = data;
-
-    seen->ids = ids;
-    return ec2_instance_parts_send(seen->call, txn, ids, seen->tagged, error);
-}
-
-static bool
-look_receive(VirgaTxn *txn, VirgaInstance *rows, size_t count, gpointer data, GError **error)
-{
-    Seen *seen = data;
-
-    seen->rows = rows;
-    seen->count = count;
-    return ec2_instance_parts_receive(seen->call, txn, seen->ids, seen->tagged, &seen->parts,
-                                      error);
-}
-
-/* An attempt that was given up may have seen its own. */
-static bool
-has_seen(const Seen *seen, const char *reservation_id)
-{
-    return seen->count && g_str_equal(seen->rows[0].reservation_id, reservation_id);
-}
-
-/* Of a launch that was made before: the client token's. */
-static bool
-look_again(Seen *seen, const char *reservation_id, GError **error)
-{
-    VirgaCall *call = seen->call;
-    g_autoptr(VirgaTxn) txn = virga_db_read(call->db, error);
+    g_autoptr(VirgaTxn) txn = NULL;
+    VirgaTag *tags;
     const char **ids;
 
-    if (!txn || !virga_instance_show_send(txn, call->account_id, NULL, reservation_id, error) ||
-        !virga_instance_show_receive(txn, call->arena, &seen->rows, &seen->count, error))
+    if (made->count) {
+        tags = ec2_array(call, VirgaTag, spec->tag_count + spec->reserved_tag_count);
+        for (size_t i = 0; i < spec->tag_count; i++)
+            tags[i] = spec->tags[i];
+        for (size_t i = 0; i < spec->reserved_tag_count; i++)
+            tags[spec->tag_count + i] = spec->reserved_tags[i];
+        *ret =
+            ec2_instance_parts_make(call, made, tags, spec->tag_count + spec->reserved_tag_count);
+        return true;
+    }
+    txn = virga_db_read(call->db, error);
+    if (!txn || !virga_instance_show_send(txn, call->account_id, NULL, made->id, error) ||
+        !virga_instance_show_receive(txn, call->arena, &made->instances, &made->count, error))
         return false;
-    ids = ec2_array(call, const char *, seen->count + 1);
-    for (size_t i = 0; i < seen->count; i++)
-        ids[i] = seen->rows[i].id;
-    return ec2_instance_parts_read(call, txn, ids, &seen->parts, error);
+    ids = ec2_array(call, const char *, made->count + 1);
+    for (size_t i = 0; i < made->count; i++)
+        ids[i] = made->instances[i].id;
+    return ec2_instance_parts_read(call, txn, ids, ret, error);
 }
 
 /* A launch without a subnet wants a default one. */
@@ -387,32 +362,27 @@ bool
 ec2_launch(VirgaCall *call, const Request *request, VirgaInstanceSpec *spec,
            Ec2RunInstancesResponse *response, GError **error)
 {
-    Seen seen = { .call = call };
     const Request *given = request;
+    Ec2InstanceParts parts;
+    VirgaReservation made;
     GError *reason = NULL;
-    char *reservation_id;
 
-    spec->look_send = look_send;
-    spec->look_receive = look_receive;
-    spec->look_data = &seen;
     if (!ec2_launch_template_apply(call, &request, spec, error) ||
         ((request != given || !g_str_equal(call->wire->name, "RunInstances")) &&
          !authorize_whole(call, request, error)) ||
         !read_request(call, request, spec, error))
         return false;
-    seen.tagged = spec->tag_count + spec->reserved_tag_count > 0;
-    if (!virga_instance_create(call->db, ec2_services(call)->config, call->arena, spec,
-                               &reservation_id, &reason))
+    if (!virga_instance_create(call->db, ec2_services(call)->config, call->arena, spec, &made,
+                               &reason))
         return explain(reason, spec, error);
-    if (!virga_call_dry_run(call, error) ||
-        (!has_seen(&seen, reservation_id) && !look_again(&seen, reservation_id, error)))
+    if (!virga_call_dry_run(call, error) || !look(call, spec, &made, &parts, error))
         return false;
-    ec2_instances_sort(seen.rows, seen.count);
-    response->reservation_id = reservation_id;
+    ec2_instances_sort(made.instances, made.count);
+    response->reservation_id = made.id;
     response->owner_id = call->account_id;
     response->instances =
-        (Ec2InstanceList){ ec2_instances_show(call, seen.rows, seen.count, &seen.parts),
-                           seen.count };
+        (Ec2InstanceList){ ec2_instances_show(call, made.instances, made.count, &parts),
+                           made.count };
     return true;
 }
 

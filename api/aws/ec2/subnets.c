@@ -139,7 +139,7 @@ create(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
 static Ec2Subnet *
 show_new(const VirgaCall *call, const VirgaSubnet *row)
 {
-    Ec2Tags none = ec2_tags_none(call);
+    Ec2Tags none = ec2_tags_make(call, NULL, 0);
     Ec2Subnet *shown = ec2_new(call, Ec2Subnet);
 
     show_subnet(call, row, &none, shown);

@@ -108,7 +108,7 @@ create(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
 static Ec2Vpc *
 show_new(const VirgaCall *call, const VirgaVpc *row)
 {
-    Ec2Tags none = ec2_tags_none(call);
+    Ec2Tags none = ec2_tags_make(call, NULL, 0);
     Ec2Vpc *shown = ec2_new(call, Ec2Vpc);
 
     show_vpc(call, row, &none, shown);

@@ -9,6 +9,8 @@
 #include "core/config.h"
 #include "core/db.h"
 #include "core/tag.h"
+#include "network/interface.h"
+#include "storage/volume.h"
 
 typedef enum { VIRGA_WISH_RUN, VIRGA_WISH_STOP, VIRGA_WISH_TERMINATE } VirgaWish;
 
@@ -99,26 +101,25 @@ typedef struct {
     size_t reserved_tag_count;
     bool dry_run; /* check everything, change nothing */
     const char *request_id;
-
-    /* The two halves of a look at what belongs to the new instances (virga_txn_send()), before the
-     * commit and once more whenever something has to be repeated: who wants to see it need not wait
-     * for a transaction of its own.  'rows', which stay in the arena of the launch, are the
-     * instances as they are shown.  NULL: nobody wants to look. */
-    bool (*look_send)(VirgaTxn *txn, const char *const *ids, gpointer data, GError **error);
-    bool (*look_receive)(VirgaTxn *txn, VirgaInstance *rows, size_t count, gpointer data,
-                         GError **error);
-    gpointer look_data;
 } VirgaInstanceSpec;
 
-/* Launches between count_min and count_max instances, all rows and claims or none.
- * 'ret_reservation_id' is in 'arena', NULL after a dry run.  A repeated client token gives the
- * first call's reservation.  Fails with the nouns of what is missing (image, snapshot, key pair,
+/* A launch, and what it has made as it can be shown: nobody needs to look for it. */
+typedef struct {
+    char *id; /* NULL: a dry run */
+    VirgaInstance *instances;
+    VirgaInterface *interfaces;   /* as virga_interface_list() */
+    VirgaAttachment *attachments; /* of the instances' volumes */
+    size_t count, interface_count, attachment_count;
+} VirgaReservation;
+
+/* Launches between count_min and count_max instances, all rows and claims or none.  'ret' is in
+ * 'arena' and shares texts with 'spec'.  A repeated client token gives the first call's reservation
+ * without instances ('count' 0).  Fails with the nouns of what is missing (image, snapshot, key pair,
  * subnet, security group, placement group), "image" STATE, "instance type" INVALID, "instance"
  * INVALID or CAPACITY (the message and "virga why REQUEST-ID" say what each host lacks), "address"
  * and "subnet" CAPACITY, "client token" CONFLICT, and those of virga_interface_attach(). */
 bool virga_instance_create(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena,
-                           const VirgaInstanceSpec *spec, char **ret_reservation_id,
-                           GError **error);
+                           const VirgaInstanceSpec *spec, VirgaReservation *ret, GError **error);
 
 /* The account's instances in order of id, in 'arena'; ids and reservation_id may be NULL.
  * Those that terminated more than an hour ago are left out. */

@@ -48,8 +48,12 @@ typedef struct {
 
 /* An interface in the making. */
 typedef struct {
-    char *id, *address;
-    bool made; /* false: the address is another's */
+    char *id, *mac, *address;
+    char *attachment_id;  /* NULL: not attached */
+    bool made;            /* false: the address is another's; what follows is not known */
+    char *public_address; /* NULL: none */
+    char **group_names;
+    bool public_names;
 } VirgaInterfaceDraft;
 
 /* Addresses that interfaces keep for life and addresses that are added to them later lie in two
@@ -66,10 +70,16 @@ bool virga_subnet_hold(VirgaTxn *txn, const char *subnet_id, bool alone, GError 
  * empty; "security group": NOT_FOUND for a group of another VPC or account. */
 bool virga_interface_create_send(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec,
                                  VirgaInterfaceDraft *ret, GError **error);
-bool virga_interface_create_receive(VirgaTxn *txn, const VirgaInterfaceSpec *spec,
-                                    VirgaInterfaceDraft *draft, GError **error);
+bool virga_interface_create_receive(VirgaTxn *txn, VirgaArena *arena,
+                                    const VirgaInterfaceSpec *spec, VirgaInterfaceDraft *draft,
+                                    GError **error);
 bool virga_interface_create_again(VirgaTxn *txn, VirgaArena *arena, const VirgaInterfaceSpec *spec,
                                   VirgaInterfaceDraft *draft, GError **error);
+
+/* A made draft as virga_interface_list() would read it, in the texts of both.  'attached': the time
+ * of the transaction. */
+VirgaInterface virga_interface_drafted(const VirgaInterfaceSpec *spec,
+                                       const VirgaInterfaceDraft *draft, gint64 attached);
 
 /* The interfaces of these instances in order of id, in 'arena'. */
 bool virga_interface_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
