@@ -401,7 +401,7 @@ launch_all(Launch *launch, GError **error)
 /* 'ret_unsure': it failed while it was being committed, so that it may have happened. */
 static bool
 attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaInstanceSpec *spec,
-        VirgaReservation *ret, bool *ret_unsure, GError **error)
+        VirgaReservation *ret, VirgaTxn **ret_committing, bool *ret_unsure, GError **error)
 {
     g_autoptr(VirgaTxn) txn = virga_db_begin(db, error);
     g_autofree char *id = virga_id_new("r");
@@ -434,10 +434,13 @@ attempt(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena, const VirgaIn
         return false;
     if (spec->dry_run)
         return true; /* all of it would have worked; roll back */
-    *ret_unsure = !virga_txn_commit(txn, error);
+    *ret_unsure = !virga_txn_commit_send(txn, error) ||
+                  (!ret_committing && !virga_txn_commit_receive(txn, error));
     if (*ret_unsure)
         return false;
     *ret = launch.made;
+    if (ret_committing)
+        *ret_committing = g_steal_pointer(&txn);
     return true;
 }
 
@@ -453,15 +456,19 @@ remember_refusal(VirgaDb *db, const VirgaInstanceSpec *spec, const GError *refus
 
 bool
 virga_instance_create(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena,
-                      const VirgaInstanceSpec *spec, VirgaReservation *ret, GError **error)
+                      const VirgaInstanceSpec *spec, VirgaReservation *ret,
+                      VirgaTxn **ret_committing, GError **error)
 {
     g_autoptr(GError) reason = NULL;
+
+    if (ret_committing)
+        *ret_committing = NULL;
 
     for (int i = 0; i < ATTEMPTS_MAX; i++) {
         bool unsure = false;
 
         g_clear_error(&reason);
-        if (attempt(db, config, arena, spec, ret, &unsure, &reason))
+        if (attempt(db, config, arena, spec, ret, ret_committing, &unsure, &reason))
             return true;
         if (!virga_error_is(reason, "database", VIRGA_ERROR_RETRY))
             break;

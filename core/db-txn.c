@@ -32,6 +32,7 @@ struct VirgaTxn {
     VirgaDbConnection *connection;
     bool transaction; /* else each statement is one */
     bool begun;       /* BEGIN was sent, COMMIT not yet */
+    bool synced;      /* nothing more is sent until all is answered */
     GArray *sent;     /* Sent, in order, not answered yet */
     GQueue answers;   /* PGresult of wanted ones, in order */
     GError *failure;  /* the first; nothing more can be done in a transaction then */
@@ -209,6 +210,7 @@ send_prepared(VirgaTxn *txn, SentKind kind, const char *sql, const Parameters *p
 static bool
 send_statement(VirgaTxn *txn, SentKind kind, const char *sql, const Parameters *parameters)
 {
+    g_assert(!txn->synced);
     return !txn->failure && send_prepared(txn, kind, sql, parameters);
 }
 
@@ -236,6 +238,15 @@ take_answer(VirgaTxn *txn, const Sent *sent)
     return NULL;
 }
 
+/* What was sent is all that is to be answered now. */
+static void
+synchronise(VirgaTxn *txn)
+{
+    if (!txn->synced && !PQpipelineSync(txn->connection->pg))
+        note_failure(txn, NULL, "sync");
+    txn->synced = true;
+}
+
 /* Takes the answers to all that was sent. */
 static void
 drain(VirgaTxn *txn)
@@ -244,8 +255,7 @@ drain(VirgaTxn *txn)
 
     if (PQpipelineStatus(pg) == PQ_PIPELINE_OFF)
         return;
-    if (!PQpipelineSync(pg))
-        note_failure(txn, NULL, "sync");
+    synchronise(txn);
     for (guint i = 0; i < txn->sent->len; i++) {
         const Sent *sent = &g_array_index(txn->sent, Sent, i);
         PGresult *result = take_answer(txn, sent);
@@ -257,6 +267,7 @@ drain(VirgaTxn *txn)
     }
     g_array_set_size(txn->sent, 0);
     PQclear(PQgetResult(pg)); /* the synchronisation itself */
+    txn->synced = false;
     if (!PQexitPipelineMode(pg) && !txn->failure)
         note_failure(txn, NULL, "sync");
 }
@@ -354,16 +365,31 @@ virga_txn_run(VirgaTxn *txn, GError **error, gint64 *ret_affected, const char *s
     return true;
 }
 
+void
+virga_txn_push(VirgaTxn *txn)
+{
+    PQflush(txn->connection->pg); /* a failure shows in the answers */
+}
+
 bool
-virga_txn_commit(VirgaTxn *txn, GError **error)
+virga_txn_commit_send(VirgaTxn *txn, GError **error)
+{
+    if (!txn->failure && !txn->begun)
+        return true; /* nothing was asked */
+    if (!send_statement(txn, SENT_WANTED, sql_commit, &(Parameters){ 0 }))
+        return tell_failure(txn, error);
+    synchronise(txn);
+    return true;
+}
+
+bool
+virga_txn_commit_receive(VirgaTxn *txn, GError **error)
 {
     PGresult *result;
     bool done;
 
     if (!txn->failure && !txn->begun)
-        return true; /* nothing was asked */
-    if (!send_statement(txn, SENT_WANTED, sql_commit, &(Parameters){ 0 }))
-        return tell_failure(txn, error);
+        return true;
     result = receive(txn, error);
     if (!result)
         return false;
@@ -372,6 +398,12 @@ virga_txn_commit(VirgaTxn *txn, GError **error)
     PQclear(result);
     return done || virga_fail(error, "database", VIRGA_ERROR_INTERNAL,
                               "a transaction was rolled back instead of committed");
+}
+
+bool
+virga_txn_commit(VirgaTxn *txn, GError **error)
+{
+    return virga_txn_commit_send(txn, error) && virga_txn_commit_receive(txn, error);
 }
 
 bool
@@ -402,7 +434,7 @@ virga_txn_free(VirgaTxn *txn)
     while ((left = g_queue_pop_head(&txn->answers)))
         PQclear(left);
     g_queue_clear(&txn->answers); /* those that failed */
-    if (txn->begun && PQstatus(pg) == CONNECTION_OK)
+    if (PQtransactionStatus(pg) == PQTRANS_INTRANS || PQtransactionStatus(pg) == PQTRANS_INERROR)
         PQclear(PQexec(pg, "ROLLBACK"));
     if (PQstatus(pg) != CONNECTION_OK || PQtransactionStatus(pg) != PQTRANS_IDLE) {
         virga_db_connection_free(txn->connection);

@@ -19,8 +19,8 @@ typedef struct {
 #define RESERVED_FIRST 4
 #define GUESSES        8
 
-/* An interface with its groups and its public address, if the private one is free: what came of each
- * says what was missing.  Fewer groups than asked: one is not of the VPC. */
+/* An interface with its groups and its public address, if the private one is free: what came of
+ * each says what was missing.  Fewer groups than asked: one is not of the VPC. */
 static const char sql_create[] =
     "WITH made AS (INSERT INTO network_interface (id, account_id, vpc_id, subnet_id, zone, mac,"
     " address, description, attachment_id, instance_id, device_index, delete_on_termination,"

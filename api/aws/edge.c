@@ -4,6 +4,7 @@
 #include "api/authorize.h"
 #include "api/call.h"
 #include "api/errors.h"
+#include "core/db.h"
 #include "core/id.h"
 #include "core/log.h"
 
@@ -272,15 +273,18 @@ pass(Passage *passage)
 {
     g_autoptr(GError) error = NULL;
     const void *response = NULL;
+    GString *xml;
 
     if (!authenticate(passage, &error) || !read_parameters(passage, &error) ||
         !find_action(passage, &error) || !call_handler(passage, &response, &error))
         return respond_error(passage, error);
-    return respond(200,
-                   virga_wire_encode(passage->service, passage->action, response,
-                                     passage->call.version, passage->request_id,
-                                     2 * virga_arena_size(passage->arena)),
-                   passage->request_id);
+    xml = virga_wire_encode(passage->service, passage->action, response, passage->call.version,
+                            passage->request_id, 2 * virga_arena_size(passage->arena));
+    if (!virga_call_commit(&passage->call, &error)) {
+        g_string_free(xml, TRUE);
+        return respond_error(passage, error);
+    }
+    return respond(200, xml, passage->request_id);
 }
 
 VirgaHttpResponse *
@@ -304,6 +308,7 @@ virga_edge_answer(VirgaEdge *edge, const VirgaHttpRequest *request)
 
     virga_log_set_request(request_id);
     response = pass(&passage);
+    virga_txn_free(passage.call.committing);
     virga_caller_free(passage.caller);
     virga_log_set_request(NULL);
     return response;
@@ -336,6 +341,14 @@ virga_edge_reject(const VirgaHttpRequest *request, unsigned status, gpointer edg
     else
         virga_api_fail(&error, "Unavailable", status, "The server is overloaded: try again later");
     return respond_error(&passage, error);
+}
+
+bool
+virga_call_commit(VirgaCall *call, GError **error)
+{
+    g_autoptr(VirgaTxn) txn = g_steal_pointer(&call->committing);
+
+    return !txn || virga_txn_commit_receive(txn, error);
 }
 
 bool

@@ -212,7 +212,7 @@ cloud_launch(Cloud *cloud, const VirgaInstanceSpec *spec, gint64 count)
     size_t found;
 
     all.count_min = all.count_max = count;
-    virga_instance_create(cloud->db, cloud->config, cloud->arena, &all, &made, &error);
+    virga_instance_create(cloud->db, cloud->config, cloud->arena, &all, &made, NULL, &error);
     g_assert_no_error(error);
     txn = virga_db_read(cloud->db, &error);
     virga_instance_list(txn, cloud->arena, ACCOUNT, NULL, made.id, &instances, &found, &error);

@@ -38,7 +38,7 @@ launch(Worker *worker, VirgaArena *arena, gint64 count)
     spec.count_max = count;
     spec.public_address = 0;
     while (!virga_instance_create(worker->cloud->db, worker->cloud->config, arena, &spec, &made,
-                                  &error)) {
+                                  NULL, &error)) {
         if (again(worker, &error))
             continue;
         if (!virga_error_is(error, "instance", VIRGA_ERROR_CAPACITY))

@@ -85,7 +85,7 @@ assert_refused(Cloud *cloud, const VirgaInstanceSpec *spec, const char *noun, Vi
     VirgaReservation made;
 
     g_assert_false(
-        virga_instance_create(cloud->db, cloud->config, cloud->arena, spec, &made, &error));
+        virga_instance_create(cloud->db, cloud->config, cloud->arena, spec, &made, NULL, &error));
     if (!virga_error_is(error, noun, code))
         g_error("%s %d instead of %s %d: %s", virga_error_noun(error), error->code, noun, code,
                 error->message);
@@ -212,7 +212,7 @@ test_partial(Cloud *cloud, gconstpointer data)
 
     spec.count_min = 2;
     spec.count_max = 9; /* there is room for four */
-    virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &made, &error);
+    virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &made, NULL, &error);
     g_assert_no_error(error);
     g_assert_cmpint(cloud_number(cloud, "SELECT count(*) FROM instance"), ==, 4);
     g_assert_cmpint(cloud_number(cloud, "SELECT count(DISTINCT launch_index) FROM instance"), ==,
@@ -224,7 +224,7 @@ test_partial(Cloud *cloud, gconstpointer data)
     spec.count_min = spec.count_max = 1;
     spec.request_id = "req-1";
     g_assert_false(
-        virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &made, &error));
+        virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &made, NULL, &error));
     g_assert_true(virga_error_is(error, "instance", VIRGA_ERROR_CAPACITY));
     g_assert_nonnull(strstr(error->message, "0 of 8 vCPUs are free, 2 are needed"));
     g_assert_nonnull(strstr(cloud_text(cloud, "SELECT message FROM event WHERE subject = 'req-1'"),
@@ -241,9 +241,9 @@ test_token(Cloud *cloud, gconstpointer data)
     spec.client_token = "token";
     spec.request_digest = "digest";
     g_assert_true(
-        virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &first, &error));
-    g_assert_true(
-        virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &second, &error));
+        virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &first, NULL, &error));
+    g_assert_true(virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &second,
+                                        NULL, &error));
     g_assert_cmpstr(first.id, ==, second.id);
     g_assert_cmpint((gint64) first.count, ==, 1);
     g_assert_cmpint((gint64) second.count, ==, 0); /* nothing was made */
@@ -257,7 +257,7 @@ test_token(Cloud *cloud, gconstpointer data)
     assert_refused(cloud, &spec, "instance type", VIRGA_ERROR_INVALID);
     spec.type = TYPE;
     g_assert_true(
-        virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &third, &error));
+        virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &third, NULL, &error));
     g_assert_cmpstr(first.id, !=, third.id);
 }
 
@@ -272,7 +272,7 @@ test_dry_run(Cloud *cloud, gconstpointer data)
     spec.dry_run = true;
     spec.client_token = spec.request_digest = "token";
     spec.count_max = 3;
-    virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &made, &error);
+    virga_instance_create(cloud->db, cloud->config, cloud->arena, &spec, &made, NULL, &error);
     g_assert_no_error(error);
     g_assert_null(made.id);
     g_assert_cmpstr(whole_database(cloud), ==, before);

@@ -267,7 +267,7 @@ launch(Fleet *fleet, const Pool *pool, gint64 count, guint turn, Ec2RunInstances
     merged = *request;
     merged.launch_template = NULL; /* done */
     move_subnet(call, &merged);
-    return ec2_launch(call, &merged, &spec, response, error);
+    return ec2_launch(call, &merged, &spec, response, error) && virga_call_commit(call, error);
 }
 
 static Ec2LaunchTemplateAndOverridesResponse *

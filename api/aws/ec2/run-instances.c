@@ -373,7 +373,7 @@ ec2_launch(VirgaCall *call, const Request *request, VirgaInstanceSpec *spec,
         !read_request(call, request, spec, error))
         return false;
     if (!virga_instance_create(call->db, ec2_services(call)->config, call->arena, spec, &made,
-                               &reason))
+                               &call->committing, &reason))
         return explain(reason, spec, error);
     if (!virga_call_dry_run(call, error) || !look(call, spec, &made, &parts, error))
         return false;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 typedef struct VirgaDb VirgaDb;
+typedef struct VirgaTxn VirgaTxn;
 
 struct VirgaCaller;
 
@@ -30,7 +31,13 @@ struct VirgaCall {
     bool dry_run;
     VirgaDb *db;
     gpointer services; /* what virgad hands to its handlers */
+    /* A transaction whose commit a handler has sent (virga_txn_commit_send()): the answer is
+     * encoded meanwhile, and given if it succeeds.  Owned by the call; NULL: none. */
+    VirgaTxn *committing;
 };
+
+/* Waits for the commit that was sent, if one was. */
+bool virga_call_commit(VirgaCall *call, GError **error);
 
 /* For handlers of actions with a DryRun member: called after every check and before the first
  * change.  Fails with DryRunOperation if the caller asked for no more than the checks. */

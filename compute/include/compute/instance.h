@@ -113,13 +113,16 @@ typedef struct {
 } VirgaReservation;
 
 /* Launches between count_min and count_max instances, all rows and claims or none.  'ret' is in
- * 'arena' and shares texts with 'spec'.  A repeated client token gives the first call's reservation
- * without instances ('count' 0).  Fails with the nouns of what is missing (image, snapshot, key pair,
- * subnet, security group, placement group), "image" STATE, "instance type" INVALID, "instance"
- * INVALID or CAPACITY (the message and "virga why REQUEST-ID" say what each host lacks), "address"
- * and "subnet" CAPACITY, "client token" CONFLICT, and those of virga_interface_attach(). */
+ * 'arena' and shares texts with 'spec'.  A repeated client token gives the first call's
+ * reservation without instances ('count' 0).  'ret_committing' (NULL: waits for the commit) gets
+ * the transaction whose commit was sent (virga_txn_commit_receive()), or NULL if nothing was made.
+ * Fails with the nouns of what is missing (image, snapshot, key pair, subnet, security group,
+ * placement group), "image" STATE, "instance type" INVALID, "instance" INVALID or CAPACITY (the
+ * message and "virga why REQUEST-ID" say what each host lacks), "address" and "subnet" CAPACITY,
+ * "client token" CONFLICT, and those of virga_interface_attach(). */
 bool virga_instance_create(VirgaDb *db, const VirgaConfig *config, VirgaArena *arena,
-                           const VirgaInstanceSpec *spec, VirgaReservation *ret, GError **error);
+                           const VirgaInstanceSpec *spec, VirgaReservation *ret,
+                           VirgaTxn **ret_committing, GError **error);
 
 /* The account's instances in order of id, in 'arena'; ids and reservation_id may be NULL.
  * Those that terminated more than an hour ago are left out. */

@@ -48,6 +48,12 @@ VirgaTxn *virga_db_read(VirgaDb *db, GError **error);
 /* Makes the transaction durable; a statement that failed before fails this, too.  'txn' remains to
  * be freed. */
 bool virga_txn_commit(VirgaTxn *txn, GError **error);
+
+/* The two halves of it: what the caller does between them, the disk need not wait for.  Nothing
+ * else is done with 'txn' from the first on; if that fails, the second is not called. */
+bool virga_txn_commit_send(VirgaTxn *txn, GError **error);
+bool virga_txn_commit_receive(VirgaTxn *txn, GError **error);
+
 void virga_txn_free(VirgaTxn *txn);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirgaTxn, virga_txn_free)
 
@@ -67,6 +73,9 @@ VirgaRows *virga_txn_receive(VirgaTxn *txn, GError **error);
 /* Runs a statement whose outcome need not be known now: it travels with the next one, and its
  * failure is that one's, or the commit's. */
 bool virga_txn_post(VirgaTxn *txn, GError **error, const char *sql, const char *format, ...);
+
+/* Lets the server begin with what was sent and posted while more of it is being written. */
+void virga_txn_push(VirgaTxn *txn);
 
 void virga_rows_free(VirgaRows *rows);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirgaRows, virga_rows_free)
