@@ -39,8 +39,8 @@ typedef struct {
     bool (*targets)(const VirgaCall *call, const void *request, GArray *targets, GError **error);
     /* Adds the RequestTags. */
     void (*request_tags)(const VirgaCall *call, const void *request, GArray *tags);
-    /* The action that tags of 'type' need besides, since the request sets them on what it makes, and
-     * on what; NULL: none.  'targets' are the request's, not none. */
+    /* The action that tags of 'type' need besides, since the request sets them on what it makes,
+     * and on what; NULL: none.  'targets' are the request's, not none. */
     const char *(*tag_right)(const VirgaCall *call, const void *request, const GArray *targets,
                              const char *type, Target *ret);
     /* Finds the tags of what is there. */
