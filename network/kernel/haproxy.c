@@ -14,8 +14,8 @@
 #include <string.h>
 
 #define CONNECT_TIMEOUT_S 4
-#define FASTINTER_MS      1000  /* between checks while a target's state is about to change */
-#define DOWNINTER_S       2     /* at most, while it is unhealthy */
+#define CHECK_MS          1500  /* between checks, at most: what fails is soon asked for */
+#define CHANGE_MS         1500  /* for all further checks that a change of state takes, at most */
 #define DESCRIPTORS_MAX   65536 /* two for each connection */
 
 typedef struct {
@@ -462,10 +462,14 @@ is_http(const VirgaTargetGroup *group)
     return g_str_has_prefix(group->protocol, "HTTP");
 }
 
+/* Thresholds are the caller's; the pace is such that a target is in or out within five seconds of
+ * the answer that says so, as far as it answers at once. */
 static void
 append_checks(GString *text, const VirgaTargetGroup *group)
 {
-    gint64 down_s = MIN(group->health_interval_s, DOWNINTER_S);
+    gint64 inter_ms = MIN(group->health_interval_s * 1000, CHECK_MS);
+    gint64 further = MAX(group->healthy_threshold, group->unhealthy_threshold) - 1;
+    gint64 fast_ms = MIN(inter_ms, CHANGE_MS / MAX(further, 1));
 
     if (!group->health_enabled)
         return;
@@ -480,10 +484,10 @@ append_checks(GString *text, const VirgaTargetGroup *group)
     g_string_append_printf(text,
                            "    timeout check %" G_GINT64_FORMAT "s\n"
                            "    default-server inter %" G_GINT64_FORMAT
-                           "s fastinter %dms downinter %" G_GINT64_FORMAT "s rise %" G_GINT64_FORMAT
+                           "ms fastinter %" G_GINT64_FORMAT "ms rise %" G_GINT64_FORMAT
                            " fall %" G_GINT64_FORMAT,
-                           group->health_timeout_s, group->health_interval_s, FASTINTER_MS, down_s,
-                           group->healthy_threshold, group->unhealthy_threshold);
+                           group->health_timeout_s, inter_ms, fast_ms, group->healthy_threshold,
+                           group->unhealthy_threshold);
     if (group->health_port)
         g_string_append_printf(text, " port %d", (int) group->health_port);
     g_string_append_c(text, '\n');

@@ -53,6 +53,8 @@ def get(url, *headers):
         answer = opener.open(request, timeout=5)
     except urllib.error.HTTPError as error:
         answer = error
+    except OSError:
+        sys.exit(1)
     print(json.dumps({"status": answer.status, "fields": {k.lower(): v for k, v in answer.headers.items()},
                       "body": answer.read().decode()}))
 

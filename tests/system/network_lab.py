@@ -90,11 +90,13 @@ def ping(name, address):
 
 
 def wait_for(condition):
-    for _ in range(100):
-        if condition():
-            return True
+    """Within five seconds."""
+    end = time.monotonic() + 5
+    while not condition():
+        if time.monotonic() > end:
+            return False
         time.sleep(0.03)
-    return False
+    return True
 
 
 def listening(name, port):
