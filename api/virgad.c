@@ -177,20 +177,24 @@ sweep_balancers(Virgad *virgad, bool may_move, GError **error)
     return txn && virga_load_balancer_sweep(txn, may_move, error) && virga_txn_commit(txn, error);
 }
 
-/* After we were away, or the database was, all hosts seem to have been silent: what they carry is
- * not moved before they had the time to tell that they are there. */
+/* After we were away or stood still, or the database was gone, all hosts seem to have been silent:
+ * what they carry is not moved before they had the time to tell that they are there. */
 static gpointer
 sweep_main(gpointer data)
 {
     Virgad *virgad = data;
-    gint64 calm_since = g_get_monotonic_time();
+    gint64 calm_since = g_get_monotonic_time(), former = calm_since;
 
     g_mutex_lock(&virgad->lock);
     while (!virgad->stopping) {
         g_autoptr(GError) error = NULL;
         gint64 now = g_get_monotonic_time();
-        bool may_move = now - calm_since > VIRGA_HOST_LOST_S * G_USEC_PER_SEC;
+        bool may_move;
 
+        if (now - former > 2 * SWEEP_S * G_USEC_PER_SEC)
+            calm_since = now;
+        former = now;
+        may_move = now - calm_since > VIRGA_HOST_LOST_S * G_USEC_PER_SEC;
         g_mutex_unlock(&virgad->lock);
         if (!virga_instance_sweep(virgad->services.db, &error)) {
             virga_notice("database", NULL, "could not sweep: %s", error->message);
