@@ -487,6 +487,21 @@ if INSIDE:
         assert out() == "203.0.113.50"
         assert first.ping("10.244.1.1") and second.ping("172.31.2.5", "-I", "10.244.1.1")
 
+        sh("ip", "link", "set", "h2", "down")                   # the gateway's host is gone, another one carries it
+        assert out() is None
+        nat.update(host_id="host-1", host_address="198.51.100.1")
+        plan["generation"] += 1
+        first.apply(plan)
+        sh("ip", "route", "replace", "203.0.113.0/24", "via", "198.51.100.1")
+        assert out() == "203.0.113.50"
+        sh("ip", "link", "set", "h2", "up")
+        apply()                                                 # the first one has come back
+        assert out() == "203.0.113.50" and second.ping("172.31.2.5")
+        nat.update(host_id="host-2", host_address="198.51.100.2")
+        apply()
+        sh("ip", "route", "replace", "203.0.113.0/24", "via", "198.51.100.2")
+        assert out() == "203.0.113.50"
+
         second.run("ip", "-n", NS, "link", "del", "vx0")        # and with it the chain that reads MACs
         apply()
         assert first.ping("10.244.1.1") and out() == "203.0.113.50"
