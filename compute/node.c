@@ -7,7 +7,7 @@
 
 #define TICK_MS        200
 #define GUEST_LOOK_S   10 /* every guest is looked at this often, event or not */
-#define VPC_LOOK_S     10
+#define VPC_LOOK_S     5 /* what somebody has taken away is back within twice that */
 #define GARBAGE_ROUNDS 3 /* looks from one collection to the next */
 #define STORE_DELAY_S  1
 #define VPC_WORKERS    4

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from cloud import SSH_OPTIONS
-from conftest import run, wait_for
+from conftest import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -108,37 +107,6 @@ def test_names_across_hosts(cloud, pair):
     one, two = pair
     name = cloud.describe(two)["PrivateDnsName"]
     assert private(cloud, two) in cloud.ssh(one, "nslookup " + name)
-
-
-def test_goes_on_without_virgad(cloud, second, pair):
-    """The controller and its database are gone: nothing of the network is, also when virga-node starts anew."""
-    one, two = pair
-    login = ["ssh"] + SSH_OPTIONS + ["-i", cloud.key, "root@" + cloud.address(one)]
-    ping = login + ["ping -c 1 -W 2 " + private(cloud, two)]
-
-    def answers():
-        return run(ping, check=False, deadline_s=40).returncode == 0
-    cloud.down()
-    try:
-        assert answers()
-        second.kill("virga-node")
-        second.start_node()
-        (namespace,) = second.run("ls", "/run/netns").stdout.split()
-        second.run("ip", "netns", "exec", namespace, "ip", "link", "del", "vx0")
-        wait_for(answers, 20, "tunnel that came back")
-    finally:
-        cloud.up()
-    wait_for(lambda: len([h for h in cloud.status()["hosts"] if h["up"]]) == 2, 60, "both hosts")
-    cloud.ssh(one, "ping -c 1 -W 5 " + private(cloud, two))
-
-
-def test_launches_go_on_after_that(cloud, second, pair):
-    zone = cloud.env["AWS_DEFAULT_REGION"]
-    instance = cloud.launch(Placement={"AvailabilityZone": zone + "b"})
-    cloud.wait_ssh(instance)
-    cloud.ec2.terminate_instances(InstanceIds=[instance])
-    cloud.wait_state(instance, "terminated")
-    wait_for(lambda: instance not in second.domains(), 30, "domain that went")
 
 
 def test_elastic_address_changes_hosts(cloud, world, pair):

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A web site as its owner builds it, by boto3 alone: public and private subnets on two hosts, a NAT gateway, an
-application balancer with TLS.  Every path that should be open is walked, and every one that should be closed."""
+application balancer with TLS.  Every path that should be open is walked, and every one that should be closed; also
+while pieces of it are taken away, daemons are killed, a host is gone, and the controllers are."""
 import os
+import random
 import subprocess
+import time
 
 import pytest
 from botocore.exceptions import ClientError
 
 from cloud import SSH_OPTIONS
 from conftest import run, wait_for
+from rack import Pieces
 
 SITE = "#!/bin/sh\nmkdir -p /tmp/www && hostname > /tmp/www/index.html && httpd -p 8080 -h /tmp/www\n"
 
@@ -66,6 +70,11 @@ class Site:
         for instance in [self.bastion] + self.web:
             self.cloud.wait_state(instance, "running")
         self.cloud.wait_ssh(self.bastion)
+        # Kept, since there are times when nobody can be asked.
+        self.bastion_address = self.cloud.address(self.bastion)
+        shown = [self.cloud.describe(instance) for instance in self.web]
+        self.addresses = [instance["PrivateIpAddress"] for instance in shown]
+        self.names = [instance["PrivateDnsName"].split(".")[0] for instance in shown]
         for number in (0, 1):
             wait_for(lambda: self.login(number, "true").returncode == 0, 120, "login on web %d" % number, 0.5)
 
@@ -100,13 +109,19 @@ class Site:
     # ---- ways in and out ----
 
     def private_address(self, number):
-        return self.cloud.describe(self.web[number])["PrivateIpAddress"]
+        return self.addresses[number]
+
+    def command(self, number, command):
+        """What runs a command on a web server, by way of the bastion."""
+        hop = "ssh %s -i %s -W %%h:%%p root@%s" % (" ".join(SSH_OPTIONS), self.cloud.key, self.bastion_address)
+        return ["ssh"] + SSH_OPTIONS + ["-o", "ProxyCommand=" + hop, "-i", self.cloud.key,
+                                        "root@" + self.private_address(number), command]
 
     def login(self, number, command):
-        """Runs a command on a web server, by way of the bastion."""
-        hop = "ssh %s -i %s -W %%h:%%p root@%s" % (" ".join(SSH_OPTIONS), self.cloud.key, self.cloud.address(self.bastion))
-        return run(["ssh"] + SSH_OPTIONS + ["-o", "ProxyCommand=" + hop, "-i", self.cloud.key,
-                                            "root@" + self.private_address(number), command], check=False)
+        return run(self.command(number, command), check=False)
+
+    def start_login(self, number, command):
+        return subprocess.Popen(self.command(number, command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 
     def fetch(self, node, *options, host="site.example", port=443):
         """What somebody outside gets from a node, certificate checked."""
@@ -115,7 +130,22 @@ class Site:
                               "%s:%d:%s" % (host, port, node), *options, "%s://%s:%d/" % (scheme, host, port), check=False)
 
     def name(self, number):
-        return self.cloud.describe(self.web[number])["PrivateDnsName"].split(".")[0]
+        return self.names[number]
+
+    def wrong(self, numbers=(0, 1)):
+        """Into the site by both nodes, out of it by the NAT gateway, a name, a door that is closed: what of it does
+        not hold, as far as these servers are concerned."""
+        command = ("timeout 3 wget -q -O - http://198.51.100.200:7000/; echo; nslookup %s.ec2.internal; "
+                   "timeout 1 wget -q -O - http://%s:8080/ && echo open" % (self.name(0), self.private_address(1)))
+        logins = [self.start_login(number, command) for number in numbers]
+        names = {self.name(number) for number in numbers}
+        wrong = ["node " + node for node in self.nodes if {self.fetch(node).stdout.strip() for _ in range(4)} != names]
+        for number, login in zip(numbers, logins):
+            said = login.communicate(timeout=60)[0]
+            if self.outside["PublicIp"] not in said or self.private_address(0) not in said or \
+                    (number == 0 and "open" in said):
+                wrong.append("server %d: %s" % (number, said))
+        return wrong
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +229,128 @@ def test_a_server_that_fails_gets_nothing(site):
     site.login(0, "httpd -p 8080 -h /tmp/www")
     wait_for(lambda: {site.fetch(site.nodes[0]).stdout.strip() for _ in range(6)} == {site.name(0), site.name(1)},
              30, "both servers")
+
+
+@pytest.fixture(scope="module")
+def machines(site, second):
+    return [Pieces(lambda *words, **options: run(list(words), **options), site.vpc), Pieces(second.run, site.vpc)]
+
+
+def all_paths(site):
+    end = time.monotonic() + 20
+    while True:
+        wrong = site.wrong()
+        if not wrong:
+            return
+        assert time.monotonic() < end, wrong
+
+
+def both_up(cloud):
+    wait_for(lambda: len([h for h in cloud.status()["hosts"] if h["up"]]) == 2, 60, "both hosts")
+
+
+def test_pieces_return(site, machines):
+    """Whatever somebody takes away on either host is back within ten seconds."""
+    seed = int.from_bytes(os.urandom(4), "big")
+    print("seed", seed)
+    chance = random.Random(seed)
+    assert site.wrong() == []
+    before = [machine.state() for machine in machines]
+    daemons = sorted(before[0]["daemons"])
+    assert len(daemons) == 4 and daemons == sorted(before[1]["daemons"])
+    chance.shuffle(daemons)
+    for some, link in ((daemons[:2], "up0"), (daemons[2:], "vx0")):
+        taken = []
+        for machine in machines:
+            rule, route = chance.choice(machine.rules()), chance.choice(machine.routes())
+            taken.append((rule, route, link, some))
+            machine.inside("nft", "delete", "rule", *rule[:3], "handle", rule[3])
+            machine.inside("ip", "route", "del", *route.split())
+            machine.inside("ip", "link", "del", link)
+            machine.run("kill", "-9", *[pid for pid, name in machine.daemons().items() if name in some])
+        end = time.monotonic() + 10
+        for machine, former in zip(machines, before):
+            try:
+                wait_for(lambda: not machine.missing(former), end - time.monotonic(), "pieces")
+            except TimeoutError:
+                pytest.fail("%s: not as they were: %s" % (taken, machine.missing(former)))
+        all_paths(site)
+
+
+def test_crash_of_virga_node_drops_nothing(site, cloud, second):
+    """On both hosts, and while new ones program everything anew: no packet of what goes on is lost."""
+    for number in (0, 1):
+        site.login(number, "head -c 200000 /dev/zero > /tmp/www/bulk")
+    pings = [site.start_login(number, "ping -q -c 90 -i 0.1 198.51.100.200") for number in (0, 1)]
+    loads = [subprocess.Popen(site.world.command(
+        "curl", "-s", "-k", "--limit-rate", "25k", "-o", os.devnull, "-w", "%{size_download}", "https://%s/bulk" % node),
+        stdout=subprocess.PIPE, text=True) for node in site.nodes]
+    for _ in range(2):
+        time.sleep(1)  # in the middle of it; nothing is waited for
+        former = cloud.kill("virga-node")
+        second.kill("virga-node")
+        second.start_node()
+        wait_for(lambda: cloud.pid("virga-node") not in (None, former), 20, "new virga-node")
+    assert [load.communicate(timeout=60)[0] for load in loads] == ["200000"] * 2
+    for ping in pings:
+        said = ping.communicate(timeout=60)[0]
+        assert "90 packets transmitted, 90 packets received" in said, said
+    both_up(cloud)
+
+
+def test_host_goes_away(site, cloud, second, machines):
+    """The other host carries its node, and its servers are not asked; when it is back they are."""
+    second.kill("virga-node")
+    run(["ip", "link", "set", "host2", "down"])
+    try:
+        cloud.sql("UPDATE host SET seen = now() - interval '2 minutes' WHERE name = 'host-2'")
+        wait_for(lambda: all(site.fetch(node).stdout.strip() == site.name(0) for node in site.nodes for _ in range(3)),
+                 40, "one server behind both nodes")
+    finally:
+        run(["ip", "link", "set", "host2", "up"])
+        second.start_node()
+    both_up(cloud)
+    all_paths(site)
+    wait_for(lambda: "haproxy of the VPC" not in machines[1].daemons().values(), 20, "end of what the other carries now")
+
+
+def test_goes_on_without_controllers(site, cloud, second, machines):
+    """virgad and its database are gone, and virga-node on the first host: the site is as it was.  On the other one
+    virga-node starts anew and does all that it did."""
+    before = machines[1].state()
+    metadata = "wget -q -O - http://169.254.169.254/latest/meta-data/instance-id"
+    cloud.down()
+    try:
+        assert site.wrong() == []
+        assert site.login(1, metadata).stdout == site.web[1]
+        start = time.monotonic()
+        site.login(0, "kill $(pidof httpd)")
+        wait_for(lambda: all(site.fetch(node).stdout.strip() == site.name(1) for node in site.nodes for _ in range(3)),
+                 8, "one server alone")
+        print("out after %.1f s" % (time.monotonic() - start))
+        site.login(0, "httpd -p 8080 -h /tmp/www")
+        second.kill("virga-node")
+        second.start_node()
+        machines[1].inside("nft", "flush", "ruleset")
+        machines[1].inside("ip", "link", "del", "vx0")
+        machines[1].run("kill", "-9", *machines[1].daemons())
+        wait_for(lambda: not machines[1].missing(before), 10, "pieces")
+        all_paths(site)
+        assert site.login(1, metadata).stdout == site.web[1]
+        assert site.login(1, "udhcpc -n -q -f -i eth0 -s /bin/true").returncode == 0
+    finally:
+        cloud.up()
+    both_up(cloud)
+    assert site.wrong() == []
+
+
+def test_launches_go_on_after_that(site, cloud, second):
+    instance = cloud.launch(SubnetId=site.public[1], SecurityGroupIds=[site.bastions])
+    assert instance in second.domains()
+    cloud.wait_ssh(instance)
+    cloud.ec2.terminate_instances(InstanceIds=[instance])
+    cloud.wait_state(instance, "terminated")
+    wait_for(lambda: instance not in second.domains(), 30, "domain that went")
 
 
 def test_all_of_it_goes(site, second):

@@ -8,6 +8,7 @@
 """
 import json
 import os
+import pwd
 import shutil
 import signal
 import tempfile
@@ -98,6 +99,13 @@ class Cloud:
         assert pid, "%s does not run" % daemon
         os.kill(pid, number)
         return pid
+
+    def sql(self, statement):
+        """Changes the cloud's own database; as what the test is about, never to get along."""
+        folder = os.path.join(self.state, "run")
+        owner = pwd.getpwuid(os.stat(os.path.join(folder, ".s.PGSQL.5432")).st_uid)
+        return run(["setpriv", "--reuid", str(owner.pw_uid), "--regid", str(owner.pw_gid), "--clear-groups", "psql", "-XAtq",
+                    "-v", "ON_ERROR_STOP=1", "-h", folder, "-U", owner.pw_name, "-d", "virga", "-c", statement]).stdout
 
     def log(self, daemon):
         with open(os.path.join(self.state, "log", daemon + ".log")) as file:

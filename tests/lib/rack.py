@@ -8,6 +8,7 @@ libvirtd and virga-node; it talks to virgad by virgad's socket, which the test h
     198.51.100.1    rack, the first host's card        198.51.100.N   eth0 of host N
     198.51.100.200  a machine outside of the cloud, see World
 """
+import json
 import os
 import signal
 import subprocess
@@ -93,6 +94,53 @@ class World:
             server.wait()
         self.keeper.kill()
         self.keeper.wait()
+
+
+class Pieces:
+    """What one host has of one VPC, for somebody who takes parts of it away.  'run' runs a command on
+    that host, like conftest.run()."""
+
+    def __init__(self, run, vpc_id):
+        self.run = run
+        (self.namespace,) = [name for name in run("ls", "/run/netns").stdout.split() if name.endswith(vpc_id)]
+
+    def inside(self, *words):
+        return self.run("ip", "netns", "exec", self.namespace, *words).stdout
+
+    def rules(self):
+        """(family, table, chain, handle) of every rule of the VPC's filter."""
+        listed = json.loads(self.inside("nft", "-a", "-j", "list", "ruleset"))["nftables"]
+        return [(r["family"], r["table"], r["chain"], str(r["handle"])) for r in
+                (item["rule"] for item in listed if "rule" in item)]
+
+    def routes(self):
+        """As "ip route del" wants them; those that the kernel makes of addresses are its own."""
+        shown = self.inside("ip", "-4", "route", "show", "table", "all").splitlines()
+        return [line.strip() for line in shown if "proto kernel" not in line]
+
+    def daemons(self):
+        """pid -> name of the VPC's name server and HAProxy, and of the host's forwarders."""
+        found = self.run("sh", "-c", "stat -Lc %%i /run/netns/%s /proc/self/ns/net; for pid in "
+                         "$(pgrep -x 'dnsmasq|pdns_recursor|haproxy'); do "
+                         "echo $pid $(stat -Lc %%i /proc/$pid/ns/net) $(cat /proc/$pid/comm); done; true"
+                         % self.namespace).stdout.splitlines()
+        places = dict(zip(found[:2], ("of the VPC", "of the host")))
+        words = [line.split() for line in found[2:]]  # of those that end meanwhile less is known
+        return {it[0]: "%s %s" % (it[2], places[it[1]]) for it in words if len(it) == 3 and it[1] in places}
+
+    def state(self):
+        """All of it, as lines."""
+        return {"filter": self.inside("nft", "list", "ruleset").splitlines(), "routes": self.routes(),
+                "routing rules": self.inside("ip", "rule").splitlines(),
+                "links": [line.split()[1].split("@")[0] for line in self.inside("ip", "-o", "link").splitlines()],
+                "host's filter": self.run("nft", "list", "ruleset").stdout.splitlines(),
+                "host's routes": self.run("ip", "route").stdout.splitlines(),
+                "daemons": list(set(self.daemons().values()))}
+
+    def missing(self, before):
+        """What is not as it was: lines that came or went."""
+        return {name: sorted(set(now) ^ set(before[name])) for name, now in self.state().items()
+                if sorted(now) != sorted(before[name])}
 
 
 class Host:
