@@ -108,6 +108,8 @@ fail_status(long status, const char *text, GError **error)
 /* What differs between the kinds of request. */
 typedef struct {
     const char *method, *path, *body;
+    const void *bytes; /* instead of 'body', … */
+    gsize byte_count;  /* … and as many */
     unsigned timeout_ms;
     FILE *upload, *download;
     gint64 upload_bytes;
@@ -133,6 +135,10 @@ set_options(VirgaHttpClient *client, CURL *curl, const Request *request, const c
         curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
         curl_easy_setopt(curl, CURLOPT_READDATA, request->upload);
         curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t) request->upload_bytes);
+    } else if (request->bytes) {
+        headers = curl_slist_append(headers, "Content-Type: application/octet-stream");
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->bytes);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->byte_count);
     } else if (request->body) {
         headers = curl_slist_append(headers, "Content-Type: application/json");
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body);
@@ -201,6 +207,17 @@ virga_http_download(VirgaHttpClient *client, const char *path, const char *file,
     if (fclose(request.download) != 0 && done)
         return virga_fail_errno(error, "request", errno, "could not write \"%s\"", file);
     return done;
+}
+
+bool
+virga_http_put(VirgaHttpClient *client, const char *path, const void *bytes, gsize size,
+               unsigned timeout_ms, char **ret_body, GError **error)
+{
+    Request request = {
+        .method = "PUT", .path = path, .bytes = bytes, .byte_count = size, .timeout_ms = timeout_ms
+    };
+
+    return perform(client, &request, ret_body, error);
 }
 
 bool

@@ -24,6 +24,10 @@ bool virga_http_call(VirgaHttpClient *client, const char *method, const char *pa
 bool virga_http_download(VirgaHttpClient *client, const char *path, const char *file,
                          unsigned timeout_ms, GError **error);
 
+/* Sends bytes by PUT; 'ret_body' as above. */
+bool virga_http_put(VirgaHttpClient *client, const char *path, const void *bytes, gsize size,
+                    unsigned timeout_ms, char **ret_body, GError **error);
+
 /* Sends a file's bytes by PUT; 'ret_body' as above. */
 bool virga_http_upload(VirgaHttpClient *client, const char *path, const char *file,
                        unsigned timeout_ms, char **ret_body, GError **error);

@@ -14,6 +14,8 @@
 #define VIRGA_TERMINATED_VISIBLE_S   3600  /* how long a terminated instance is described */
 #define VIRGA_TERMINATED_KEPT_S      4200  /* how long its row is kept at least */
 
+#define VIRGA_PIECE_BYTES (4u << 20) /* of a snapshot's file that a host sends at a time */
+
 #define VIRGA_POLL_MS     30000 /* a node's long poll is answered at the latest */
 #define VIRGA_RESYNC_S    300   /* a node asks for its whole wish at least this often */
 #define VIRGA_HEARTBEAT_S 10    /* a node reports at least this often */
