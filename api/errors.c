@@ -36,6 +36,8 @@ static const Mapping mappings[] = {
     { "image permission", VIRGA_ERROR_NOT_FOUND, "InvalidAMIAttributeItemValue", 400 },
     { "image", VIRGA_ERROR_STATE, "InvalidAMIID.Unavailable", 400 },
     { "snapshot", VIRGA_ERROR_NOT_FOUND, "InvalidSnapshot.NotFound", 400 },
+    { "snapshot", VIRGA_ERROR_DENIED, "AuthFailure", 403 },
+    { "snapshot permission", VIRGA_ERROR_NOT_FOUND, "InvalidUserID.NotFound", 400 },
     { "snapshot", VIRGA_ERROR_IN_USE, "InvalidSnapshot.InUse", 400 },
     { "snapshot", VIRGA_ERROR_QUOTA, "SnapshotLimitExceeded", 400 },
     { "snapshot", VIRGA_ERROR_STATE, "IncorrectState", 400 },

@@ -7,6 +7,7 @@
 #include "api/node-api.h"
 #include "api/node-balancers.h"
 #include "api/node-credentials.h"
+#include "api/node-snapshots.h"
 
 #include "compute/host-wish.h"
 #include "compute/host.h"
@@ -20,6 +21,7 @@
 #include "core/log.h"
 #include "core/record.h"
 #include "network/address.h"
+#include "storage/snapshot.h"
 #include "storage/volume.h"
 
 #include <fcntl.h>
@@ -275,7 +277,7 @@ handle_desired(VirgaNodeApi *api, VirgaHttpExchange *exchange, const VirgaHttpRe
 typedef struct {
     char *id, *power, *reachable, *code, *message, *console;
     gint64 generation, reboots_done;
-    char **made, **lost, **ports, **disks;
+    char **made, **lost, **kept, **ports, **disks;
 } GuestFacts;
 
 typedef struct {
@@ -304,6 +306,7 @@ static const VirgaField guest_fields[] = {
     GUEST_FIELD(STRING, console, false),
     GUEST_FIELD(STRINGS, made, false),
     GUEST_FIELD(STRINGS, lost, false),
+    GUEST_FIELD(STRINGS, kept, false),
     GUEST_FIELD(STRINGS, ports, false),
     GUEST_FIELD(STRINGS, disks, false),
     { NULL, 0, 0, false, NULL },
@@ -370,6 +373,7 @@ read_guests(JsonArray *array, GPtrArray *records, VirgaArena *arena, VirgaInstan
                                          .message = guest->message,
                                          .made = (const char *const *) guest->made,
                                          .lost = (const char *const *) guest->lost,
+                                         .kept = (const char *const *) guest->kept,
                                          .ports = (const char *const *) guest->ports,
                                          .disks = (const char *const *) guest->disks,
                                          .console = guest->console };
@@ -416,9 +420,11 @@ report_host(VirgaNodeApi *api, const char *host_id, JsonNode *node, GError **err
     return done;
 }
 
-/* The volumes whose bytes the host has deleted. */
+typedef bool (*TakeIds)(VirgaTxn *txn, const char *host_id, const char *const *ids, GError **error);
+
+/* The volumes whose bytes the host has deleted, or the snapshots whose moment has passed. */
 static bool
-take_deleted(VirgaNodeApi *api, const char *host_id, JsonNode *node, GError **error)
+take_ids(VirgaNodeApi *api, const char *host_id, JsonNode *node, TakeIds take, GError **error)
 {
     JsonArray *array = node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
     guint count = array ? json_array_get_length(array) : 0;
@@ -428,16 +434,16 @@ take_deleted(VirgaNodeApi *api, const char *host_id, JsonNode *node, GError **er
     if (count == 0)
         return true;
     if (count > FACTS_MAX)
-        return virga_fail(error, "request", VIRGA_ERROR_INVALID, "more than %d volumes", FACTS_MAX);
+        return virga_fail(error, "request", VIRGA_ERROR_INVALID, "more than %d ids", FACTS_MAX);
     for (guint i = 0; i < count; i++) {
         JsonNode *id = json_array_get_element(array, i);
 
         if (!JSON_NODE_HOLDS_VALUE(id) || json_node_get_value_type(id) != G_TYPE_STRING)
-            return virga_fail(error, "request", VIRGA_ERROR_INVALID, "deleted is malformed");
+            return virga_fail(error, "request", VIRGA_ERROR_INVALID, "a list of ids is malformed");
         ids[i] = json_node_get_string(id);
     }
     txn = virga_db_begin(api->services->db, error);
-    return txn && virga_volume_gone(txn, host_id, ids, error) && virga_txn_commit(txn, error);
+    return txn && take(txn, host_id, ids, error) && virga_txn_commit(txn, error);
 }
 
 static char *
@@ -509,7 +515,10 @@ take_facts(VirgaNodeApi *api, const VirgaHttpRequest *request, GError **error)
     if (json_object_has_member(object, "vpcs") &&
         !report_vpcs(api, host_id, json_object_get_member(object, "vpcs"), arena, error))
         return NULL;
-    if (!take_deleted(api, host_id, json_object_get_member(object, "deleted"), error))
+    if (!take_ids(api, host_id, json_object_get_member(object, "deleted"), virga_volume_gone,
+                  error) ||
+        !take_ids(api, host_id, json_object_get_member(object, "cut"), virga_snapshot_note_cut,
+                  error))
         return NULL;
     if (!read_guests(json_node_get_array(guests), records, arena, &facts, error) ||
         !virga_instance_report(api->services->db, arena, host_id, facts, records->len, &forget,
@@ -621,6 +630,39 @@ handle_snapshot(VirgaNodeApi *api, const char *id)
                                       (guint64) status.st_size);
 }
 
+/* Which of a host's base images are of snapshots that are gone. */
+static VirgaHttpResponse *
+handle_bases(VirgaNodeApi *api, const VirgaHttpRequest *request)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *json =
+        virga_node_snapshot_bases(api->services, request->body, request->body_size, &error);
+
+    return json ? answer(200, json) : answer_error(error);
+}
+
+/* Pieces of a snapshot's file, and that it is all. */
+static VirgaHttpResponse *
+handle_snapshot_part(VirgaNodeApi *api, VirgaHttpExchange *exchange,
+                     const VirgaHttpRequest *request)
+{
+    const char *id = request->path + strlen(PREFIX "snapshots/");
+    g_autoptr(GError) error = NULL;
+    g_autofree char *json = NULL;
+
+    if (!virga_id_is(id, "snap"))
+        virga_fail(&error, "snapshot", VIRGA_ERROR_NOT_FOUND, "there is no such snapshot");
+    else if (g_str_equal(request->method, "PUT"))
+        json = virga_node_snapshot_piece(api->services, id, request->query, request->body,
+                                         request->body_size, &error);
+    else if (g_str_equal(request->method, "POST"))
+        json = virga_node_snapshot_end(api->services, exchange, id, request->body,
+                                       request->body_size, &error);
+    else
+        virga_fail(&error, "request", VIRGA_ERROR_INVALID, "no such method");
+    return json ? answer(200, json) : answer_error(error);
+}
+
 /* ---- */
 
 VirgaHttpOutcome
@@ -640,9 +682,13 @@ virga_node_api_handle(VirgaNodeApi *api, VirgaHttpExchange *exchange,
         *ret_response = handle_balancers(api, request);
     else if (g_str_equal(path, "credentials") && g_str_equal(request->method, "POST"))
         *ret_response = handle_credentials(api, request);
+    else if (g_str_equal(path, "bases") && g_str_equal(request->method, "POST"))
+        *ret_response = handle_bases(api, request);
     else if (g_str_equal(path, "answers") && g_str_equal(request->method, "POST"))
         *ret_response = handle_answer(api, request);
-    else if (g_str_has_prefix(path, "snapshots/") && g_str_equal(request->method, "GET"))
+    else if (g_str_has_prefix(path, "snapshots/") && !g_str_equal(request->method, "GET"))
+        *ret_response = handle_snapshot_part(api, exchange, request);
+    else if (g_str_has_prefix(path, "snapshots/"))
         *ret_response = handle_snapshot(api, path + strlen("snapshots/"));
     else
         *ret_response = answer(404, "{\"error\":\"there is no such resource\"}");

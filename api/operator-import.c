@@ -5,12 +5,14 @@
  * crash is a file that no row claims, which the next import takes away. */
 #include "operator-priv.h"
 
+#include "api/store.h"
+
 #include "compute/image.h"
 #include "core/error.h"
 #include "core/id.h"
 #include "core/log.h"
 #include "storage/import.h"
-#include "storage/volume.h"
+#include "storage/snapshot.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,68 +22,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PART_SUFFIX  ".part"
-#define ROOT_DEVICE  "/dev/vda"
-#define GIB          (1ll << 30)
-#define ORPHAN_AGE_S 3600 /* a younger file may belong to a transaction that is not committed yet */
-
-/* A file that nobody works on: a crash left it. */
-static bool
-is_abandoned(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    bool abandoned;
-
-    if (fd < 0)
-        return false;
-    abandoned = flock(fd, LOCK_EX | LOCK_NB) == 0;
-    close(fd);
-    return abandoned;
-}
-
-static bool
-is_orphan(VirgaTxn *txn, const char *path, const char *name)
-{
-    g_autofree char *id = g_strndup(name, strlen(name) - strlen(".qcow2"));
-    struct stat status;
-    bool known = true;
-
-    return stat(path, &status) == 0 &&
-           status.st_mtime < g_get_real_time() / G_USEC_PER_SEC - ORPHAN_AGE_S &&
-           virga_id_is(id, "snap") && virga_operator_db_has_snapshot(txn, id, &known, NULL) &&
-           !known;
-}
-
-static void
-sweep_store(VirgaServices *services)
-{
-    g_autoptr(GDir) directory = g_dir_open(services->store, 0, NULL);
-    g_autoptr(VirgaTxn) txn = virga_db_read(services->db, NULL);
-    const char *name;
-
-    while (directory && txn && (name = g_dir_read_name(directory))) {
-        g_autofree char *path = g_build_filename(services->store, name, NULL);
-
-        if ((g_str_has_suffix(name, PART_SUFFIX) && is_abandoned(path)) ||
-            (g_str_has_suffix(name, ".qcow2") && is_orphan(txn, path, name))) {
-            virga_notice("snapshot", NULL, "removes \"%s\", which nothing claims", name);
-            unlink(path);
-        }
-    }
-}
-
-static bool
-sync_directory(const char *path, GError **error)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool done = fd >= 0 && fsync(fd) == 0;
-
-    if (!done)
-        virga_fail_errno(error, "disk image", errno, "could not sync \"%s\"", path);
-    if (fd >= 0)
-        close(fd);
-    return done;
-}
+#define PART_SUFFIX ".part"
+#define ROOT_DEVICE "/dev/vda"
+#define GIB         (1ll << 30)
 
 static bool
 add_rows(VirgaTxn *txn, VirgaArena *arena, const VirgaOperatorImport *import,
@@ -171,7 +114,7 @@ make(VirgaServices *services, VirgaArena *arena, const VirgaOperatorImport *impo
             if (rename(part, path) < 0)
                 virga_fail_errno(error, "disk image", errno, "could not name \"%s\"", path);
             else
-                done = sync_directory(services->store, error) && virga_txn_commit(txn, error);
+                done = virga_store_sync(services, error) && virga_txn_commit(txn, error);
         }
     }
     if (!done) {
@@ -194,7 +137,7 @@ virga_operator_import(VirgaServices *services, VirgaArena *arena, const VirgaOpe
         return false;
     created = id == NULL;
     if (created) {
-        sweep_store(services);
+        virga_store_sweep(services);
         if (!make(services, arena, import, &id, error))
             return false;
         virga_notice("image", id, "imported as \"%s\"", import->name);

@@ -7,6 +7,7 @@
 #include "api/operator.h"
 #include "api/rights.h"
 #include "api/services.h"
+#include "api/store.h"
 
 #include "compute/nat-gateway.h"
 #include "compute/instance.h"
@@ -207,6 +208,9 @@ sweep_main(gpointer data)
         g_clear_error(&error);
         if (!virga_nat_gateway_sweep(virgad->services.db, may_move, &error))
             virga_notice("database", NULL, "could not sweep NAT gateways: %s", error->message);
+        g_clear_error(&error);
+        if (!virga_store_collect(&virgad->services, &error))
+            virga_notice("database", NULL, "could not sweep snapshots: %s", error->message);
         g_clear_error(&error);
         if (!virga_key_cache_write(virgad->keys, &error))
             virga_notice("database", NULL, "could not note the use of keys: %s", error->message);

@@ -12,12 +12,23 @@
 #name, VIRGA_FIELD_##kind, offsetof(type, name), true, NULL                                \
     }
 
+static const VirgaField file_fields[] = {
+    REQUIRED(VirgaSnapshotFile, STRING, id),
+    FIELD(VirgaSnapshotFile, INTEGER, bytes),
+    FIELD(VirgaSnapshotFile, STRING, sha256),
+    { NULL, 0, 0, false, NULL },
+};
+static const VirgaRecordType file_type = { "snapshot", sizeof(VirgaSnapshotFile), file_fields };
+
 static const VirgaField disk_fields[] = {
-    REQUIRED(VirgaGuestDisk, STRING, id),        REQUIRED(VirgaGuestDisk, STRING, device),
-    FIELD(VirgaGuestDisk, STRING, snapshot_id),  FIELD(VirgaGuestDisk, STRING, snapshot_sha256),
-    REQUIRED(VirgaGuestDisk, INTEGER, size_gib), FIELD(VirgaGuestDisk, INTEGER, snapshot_bytes),
-    FIELD(VirgaGuestDisk, BOOL, made),           FIELD(VirgaGuestDisk, BOOL, delete_on_termination),
-    FIELD(VirgaGuestDisk, BOOL, leaving),        { NULL, 0, 0, false, NULL },
+    REQUIRED(VirgaGuestDisk, STRING, id),
+    REQUIRED(VirgaGuestDisk, STRING, device),
+    REQUIRED(VirgaGuestDisk, INTEGER, size_gib),
+    { "files", VIRGA_FIELD_RECORDS, offsetof(VirgaGuestDisk, files), false, &file_type },
+    FIELD(VirgaGuestDisk, BOOL, made),
+    FIELD(VirgaGuestDisk, BOOL, delete_on_termination),
+    FIELD(VirgaGuestDisk, BOOL, leaving),
+    { NULL, 0, 0, false, NULL },
 };
 static const VirgaRecordType disk_type = { "disk", sizeof(VirgaGuestDisk), disk_fields };
 
@@ -56,10 +67,11 @@ const char *
 virga_guest_step_name(VirgaGuestStep step)
 {
     static const char *const names[] = {
-        "settled",   "wait",        "make disks",      "prepare taps",   "start",
-        "plug",      "resume",      "plug devices in", "unplug devices", "ask to shut down",
-        "power off", "reboot",      "reset",           "retire",         "remove",
-        "lost",      "off by guest"
+        "settled",        "wait",      "make disks",  "prepare taps",
+        "start",          "plug",      "resume",      "plug devices in",
+        "unplug devices", "cut disks", "join layers", "ask to shut down",
+        "power off",      "reboot",    "reset",       "retire",
+        "remove",         "lost",      "off by guest"
     };
 
     return names[step];
@@ -79,7 +91,11 @@ step_to_run(const VirgaGuestWish *want, const VirgaGuestFacts *is)
             return is->reboot_overdue ? VIRGA_GUEST_RESET : VIRGA_GUEST_WAIT;
         if (want->reboots > MAX(want->reboots_done, is->reboots_done))
             return VIRGA_GUEST_REBOOT;
-        return is->device_leaving ? VIRGA_GUEST_WAIT : VIRGA_GUEST_SETTLED;
+        if (is->device_leaving)
+            return VIRGA_GUEST_WAIT;
+        if (is->layer_surplus)
+            return is->join_asked ? VIRGA_GUEST_WAIT : VIRGA_GUEST_JOIN;
+        return VIRGA_GUEST_SETTLED;
     }
     if (is->domain == VIRGA_DOMAIN_PAUSED)
         return is->plugged ? VIRGA_GUEST_RESUME : VIRGA_GUEST_PLUG;
@@ -111,6 +127,8 @@ virga_guest_next_step(const VirgaGuestWish *want, const VirgaGuestFacts *is)
     bool on = is->domain == VIRGA_DOMAIN_RUNNING || is->domain == VIRGA_DOMAIN_PAUSED ||
               is->domain == VIRGA_DOMAIN_STUCK;
 
+    if (is->cut_asked) /* before all else: what comes is not to be in it */
+        return VIRGA_GUEST_CUT;
     if (g_str_equal(want->wish, "run"))
         return step_to_run(want, is);
     if (on)

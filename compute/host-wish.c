@@ -10,7 +10,19 @@
 static const char sql_generation[] = "SELECT generation, " VIRGA_QUESTIONS_SQL(
     "$1") ","
           " (SELECT coalesce(json_agg(v.id), '[]'::json) FROM volume v WHERE v.host_id = $1"
-          " AND v.deleting)::text FROM host WHERE id = $1";
+          " AND v.deleting AND NOT EXISTS (SELECT 1 FROM snapshot s WHERE s.volume_id = v.id"
+          " AND s.state = 'pending'))::text FROM host WHERE id = $1";
+/* The moment of a snapshot that was asked for before a guest was to be started comes before that:
+ * so they are read after the guests. */
+static const char sql_snapshots[] =
+    "SELECT coalesce(json_agg(json_strip_nulls(json_build_object('id', s.id, 'volume_id',"
+    " s.volume_id, 'parent_id', s.parent_id, 'cut', s.cut, 'made', coalesce(v.made, true),"
+    " 'parent_file',"
+    " CASE WHEN s.parent_id IS NOT NULL THEN snapshot_files(s.parent_id) -> -1 ->> 'id' END,"
+    " 'parent_ready', p.id IS NULL OR p.state = 'completed')) ORDER BY s.created, s.id),"
+    " '[]'::json)::text FROM snapshot s LEFT JOIN snapshot p ON p.id = s.parent_id"
+    " LEFT JOIN volume v ON v.id = s.volume_id"
+    " WHERE s.host_id = $1 AND s.state = 'pending'";
 /* All private addresses of the interface n, the primary one first. */
 #define ADDRESSES_OF_N                                                                             \
     "SELECT host(n.address) AS address, 0 AS position UNION ALL SELECT host(a.address), "          \
@@ -22,13 +34,17 @@ static const char sql_guests[] =
     " 'reboots', i.reboots, 'reboots_done', i.reboots_done, 'vcpus', i.vcpus,"
     " 'memory_mib', i.memory_mib, 'boot_mode', i.boot_mode,"
     " 'disks', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
-    "   'id', v.id, 'device', a.device, 'snapshot_id', v.snapshot_id,"
-    "   'snapshot_sha256', s.sha256, 'snapshot_bytes', s.bytes, 'size_gib', v.size_gib,"
+    "   'id', v.id, 'device', a.device, 'size_gib', v.size_gib,"
+    /* Of a snapshot that is gone nothing is made, not even something empty. */
+    "   'files', CASE WHEN v.made OR v.snapshot_id IS NULL THEN NULL"
+    "     WHEN EXISTS (SELECT 1 FROM snapshot s WHERE s.id = v.snapshot_id)"
+    "     THEN snapshot_files(v.snapshot_id)"
+    "     ELSE json_build_array(json_build_object('id', v.snapshot_id)) END,"
     "   'made', v.made, 'delete_on_termination', a.delete_on_termination,"
     "   'leaving', CASE WHEN a.transition = 'detaching' THEN true END))"
     "   ORDER BY a.device <> i.root_device_name, a.device), '[]'::json)"
     "   FROM volume_attachment a JOIN volume v ON v.id = a.volume_id"
-    "   LEFT JOIN snapshot s ON s.id = v.snapshot_id WHERE a.instance_id = i.id),"
+    "   WHERE a.instance_id = i.id),"
     " 'ports', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
     "   'id', n.id, 'vpc_id', n.vpc_id, 'mac', n.mac, 'address', host(n.address),"
     "   'secondaries', CASE WHEN n.secondary_count > 0 THEN (SELECT json_agg(host(a.address)"
@@ -104,7 +120,7 @@ virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *kn
     g_autoptr(VirgaRows) host = virga_txn_query(txn, error, sql_generation, "s", host_id);
     g_autofree char *domain = virga_wish_domain(region);
     g_autofree char *public_domain = virga_wish_public_domain(region);
-    g_autoptr(VirgaRows) guests = NULL;
+    g_autoptr(VirgaRows) guests = NULL, snapshots = NULL;
     g_autoptr(GString) plans = g_string_new(NULL);
     g_autoptr(GString) ids = g_string_new(NULL);
     g_autoptr(GString) json = g_string_new(NULL);
@@ -119,7 +135,8 @@ virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *kn
     generation = virga_rows_count(host) ? virga_rows_int(host, 0, 0) : 0;
     guests = virga_txn_query(txn, error, sql_guests, "sisss", host_id, after, region, domain,
                              public_domain);
-    if (!guests || !virga_wish_plans(txn, host_id, known, region, plans, ids, &stale, error))
+    snapshots = guests ? virga_txn_query(txn, error, sql_snapshots, "s", host_id) : NULL;
+    if (!snapshots || !virga_wish_plans(txn, host_id, known, region, plans, ids, &stale, error))
         return false;
     questions = virga_rows_count(host) ? virga_rows_text(host, 0, 1) : NULL;
     if (after > 0 && generation <= after && plans->len == 0 && !stale && !questions &&
@@ -129,9 +146,12 @@ virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *kn
                            "{\"generation\":%" G_GINT64_FORMAT ",\"complete\":%s,\"guests\":[",
                            MAX(generation, after), after == 0 ? "true" : "false");
     virga_wish_append(json, guests);
-    g_string_append_printf(json, "],\"vpcs\":[%s],\"vpc_ids\":[%s],\"questions\":%s,\"doomed\":%s}",
+    g_string_append_printf(json,
+                           "],\"vpcs\":[%s],\"vpc_ids\":[%s],\"questions\":%s,\"doomed\":%s,"
+                           "\"snapshots\":%s}",
                            plans->str, ids->str, questions ? questions : "[]",
-                           virga_rows_count(host) ? virga_rows_text(host, 0, 2) : "[]");
+                           virga_rows_count(host) ? virga_rows_text(host, 0, 2) : "[]",
+                           virga_rows_text(snapshots, 0, 0));
     *ret_json = g_string_free(g_steal_pointer(&json), FALSE);
     return true;
 }

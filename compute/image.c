@@ -5,6 +5,7 @@
 #include "core/id.h"
 #include "core/quota.h"
 #include "core/tag.h"
+#include "storage/snapshot.h"
 #include "storage/volume.h"
 
 #define DESCRIPTION_CHARS_MAX 255

@@ -161,8 +161,8 @@ record_volumes(VirgaTxn *txn, const VirgaInstanceFacts *facts, GError **error)
 
 /* Gives back what a state no longer needs. */
 static bool
-give_back(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceSettled *settled,
-          VirgaQuotaBook *quotas, GError **error)
+give_back(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceFacts *facts,
+          const VirgaInstanceSettled *settled, VirgaQuotaBook *quotas, GError **error)
 {
     const char *account_id = instance->account_id;
     gint64 volumes, gib;
@@ -174,8 +174,13 @@ give_back(VirgaTxn *txn, const VirgaInstance *instance, const VirgaInstanceSettl
             return false;
     }
     if (settled->gone) {
+        gint64 generation;
+
+        if (facts->kept && *facts->kept &&
+            !virga_host_touch(txn, instance->host_id, &generation, error))
+            return false;
         if (!virga_interface_release(txn, instance->id, error) ||
-            !virga_volume_release(txn, instance->id, &volumes, &gib, error))
+            !virga_volume_release(txn, instance->id, facts->kept, &volumes, &gib, error))
             return false;
         virga_quota_book_add(quotas, account_id, VIRGA_QUOTA_INSTANCES, -1);
         virga_quota_book_add(quotas, account_id, VIRGA_QUOTA_VOLUMES, -volumes);
@@ -265,7 +270,8 @@ apply(VirgaTxn *txn, VirgaArena *arena, const VirgaRows *rows, int row,
 {
     gint64 generation = virga_rows_int(rows, row, GENERATION);
 
-    return record_volumes(txn, facts, error) && give_back(txn, instance, settled, quotas, error) &&
+    return record_volumes(txn, facts, error) &&
+           give_back(txn, instance, facts, settled, quotas, error) &&
            (!virga_rows_bool(rows, row, HAS_MOVING) ||
             settle_interfaces(txn, arena, instance, facts, settled, &generation, error)) &&
            (!virga_rows_bool(rows, row, HAS_MOVING_VOLUMES) ||

@@ -3,6 +3,7 @@
 #include "launch-priv.h"
 
 #include "core/tag.h"
+#include "storage/snapshot.h"
 #include "storage/volume.h"
 
 #include <string.h>
@@ -46,6 +47,31 @@ is_of_image(const Launch *launch, const VirgaDiskSpec *disk)
     return false;
 }
 
+/* One that the account may use: an image that it may use brings its own, whosever they are. */
+static VirgaSnapshot *
+find_snapshot(Launch *launch, const char *id, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+    g_autoptr(GError) reason = NULL;
+    VirgaSnapshot *snapshot =
+        virga_snapshot_get(launch->txn, launch->arena, spec->account_id, id, &reason);
+
+    if (!snapshot && virga_error_is(reason, "snapshot", VIRGA_ERROR_NOT_FOUND)) {
+        snapshot =
+            virga_snapshot_get(launch->txn, launch->arena, launch->image->account_id, id, NULL);
+        if (snapshot && !g_str_equal(snapshot->account_id, launch->image->account_id))
+            snapshot = NULL;
+    }
+    if (!snapshot) {
+        g_propagate_error(error, g_steal_pointer(&reason));
+        return NULL;
+    }
+    if (g_str_equal(snapshot->state, "completed"))
+        return snapshot;
+    virga_fail(error, "snapshot", VIRGA_ERROR_STATE, "Snapshot '%s' is not 'completed'.", id);
+    return NULL;
+}
+
 /* Settles a disk's size and checks it against its snapshot. */
 static bool
 complete_disk(Launch *launch, VirgaDiskSpec *disk, GError **error)
@@ -53,14 +79,9 @@ complete_disk(Launch *launch, VirgaDiskSpec *disk, GError **error)
     VirgaSnapshot *snapshot = NULL;
 
     if (disk->snapshot_id && !is_of_image(launch, disk)) {
-        /* An image that the account may use brings its snapshots, whosever they are. */
-        snapshot = virga_snapshot_get(launch->txn, launch->arena, NULL, disk->snapshot_id, error);
+        snapshot = find_snapshot(launch, disk->snapshot_id, error);
         if (!snapshot)
             return false;
-        if (!g_str_equal(snapshot->account_id, launch->spec->account_id) &&
-            !g_str_equal(snapshot->account_id, launch->image->account_id))
-            return virga_fail(error, "snapshot", VIRGA_ERROR_NOT_FOUND,
-                              "The snapshot '%s' does not exist.", disk->snapshot_id);
         if (!disk->size_gib)
             disk->size_gib = snapshot->size_gib;
         if (disk->size_gib < snapshot->size_gib)

@@ -236,11 +236,20 @@ static bool
 add_disk(VirgaNode *node, Guest *guest, const VirgaGuestDisk *disk, const char *serial,
          GError **error)
 {
-    g_autofree char *path = node->volumes->path(node->volumes, disk->id);
-    VirgaDomainDisk device = { .path = path, .serial = serial };
+    g_autofree char *path = NULL;
+    VirgaDomainDisk device = { .serial = serial };
 
-    return node_make_disk(node, guest, disk, error) &&
-           node->hypervisor->attach_disk(node->hypervisor, guest->id, &device, error);
+    const char *const ids[] = { disk->id, NULL };
+    bool added;
+
+    if (!node_make_disk(node, guest, disk, error))
+        return false;
+    node_claim_volumes(node, ids);
+    path = node->volumes->path(node->volumes, disk->id);
+    device.path = path;
+    added = node->hypervisor->attach_disk(node->hypervisor, guest->id, &device, error);
+    node_release_volumes(node, ids);
+    return added;
 }
 
 bool

@@ -7,10 +7,14 @@
  * ones ("virga doctor --leaks" names them). */
 #include "node-priv.h"
 
+#include "core/id.h"
+#include "core/json.h"
+
 #include <glib/gstdio.h>
 #include <string.h>
 
-#define GRACE_S 60
+#define GRACE_S  60
+#define BASES_MS 15000
 
 /* True if 'name' has been garbage for long enough; remembers when it was first seen. */
 static bool
@@ -135,6 +139,50 @@ collect_consoles(VirgaNode *node, GHashTable *seen)
     }
 }
 
+/* {"host_id", "ids"} */
+static char *
+bases_body(VirgaNode *node, GStrv ids)
+{
+    JsonArray *array = json_array_new();
+    JsonObject *object = json_object_new();
+    g_autoptr(JsonNode) root = json_node_init_object(json_node_alloc(), object);
+
+    json_object_unref(object);
+    for (char **id = ids; *id; id++)
+        json_array_add_string_element(array, *id);
+    json_object_set_string_member(object, "host_id", node->host_id);
+    json_object_set_array_member(object, "ids", array);
+    return json_to_string(root, FALSE);
+}
+
+/* Base images on which nothing stands: those of snapshots that are gone go too.  Virgad knows of
+ * all volumes that are still to be made, so that nothing will be made of them. */
+static void
+collect_bases(VirgaNode *node)
+{
+    g_auto(GStrv) idle = node->volumes->bases(node->volumes, false, NULL);
+    g_autofree char *body = idle && *idle ? bases_body(node, idle) : NULL;
+    g_autofree char *answer = NULL;
+    g_autoptr(JsonNode) json = NULL;
+    JsonArray *gone;
+
+    if (!body ||
+        !virga_http_call(node->virgad, "POST", "/node/v1/bases", body, BASES_MS, &answer, NULL))
+        return;
+    json = virga_json_parse(answer, -1, NULL);
+    gone = json && JSON_NODE_HOLDS_OBJECT(json) &&
+                   json_object_has_member(json_node_get_object(json), "gone")
+               ? json_object_get_array_member(json_node_get_object(json), "gone")
+               : NULL;
+    for (guint i = 0; gone && i < json_array_get_length(gone); i++) {
+        const char *id = json_array_get_string_element(gone, i);
+        GError *error = NULL;
+
+        if (id && virga_id_is(id, "snap"))
+            told("snapshot", id, node->volumes->drop_base(node->volumes, id, &error), error);
+    }
+}
+
 void
 node_collect_garbage(VirgaNode *node)
 {
@@ -150,6 +198,7 @@ node_collect_garbage(VirgaNode *node)
     collect_domains(node, seen);
     collect_network(node, seen);
     collect_consoles(node, seen);
+    collect_bases(node);
     g_hash_table_unref(node->garbage); /* what is claimed again starts anew */
     node->garbage = seen;
 }

@@ -66,6 +66,26 @@ node_note_lost(VirgaNode *node, Guest *guest, const char *volume_id)
     g_mutex_unlock(&node->lock);
 }
 
+/* True for a disk whose bytes go with the instance now: not while a snapshot needs them. */
+static bool
+goes(const Guest *guest, const VirgaGuestDisk *disk)
+{
+    return disk->delete_on_termination && !disk->leaving && !known(guest->kept, disk->id);
+}
+
+/* What a terminated instance leaves behind is told once for all: virgad counts on it. */
+static void
+note_kept(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
+{
+    g_auto(GStrv) needed = node_needed_disks(node, want);
+
+    g_mutex_lock(&node->lock);
+    for (char **id = needed; *id; id++)
+        if (g_str_equal(want->wish, "terminate"))
+            remember(&guest->kept, *id);
+    g_mutex_unlock(&node->lock);
+}
+
 static bool
 look_at_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts *is,
               GError **error)
@@ -74,6 +94,7 @@ look_at_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGu
     bool any = false; /* of what goes with the instance */
 
     is->disks_here = true;
+    note_kept(node, guest, want);
     for (guint i = 0; i < want->disks->len; i++) {
         VirgaGuestDisk *disk = disk_at(want, i);
         bool exists;
@@ -89,7 +110,7 @@ look_at_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGu
                 node_note_lost(node, guest, disk->id);
             }
         }
-        any = any || (exists && disk->delete_on_termination);
+        any = any || (exists && goes(guest, disk));
     }
     any = any || g_file_test(console, G_FILE_TEST_EXISTS);
     is->absent = is->domain == VIRGA_DOMAIN_ABSENT && guest->retired &&
@@ -156,7 +177,8 @@ look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts 
     if (off)
         node_forget_devices(guest);
     if (!(off ? look_at_disks(node, guest, want, is, error)
-              : node_look_at_devices(node, guest, want, is, error)))
+              : node_look_at_devices(node, guest, want, is, error)) ||
+        !node_look_at_layers(node, guest, want, is, error))
         return false;
     is->taps_ready = guest->taps_ready;
     is->plugged = guest->plugged || want->ports->len == 0;
@@ -183,9 +205,8 @@ node_make_disk(VirgaNode *node, Guest *guest, const VirgaGuestDisk *disk, GError
 {
     VirgaVolumeWish volume = { .id = disk->id,
                                .size_gib = disk->size_gib,
-                               .snapshot_id = disk->snapshot_id,
-                               .snapshot_bytes = disk->snapshot_bytes,
-                               .snapshot_sha256 = disk->snapshot_sha256 };
+                               .files = (const VirgaSnapshotFile *const *) disk->files->pdata,
+                               .file_count = disk->files->len };
 
     if (!node->volumes->create(node->volumes, &volume, error))
         return false;
@@ -225,8 +246,19 @@ prepare_taps(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError *
     return true;
 }
 
+/* The ids of disks, NULL-terminated; loans of the wish. */
+static const char **
+disk_ids(const VirgaGuestWish *want)
+{
+    const char **ids = g_new0(const char *, want->disks->len + 1);
+
+    for (guint i = 0; i < want->disks->len; i++)
+        ids[i] = disk_at(want, i)->id;
+    return ids;
+}
+
 static bool
-start(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
+start_domain(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
 {
     g_autoptr(VirgaArena) arena = virga_arena_new();
     g_autofree char *console = node_console_path(node, guest->id);
@@ -266,6 +298,18 @@ start(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
         return false;
     node_note_devices(guest, want);
     return true;
+}
+
+static bool
+start(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
+{
+    g_autofree const char **ids = disk_ids(want);
+    bool started;
+
+    node_claim_volumes(node, ids);
+    started = start_domain(node, guest, want, error);
+    node_release_volumes(node, ids);
+    return started;
 }
 
 static bool
@@ -311,7 +355,7 @@ retire(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, bool for_good,
         return false;
     node_read_console(node, guest->id, true);
     for (guint i = 0; for_good && i < want->disks->len; i++)
-        if (disk_at(want, i)->delete_on_termination && !disk_at(want, i)->leaving &&
+        if (goes(guest, disk_at(want, i)) &&
             !node->volumes->delete (node->volumes, disk_at(want, i)->id, error))
             return false;
     guest->retired = true;
@@ -342,6 +386,12 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestS
         return node_add_devices(node, guest, want, error);
     case VIRGA_GUEST_DROP_DEVICES:
         return node_drop_devices(node, guest, want, error);
+    case VIRGA_GUEST_CUT:
+        node_cut_disks(node, guest, want);
+        return true;
+    case VIRGA_GUEST_JOIN:
+        node_join_layers(node, guest, want);
+        return true;
     case VIRGA_GUEST_RESUME:
         return hypervisor->resume(hypervisor, guest->id, error);
     case VIRGA_GUEST_ASK_SHUTDOWN:
@@ -518,6 +568,10 @@ make_appointment(Guest *guest, const VirgaGuestWish *want, const VirgaGuestFacts
 
     if (is->device_leaving && g_str_equal(want->wish, "run") && !rebooting) {
         guest->wake_at = node_drop_again_at(guest, want);
+        return;
+    }
+    if (is->join_asked && g_str_equal(want->wish, "run") && !rebooting) {
+        guest->wake_at = node_join_again_at(guest);
         return;
     }
     guest->wake_at = rebooting ? guest->reboot_at + (REBOOT_GRACE_S + 1) * G_USEC_PER_SEC

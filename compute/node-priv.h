@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of virga-node share.  node.c owns the tables, node-guest.c works on guests,
- * node-devices.c on what they get while they run, node-vpc.c on VPCs, node-console.c reads
+ * node-devices.c on what they get while they run, node-layers.c on the moments of snapshots,
+ * node-snapshot.c copies them into the store, node-vpc.c works on VPCs, node-console.c reads
  * consoles, node-sync.c talks with virgad, node-credentials.c gets what instance profiles give
  * guests, node-balancer.c tells what load balancers know, node-store.c keeps the wish on disk,
  * node-garbage.c removes what nothing claims. */
@@ -43,6 +44,8 @@ typedef struct {
     gint64 present_generation;           /* … as seen under this wish; 0: not known */
     GStrv dropped;                       /* ids of leaving devices of which nothing is left */
     gint64 drop_first_at, drop_asked_at; /* when it was asked to let go of one */
+    gint64 join_asked_at;                /* when the joining of layers was looked at last; … */
+    gint64 join_next_at;                 /* … not again before */
     bool retired;                        /* domain and taps were removed and not made since */
     gint64 asked_generation;             /* wish under which it was asked to switch off */
     gint64 asked_first_at, asked_at;     /* the first and the last time */
@@ -55,7 +58,7 @@ typedef struct {
     VirgaPower power;
     gint64 acted_generation, reboots_done;
     char *code, *message;
-    GStrv made, lost;
+    GStrv made, lost, kept;
     GStrv plugged_ids[VIRGA_DEVICE_KINDS]; /* NULL: it does not run */
     const char *reachable;
     char *console; /* its end, base64; NULL: nothing new */
@@ -75,6 +78,20 @@ typedef struct {
     VirgaMetadataServer *metadata; /* under apply_lock */
     guint64 metadata_epoch;
 } Vpc;
+
+/* A snapshot that this host makes. */
+typedef struct {
+    char *id, *volume_id, *parent_id, *parent_file;
+    bool parent_ready; /* what it stands on is in the store */
+    bool cut;          /* its moment has passed */
+    bool made;         /* the volume's bytes were made once */
+    bool nothing;      /* … and were not when the moment passed: it is what it stands on */
+    bool lost;         /* … and are gone */
+    bool queued, working, forgotten;
+    bool afresh;   /* what the store has of it is of no use */
+    gint64 try_at; /* monotonic: not before */
+    unsigned failures;
+} Snapshot;
 
 /* What is known of one guest's profile. */
 typedef struct {
@@ -100,13 +117,18 @@ struct VirgaNode {
     GHashTable *vpcs;   /* id -> Vpc */
     gint64 generation;
     bool stopping, store_dirty;
-    bool vpcs_dirty;    /* the controller waits to hear of what has been applied */
-    char *trouble;      /* what the host reports as wrong with it */
-    GPtrArray *deleted; /* ids of volumes whose bytes are gone, not reported yet */
-    guint deleted_said; /* the first of them are on the way */
+    bool vpcs_dirty;      /* the controller waits to hear of what has been applied */
+    char *trouble;        /* what the host reports as wrong with it */
+    GPtrArray *deleted;   /* ids of volumes whose bytes are gone, not reported yet */
+    guint deleted_said;   /* the first of them are on the way */
+    GPtrArray *snapshots; /* Snapshot: all that virgad wants of this host, the oldest first */
+    GPtrArray *cut;       /* ids of those whose moment has passed, as 'deleted' */
+    guint cut_said;
+    GHashTable *busy; /* ids of volumes that some thread works on */
+    GCond idle;       /* one of them is not busy any more */
     gint64 heartbeat_at, stored_at, resync_at;
 
-    GThreadPool *guest_pool, *vpc_pool, *question_pool;
+    GThreadPool *guest_pool, *vpc_pool, *question_pool, *snapshot_pool;
     GHashTable *questions;   /* ids of those that are being answered */
     bool told_all;           /* virgad has told the whole wish in this process's life */
     GHashTable *garbage;     /* the look thread's: name -> when it was first seen unclaimed */
@@ -154,6 +176,34 @@ bool node_drop_devices(VirgaNode *node, Guest *guest, const VirgaGuestWish *want
 gint64 node_drop_again_at(const Guest *guest, const VirgaGuestWish *want);
 /* The ids of those that are plugged in, or not out yet. */
 GStrv node_plugged(const Guest *guest, const VirgaGuestWish *want, VirgaDeviceKind kind);
+
+/* node-layers.c.  While a volume is claimed, nobody else opens it or puts a layer on it. */
+void node_claim_volumes(VirgaNode *node, const char *const *ids);
+void node_release_volumes(VirgaNode *node, const char *const *ids);
+/* What is to be cut or joined of the guest's disks; the domain's state is known. */
+bool node_look_at_layers(VirgaNode *node, Guest *guest, const VirgaGuestWish *want,
+                         VirgaGuestFacts *is, GError **error);
+/* Makes the moment of all snapshots that wait for it.  What fails is tried again later: the guest
+ * does not wait for it. */
+void node_cut_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want);
+void node_join_layers(VirgaNode *node, Guest *guest, const VirgaGuestWish *want);
+/* When to look again how far it has come. */
+gint64 node_join_again_at(const Guest *guest);
+/* The same for a snapshot of a volume that no guest has; false: not now. */
+bool node_cut_volume(VirgaNode *node, Snapshot *snapshot, GError **error);
+void node_join_volume(VirgaNode *node, const char *volume_id);
+/* The ids of those of a guest's disks whose bytes some snapshot still needs. */
+GStrv node_needed_disks(VirgaNode *node, const VirgaGuestWish *want);
+
+/* node-snapshot.c */
+extern const VirgaRecordType node_snapshot_type; /* Snapshot */
+void node_snapshots_start(VirgaNode *node);
+void node_snapshot_free(gpointer snapshot);
+void node_take_snapshots_locked(VirgaNode *node, JsonArray *snapshots); /* NULL: not told */
+void node_wake_snapshots_locked(VirgaNode *node); /* those whose time has come */
+VirgaSnapshotWish node_snapshot_wish(const Snapshot *snapshot);
+/* The guest whose disk a volume is, or NULL. */
+Guest *node_owner_locked(VirgaNode *node, const char *volume_id);
 
 /* Looks which guests answer on the network. */
 void node_probe_network(VirgaNode *node);

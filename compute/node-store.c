@@ -30,6 +30,9 @@ node_store_load(VirgaNode *node)
     root = json_node_get_object(json_parser_get_root(parser));
     g_mutex_lock(&node->lock);
     node_take_lists_locked(node, root, NULL);
+    node_take_snapshots_locked(node, json_object_has_member(root, "snapshots")
+                                         ? json_object_get_array_member(root, "snapshots")
+                                         : NULL);
     node->store_dirty = false;
     g_mutex_unlock(&node->lock);
 }
@@ -72,6 +75,12 @@ store_json_locked(VirgaNode *node)
     while (g_hash_table_iter_next(&iter, NULL, &value))
         if (((Vpc *) value)->plan)
             json_builder_add_value(builder, virga_vpc_plan_to_json(((Vpc *) value)->plan->record));
+    json_builder_end_array(builder);
+    json_builder_set_member_name(builder, "snapshots");
+    json_builder_begin_array(builder);
+    for (guint i = 0; i < node->snapshots->len; i++)
+        json_builder_add_value(
+            builder, virga_record_to_json(&node_snapshot_type, node->snapshots->pdata[i]));
     json_builder_end_array(builder);
     json_builder_end_object(builder);
     return json_builder_get_root(builder);

@@ -158,9 +158,15 @@ delete_volumes(VirgaNode *node, JsonArray *ids)
         const char *id = text_at(ids, i);
         g_autoptr(GError) error = NULL;
 
+        const char *const ids_of[] = { id, NULL };
+        bool deleted;
+
         if (!virga_id_is(id, "vol"))
             continue;
-        if (!node->volumes->delete (node->volumes, id, &error)) {
+        node_claim_volumes(node, ids_of);
+        deleted = node->volumes->delete (node->volumes, id, &error);
+        node_release_volumes(node, ids_of);
+        if (!deleted) {
             virga_warning("volume", id, "%s", error->message);
             continue;
         }
@@ -189,6 +195,7 @@ take_answer(VirgaNode *node, const char *text, GError **error)
     g_mutex_lock(&node->lock);
     node_take_lists_locked(node, root, seen);
     node_take_questions_locked(node, array_member(root, "questions"));
+    node_take_snapshots_locked(node, array_member(root, "snapshots"));
     mark_wanted_locked(node, array_member(root, "vpc_ids"));
     if (json_object_get_boolean_member_with_default(root, "complete", false)) {
         drop_unnamed_locked(node, seen);
@@ -314,6 +321,7 @@ add_guest_locked(JsonBuilder *builder, Guest *guest)
     add_text(builder, "message", guest->message);
     add_texts(builder, "made", guest->made);
     add_texts(builder, "lost", guest->lost);
+    add_texts(builder, "kept", guest->kept);
     if (guest->plugged_ids[VIRGA_DEVICE_PORT])
         add_texts(builder, "ports", guest->plugged_ids[VIRGA_DEVICE_PORT]);
     if (guest->plugged_ids[VIRGA_DEVICE_DISK])
@@ -390,6 +398,9 @@ report_body_locked(VirgaNode *node, bool heartbeat)
     if (node->deleted->len > 0)
         add_array(builder, "deleted", node->deleted);
     node->deleted_said = MIN(node->deleted->len, REPORT_MAX);
+    if (node->cut->len > 0)
+        add_array(builder, "cut", node->cut);
+    node->cut_said = MIN(node->cut->len, REPORT_MAX);
     json_builder_set_member_name(builder, "guests");
     json_builder_begin_array(builder);
     g_hash_table_iter_init(&iter, node->guests);
@@ -408,7 +419,7 @@ report_body_locked(VirgaNode *node, bool heartbeat)
     if (heartbeat || vpcs)
         add_vpcs_locked(node, builder);
     json_builder_end_object(builder);
-    if (count == 0 && !heartbeat && !vpcs && node->deleted->len == 0)
+    if (count == 0 && !heartbeat && !vpcs && node->deleted->len == 0 && node->cut->len == 0)
         return NULL;
     root = json_builder_get_root(builder);
     return json_to_string(root, FALSE);
@@ -423,6 +434,8 @@ end_report_locked(VirgaNode *node, bool said)
 
     if (said && node->deleted_said > 0)
         g_ptr_array_remove_range(node->deleted, 0, node->deleted_said);
+    if (said && node->cut_said > 0)
+        g_ptr_array_remove_range(node->cut, 0, node->cut_said);
     g_hash_table_iter_init(&iter, node->guests);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         Guest *guest = value;
@@ -458,7 +471,7 @@ wait_for_news_locked(VirgaNode *node)
         GHashTableIter iter;
         gpointer value;
 
-        if (node->vpcs_dirty || node->deleted->len > 0)
+        if (node->vpcs_dirty || node->deleted->len > 0 || node->cut->len > 0)
             return g_get_monotonic_time() >= heartbeat_at;
         g_hash_table_iter_init(&iter, node->guests);
         while (g_hash_table_iter_next(&iter, NULL, &value))

@@ -63,6 +63,7 @@ guest_free(gpointer data)
 
     wish_release(guest->wish);
     g_strfreev(guest->made);
+    g_strfreev(guest->kept);
     for (int kind = 0; kind < VIRGA_DEVICE_KINDS; kind++) {
         g_strfreev(guest->present[kind]);
         g_strfreev(guest->plugged_ids[kind]);
@@ -109,6 +110,10 @@ virga_node_new(const VirgaNodeSettings *settings)
     node->guests = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, guest_free);
     node->vpcs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, vpc_free);
     node->deleted = g_ptr_array_new_with_free_func(g_free);
+    node->snapshots = g_ptr_array_new_with_free_func(node_snapshot_free);
+    node->cut = g_ptr_array_new_with_free_func(g_free);
+    node->busy = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_cond_init(&node->idle);
     node->credentials = node_credentials_new();
     node->questions = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     node->garbage = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -185,6 +190,7 @@ node_take_wish_locked(VirgaNode *node, VirgaGuestWish *record)
         guest->id = g_strdup(record->id);
         guest->made = g_new0(char *, 1);
         guest->lost = g_new0(char *, 1);
+        guest->kept = g_new0(char *, 1);
         g_hash_table_insert(node->guests, guest->id, guest);
     }
     if (guest->wish && guest->wish->record->generation > record->generation) {
@@ -315,6 +321,7 @@ tick_locked(VirgaNode *node, bool look)
         if (now - vpc->checked_at > VPC_LOOK_S * G_USEC_PER_SEC)
             node_wake_vpc_locked(node, vpc);
     }
+    node_wake_snapshots_locked(node);
 }
 
 static gpointer
@@ -352,6 +359,7 @@ virga_node_start(VirgaNode *node)
         g_thread_pool_new(node_work_on_guest, node, (gint) CLAMP(workers, 1, 256), FALSE, NULL);
     node->vpc_pool = g_thread_pool_new(node_work_on_vpc, node, VPC_WORKERS, FALSE, NULL);
     node_questions_start(node);
+    node_snapshots_start(node);
     node_store_load(node);
     node->tick_thread = g_thread_new("tick", tick_main, node);
     node->look_thread = g_thread_new("look", look_main, node);
@@ -385,6 +393,8 @@ virga_node_free(VirgaNode *node)
     g_thread_pool_free(node->vpc_pool, FALSE, TRUE);
     if (node->question_pool)
         g_thread_pool_free(node->question_pool, FALSE, TRUE);
+    if (node->snapshot_pool)
+        g_thread_pool_free(node->snapshot_pool, FALSE, TRUE);
     g_hash_table_unref(node->questions);
     if (!node_store_save(node, &error))
         virga_warning("host", node->host_id, "%s", error->message);
@@ -399,6 +409,10 @@ virga_node_free(VirgaNode *node)
     virga_config_unref(node->config);
     g_free(node->trouble);
     g_ptr_array_unref(node->deleted);
+    g_ptr_array_unref(node->snapshots);
+    g_ptr_array_unref(node->cut);
+    g_hash_table_unref(node->busy);
+    g_cond_clear(&node->idle);
     g_free(node->console_directory);
     g_free(node->directory);
     g_free(node->host_id);

@@ -47,7 +47,11 @@ static const char sql_lost[] = "UPDATE volume SET lost = true WHERE id = $1 AND 
 static const char sql_delete[] =
     "WITH gone AS (DELETE FROM volume v USING volume_attachment a WHERE a.volume_id = v.id"
     " AND a.instance_id = $1 AND a.delete_on_termination"
-    " AND a.transition IS DISTINCT FROM 'detaching' RETURNING v.id, v.size_gib),"
+    " AND a.transition IS DISTINCT FROM 'detaching' AND v.id <> ALL ($2::text[])"
+    " RETURNING v.id, v.size_gib),"
+    " kept AS (UPDATE volume v SET deleting = true FROM volume_attachment a"
+    " WHERE a.volume_id = v.id AND a.instance_id = $1 AND a.delete_on_termination"
+    " AND a.transition IS DISTINCT FROM 'detaching' AND v.id = ANY ($2::text[])),"
     " untagged AS (DELETE FROM tag USING gone WHERE resource_id = gone.id)"
     " SELECT count(*), coalesce(sum(size_gib), 0)::bigint FROM gone";
 static const char sql_set_delete[] =
@@ -76,18 +80,6 @@ static const char sql_gone[] =
     " AND deleting RETURNING id, account_id, size_gib),"
     " untagged AS (DELETE FROM tag USING gone WHERE resource_id = gone.id)"
     " SELECT account_id, count(*), sum(size_gib)::bigint FROM gone GROUP BY account_id";
-
-#define SNAPSHOT_SELECT                                                                            \
-    "SELECT id, account_id, volume_id, description, state, sha256, size_gib, bytes,"               \
-    " " VIRGA_SQL_TIME("created") " FROM snapshot"
-
-static const char sql_snapshot_get[] =
-    SNAPSHOT_SELECT " WHERE id = $1 AND ($2::text IS NULL OR account_id = $2)";
-static const char sql_snapshot_list[] =
-    SNAPSHOT_SELECT " WHERE account_id = $1 AND ($2::text[] IS NULL OR id = ANY ($2)) ORDER BY id";
-static const char sql_snapshot_insert[] =
-    "INSERT INTO snapshot (id, account_id, size_gib, description, state, sha256, bytes)"
-    " VALUES ($1, $2, $3, $4, 'completed', $5, $6)";
 
 bool
 virga_volume_create(VirgaTxn *txn, VirgaArena *arena, const VirgaVolumeSpec *spec, char **ret_id,
@@ -292,73 +284,16 @@ virga_volume_set_delete(VirgaTxn *txn, const char *instance_id, const char *devi
 }
 
 bool
-virga_volume_release(VirgaTxn *txn, const char *instance_id, gint64 *ret_count, gint64 *ret_gib,
-                     GError **error)
+virga_volume_release(VirgaTxn *txn, const char *instance_id, const char *const *kept,
+                     gint64 *ret_count, gint64 *ret_gib, GError **error)
 {
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_delete, "s", instance_id);
+    static const char *const none[] = { NULL };
+    g_autoptr(VirgaRows) rows =
+        virga_txn_query(txn, error, sql_delete, "sa", instance_id, kept ? kept : none);
 
     if (!rows)
         return false;
     *ret_count = virga_rows_int(rows, 0, 0);
     *ret_gib = virga_rows_int(rows, 0, 1);
     return virga_txn_run(txn, error, NULL, sql_detach, "s", instance_id);
-}
-
-static void
-read_snapshot(const VirgaRows *rows, int row, VirgaArena *arena, VirgaSnapshot *snapshot)
-{
-    *snapshot = (VirgaSnapshot){ .id = virga_rows_dup(rows, arena, row, 0),
-                                 .account_id = virga_rows_dup(rows, arena, row, 1),
-                                 .volume_id = virga_rows_dup(rows, arena, row, 2),
-                                 .description = virga_rows_dup(rows, arena, row, 3),
-                                 .state = virga_rows_dup(rows, arena, row, 4),
-                                 .sha256 = virga_rows_dup(rows, arena, row, 5),
-                                 .size_gib = virga_rows_int(rows, row, 6),
-                                 .bytes = virga_rows_int(rows, row, 7),
-                                 .created = virga_rows_time(rows, row, 8) };
-}
-
-bool
-virga_snapshot_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-                    const char *const *ids, VirgaSnapshot **ret, size_t *ret_count, GError **error)
-{
-    g_autoptr(VirgaRows) rows =
-        virga_txn_query(txn, error, sql_snapshot_list, "sa", account_id, ids);
-
-    if (!rows)
-        return false;
-    *ret_count = (size_t) virga_rows_count(rows);
-    *ret = virga_arena_new_array(arena, VirgaSnapshot, *ret_count);
-    for (int i = 0; i < virga_rows_count(rows); i++)
-        read_snapshot(rows, i, arena, &(*ret)[i]);
-    return true;
-}
-
-VirgaSnapshot *
-virga_snapshot_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
-                   GError **error)
-{
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_snapshot_get, "ss", id, account_id);
-    VirgaSnapshot *snapshot;
-
-    if (!rows)
-        return NULL;
-    if (virga_rows_count(rows) == 0) {
-        virga_fail(error, "snapshot", VIRGA_ERROR_NOT_FOUND, "The snapshot '%s' does not exist.",
-                   id);
-        return NULL;
-    }
-    snapshot = virga_arena_new_array(arena, VirgaSnapshot, 1);
-    read_snapshot(rows, 0, arena, snapshot);
-    return snapshot;
-}
-
-bool
-virga_snapshot_create(VirgaTxn *txn, const VirgaSnapshot *snapshot, GError **error)
-{
-    return virga_txn_run(txn, error, NULL, sql_snapshot_insert, "ssissi", snapshot->id,
-                         snapshot->account_id, snapshot->size_gib,
-                         snapshot->description ? snapshot->description : "", snapshot->sha256,
-                         snapshot->bytes) &&
-           virga_quota_claim(txn, snapshot->account_id, VIRGA_QUOTA_SNAPSHOTS, 1, error);
 }

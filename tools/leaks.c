@@ -9,6 +9,7 @@
 #include "core/json.h"
 #include "core/process.h"
 #include "network/driver.h"
+#include "storage/driver.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -131,12 +132,12 @@ read_claims(Look *look)
         if (g_strcmp0(cli_text(volume, "host"), look->host_id) != 0)
             continue;
         g_hash_table_add(look->volumes, g_strdup(cli_text(volume, "id")));
-        g_hash_table_add(look->bases, g_strdup(cli_text(volume, "snapshot")));
     }
     for (guint i = 0; i < cli_length(claims, "snapshots"); i++) {
         JsonObject *snapshot = cli_element(claims, "snapshots", i);
 
-        g_hash_table_add(look->snapshots, g_strdup(cli_text(snapshot, "id")));
+        g_hash_table_insert(look->snapshots, g_strdup(cli_text(snapshot, "id")),
+                            GINT_TO_POINTER(cli_int(snapshot, "bytes") > 0));
         g_hash_table_add(look->bases, g_strdup(cli_text(snapshot, "id")));
     }
     read_rule_claims(look);
@@ -146,7 +147,7 @@ read_claims(Look *look)
 
 /* Files of a directory that are called ID.suffix, and others, which nobody should have left. */
 static void
-check_files(Look *look, const char *relative, const char *suffix, GHashTable *claimed,
+check_files(Look *look, const char *relative, const char *const *suffixes, GHashTable *claimed,
             const char *what)
 {
     g_autofree char *directory = cli_path(look->cli, relative);
@@ -156,25 +157,47 @@ check_files(Look *look, const char *relative, const char *suffix, GHashTable *cl
     while (files && (name = g_dir_read_name(files))) {
         g_autofree char *id = g_strdup(name);
 
-        if (g_str_has_suffix(name, suffix))
-            id[strlen(name) - strlen(suffix)] = '\0';
+        for (const char *const *suffix = suffixes; *suffix; suffix++)
+            if (g_str_has_suffix(name, *suffix))
+                id[strlen(name) - strlen(*suffix)] = '\0';
         if (!g_hash_table_contains(claimed, id))
             add_leak(look, "%s \"%s/%s\"", what, directory, name);
     }
 }
 
+/* Base images whose snapshots are gone stay as long as something stands on them. */
+static void
+check_bases(Look *look)
+{
+    static const char *const suffixes[] = { ".qcow2", NULL };
+    g_autofree char *directory = cli_path(look->cli, "node");
+    g_autofree char *images = cli_path(look->cli, "node/images");
+    g_auto(GStrv) used = NULL;
+    VirgaVolumeDriver *driver;
+
+    if (!g_file_test(images, G_FILE_TEST_IS_DIR))
+        return;
+    driver = virga_volume_local_new(directory, 0, NULL, NULL);
+    used = driver->bases(driver, true, NULL);
+    for (char **id = used; id && *id; id++)
+        g_hash_table_add(look->bases, g_strdup(*id));
+    driver->free(driver);
+    check_files(look, "node/images", suffixes, look->bases, "base image of no snapshot");
+}
+
 static void
 check_store(Look *look)
 {
+    static const char *const suffixes[] = { ".qcow2", ".upload", NULL };
     GHashTableIter at;
-    gpointer id;
+    gpointer id, has_file;
 
-    check_files(look, "store", ".qcow2", look->snapshots, "file of no snapshot");
+    check_files(look, "store", suffixes, look->snapshots, "file of no snapshot");
     g_hash_table_iter_init(&at, look->snapshots);
-    while (g_hash_table_iter_next(&at, &id, NULL)) {
+    while (g_hash_table_iter_next(&at, &id, &has_file)) {
         g_autofree char *path = g_strdup_printf("%s/store/%s.qcow2", look->cli->state, (char *) id);
 
-        if (access(path, F_OK) != 0)
+        if (has_file && access(path, F_OK) != 0)
             add_leak(look, "snapshot %s has lost its file \"%s\"", (char *) id, path);
     }
 }
@@ -423,6 +446,9 @@ look_once(Cli *cli, GError **error)
     g_autoptr(JsonNode) answer = cli_call(cli, "GET", "/operator/v1/claims", NULL, CALL_MS, error);
     g_autoptr(GPtrArray) leaks = g_ptr_array_new_with_free_func(g_free);
     Look look = { .cli = cli, .tag = virga_config_tag(cli->config), .leaks = leaks };
+    static const char *const volume_files[] = { ".qcow2", ".layers", NULL };
+    static const char *const console_files[] = { ".log", NULL };
+    static const char *const nvram_files[] = { "_VARS.fd", NULL };
     bool done;
 
     if (!answer)
@@ -441,11 +467,11 @@ look_once(Cli *cli, GError **error)
     read_claims(&look);
     done =
         check_domains(&look, error) && check_network(&look, error) && check_nftables(&look, error);
-    check_files(&look, "node/volumes", ".qcow2", look.volumes, "file of no volume");
-    check_files(&look, "node/images", ".qcow2", look.bases, "base image of no snapshot");
-    check_files(&look, "node/console", ".log", look.instances, "console of no instance");
-    check_files(&look, "libvirt/lib/qemu/nvram", "_VARS.fd", look.instances,
+    check_files(&look, "node/volumes", volume_files, look.volumes, "file of no volume");
+    check_files(&look, "node/console", console_files, look.instances, "console of no instance");
+    check_files(&look, "libvirt/lib/qemu/nvram", nvram_files, look.instances,
                 "firmware variables of no instance");
+    check_bases(&look);
     check_store(&look);
     check_counts(&look);
     look_done(&look);

@@ -210,6 +210,26 @@ fake_detach(VirgaHypervisor *hypervisor, const char *id, VirgaDeviceKind kind, c
     return true;
 }
 
+static bool
+fake_cut(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *disks, size_t count,
+         GError **error)
+{
+    Fake *fake = (Fake *) hypervisor;
+
+    if (!enter_domain(fake, id, error))
+        return false;
+    g_mutex_unlock(&fake->lock);
+    return true;
+}
+
+static bool
+fake_join(VirgaHypervisor *hypervisor, const char *id, const char *key, const char *layer,
+          const char *below, bool *ret_done, GError **error)
+{
+    *ret_done = true;
+    return fake_cut(hypervisor, id, NULL, 0, error);
+}
+
 static void
 domain_free(gpointer data)
 {
@@ -300,6 +320,8 @@ virga_hypervisor_fake_new(VirgaHypervisorEvent event, gpointer data)
                                     .attach_port = fake_attach_port,
                                     .attach_disk = fake_attach_disk,
                                     .detach = fake_detach,
+                                    .cut = fake_cut,
+                                    .join = fake_join,
                                     .remove = fake_remove,
                                     .screenshot = fake_screenshot,
                                     .interrupt = fake_interrupt,

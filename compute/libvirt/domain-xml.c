@@ -189,6 +189,31 @@ virga_domain_xml(const VirgaDomainSpec *spec, const char *type)
     return text;
 }
 
+char *
+virga_domain_cut_xml(const VirgaDomainDisk *disks, size_t count)
+{
+    xmlDoc *document = xmlNewDoc(BAD_CAST "1.0");
+    xmlNode *cut = xmlNewDocNode(document, NULL, BAD_CAST "domainsnapshot", NULL);
+    xmlNode *list;
+    char *text;
+
+    xmlDocSetRootElement(document, cut);
+    list = add(cut, "disks", NULL);
+    for (size_t i = 0; i < count; i++) {
+        xmlNode *disk = add(list, "disk", "name", disks[i].target, "snapshot",
+                            disks[i].path ? "external" : "no", NULL);
+
+        if (!disks[i].path)
+            continue;
+        xmlNewProp(disk, BAD_CAST "type", BAD_CAST "file");
+        add(disk, "driver", "type", "qcow2", NULL);
+        add(disk, "source", "file", disks[i].path, NULL);
+    }
+    text = text_of(document, cut);
+    xmlFreeDoc(document);
+    return text;
+}
+
 /* One device's text, made by a function that adds it to others. */
 static char *
 device_xml(void (*add_device)(xmlNode *devices, const void *device), const void *device)
@@ -290,6 +315,43 @@ virga_domain_xml_devices(const char *xml, VirgaDeviceKind kind, char ***ret_alia
     if (ret_aliases)
         *ret_aliases = (char **) g_ptr_array_free(g_steal_pointer(&aliases), FALSE);
     return (char **) g_ptr_array_free(g_steal_pointer(&keys), FALSE);
+}
+
+/* The files of a disk and of what it stands on. */
+static char **
+layers_of(const xmlNode *disk)
+{
+    g_autoptr(GPtrArray) layers = g_ptr_array_new_with_free_func(g_free);
+
+    for (const xmlNode *store = disk; child(store, "source"); store = child(store, "backingStore"))
+        take_attribute(layers, child(store, "source"), "file");
+    g_ptr_array_add(layers, NULL);
+    return (char **) g_ptr_array_free(g_steal_pointer(&layers), FALSE);
+}
+
+char *
+virga_domain_xml_disk(const char *xml, const char *serial, char ***ret_layers)
+{
+    xmlDoc *document = parse(xml);
+    const xmlNode *devices = document ? child(xmlDocGetRootElement(document), "devices") : NULL;
+    g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(g_free);
+    char *target = NULL;
+
+    for (const xmlNode *node = devices ? devices->children : NULL; node && !target;
+         node = node->next) {
+        if (node->type != XML_ELEMENT_NODE || !g_str_equal((const char *) node->name, "disk"))
+            continue;
+        g_ptr_array_set_size(found, 0);
+        take_text(found, child(node, "serial"));
+        take_attribute(found, child(node, "target"), "dev");
+        if (!g_str_equal(found->pdata[0], serial))
+            continue;
+        target = g_strdup(found->pdata[1]);
+        *ret_layers = layers_of(node);
+    }
+    if (document)
+        xmlFreeDoc(document);
+    return target;
 }
 
 char *

@@ -6,6 +6,7 @@
  * and made anew by whoever needs it next; guests do not mind. */
 #include "compute/hypervisor.h"
 
+#include "core/arena.h"
 #include "core/error.h"
 #include "core/id.h"
 #include "core/limits.h"
@@ -438,6 +439,19 @@ is_thinking(void)
     return reason && reason->message && strstr(reason->message, "in the process of unplug");
 }
 
+/* A disk whose layers are being joined cannot be unplugged.  What is left of it is done later. */
+static void
+stop_joining(virDomainPtr domain, const char *key)
+{
+    char *xml = virDomainGetXMLDesc(domain, 0);
+    g_auto(GStrv) layers = NULL;
+    g_autofree char *target = xml ? virga_domain_xml_disk(xml, key, &layers) : NULL;
+
+    if (target)
+        virDomainBlockJobAbort(domain, target, 0);
+    free(xml);
+}
+
 static bool
 libvirt_detach(VirgaHypervisor *hypervisor, const char *id, VirgaDeviceKind kind, const char *key,
                GError **error)
@@ -447,10 +461,97 @@ libvirt_detach(VirgaHypervisor *hypervisor, const char *id, VirgaDeviceKind kind
     g_auto(GStrv) keys = domain ? read_devices(domain, id, kind, &aliases, error) : NULL;
     bool done = keys != NULL;
 
+    if (done && kind == VIRGA_DEVICE_DISK)
+        stop_joining(domain, key);
     for (size_t i = 0; done && keys[i]; i++)
         if (g_ascii_strcasecmp(keys[i], key) == 0)
             done = virDomainDetachDeviceAlias(domain, aliases[i], VIR_DOMAIN_AFFECT_LIVE) == 0 ||
                    is_thinking() || fail(error, "unplug a device from", id);
+    if (domain)
+        virDomainFree(domain);
+    return done;
+}
+
+static const VirgaDomainDisk *
+find_disk(const VirgaDomainDisk *disks, size_t count, const char *serial)
+{
+    for (size_t i = 0; i < count; i++)
+        if (g_str_equal(disks[i].serial, serial))
+            return &disks[i];
+    return NULL;
+}
+
+/* The XML of the moment, which names every disk of the domain; NULL: none is to be moved. */
+static char *
+cut_xml(const char *xml, const VirgaDomainDisk *disks, size_t count)
+{
+    g_auto(GStrv) serials = virga_domain_xml_devices(xml, VIRGA_DEVICE_DISK, NULL);
+    size_t serial_count = serials ? g_strv_length(serials) : 0, moved = 0;
+    g_autoptr(VirgaArena) arena = virga_arena_new();
+    VirgaDomainDisk *all = virga_arena_new_array(arena, VirgaDomainDisk, serial_count);
+
+    for (size_t i = 0; i < serial_count; i++) {
+        const VirgaDomainDisk *disk = find_disk(disks, count, serials[i]);
+        g_auto(GStrv) layers = NULL;
+        g_autofree char *target = virga_domain_xml_disk(xml, serials[i], &layers);
+
+        all[i].target = virga_arena_strdup(arena, target);
+        if (disk && layers && !g_strv_contains((const char *const *) layers, disk->path)) {
+            all[i].path = disk->path;
+            moved++;
+        }
+    }
+    return moved ? virga_domain_cut_xml(all, serial_count) : NULL;
+}
+
+static bool
+libvirt_cut(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *disks, size_t count,
+            GError **error)
+{
+    const unsigned flags =
+        VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT |
+        VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC;
+    virDomainPtr domain = need_domain(hypervisor, id, error);
+    char *is = domain ? read_xml(domain, id, error) : NULL;
+    g_autofree char *xml = is ? cut_xml(is, disks, count) : NULL;
+    virDomainSnapshotPtr cut = xml ? virDomainSnapshotCreateXML(domain, xml, flags) : NULL;
+    bool done = is && (!xml || cut || fail(error, "cut the disks of", id));
+
+    if (cut)
+        virDomainSnapshotFree(cut);
+    free(is);
+    if (domain)
+        virDomainFree(domain);
+    return done;
+}
+
+/* A job that has ended is gone, and its layer with it. */
+static bool
+join_layers(virDomainPtr domain, const char *id, const char *target, const char *layer,
+            const char *below, GError **error)
+{
+    virDomainBlockJobInfo job;
+    int running = virDomainGetBlockJobInfo(domain, target, &job, 0);
+
+    return running == 1 ||
+           (running == 0 && virDomainBlockCommit(domain, target, below, layer, 0, 0) == 0) ||
+           fail(error, "join layers of", id);
+}
+
+static bool
+libvirt_join(VirgaHypervisor *hypervisor, const char *id, const char *key, const char *layer,
+             const char *below, bool *ret_done, GError **error)
+{
+    virDomainPtr domain = need_domain(hypervisor, id, error);
+    char *xml = domain ? read_xml(domain, id, error) : NULL;
+    g_auto(GStrv) layers = NULL;
+    g_autofree char *target = xml ? virga_domain_xml_disk(xml, key, &layers) : NULL;
+    bool done = xml != NULL;
+
+    *ret_done = done && !(layers && g_strv_contains((const char *const *) layers, layer));
+    if (done && !*ret_done)
+        done = join_layers(domain, id, target, layer, below, error);
+    free(xml);
     if (domain)
         virDomainFree(domain);
     return done;
@@ -576,6 +677,8 @@ virga_hypervisor_libvirt_new(const VirgaLibvirtSettings *settings, VirgaHypervis
                                        .attach_port = libvirt_attach_port,
                                        .attach_disk = libvirt_attach_disk,
                                        .detach = libvirt_detach,
+                                       .cut = libvirt_cut,
+                                       .join = libvirt_join,
                                        .remove = libvirt_remove,
                                        .screenshot = libvirt_screenshot,
                                        .interrupt = libvirt_interrupt,

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Volumes as qcow2 files.  A name in volumes/ or images/ is always a whole file: it is made under
  * a temporary name, synced and renamed, so that a crash leaves garbage and never half a disk. */
-#include "storage/driver.h"
+#include "local-priv.h"
 
 #include "core/error.h"
 #include "core/id.h"
 #include "core/process.h"
-#include "storage/import.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,35 +15,16 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define QEMU_IMG_MS 60000
-
-typedef struct {
-    VirgaVolumeDriver base;
-    char *images, *volumes;
-    gint64 reserved_gib;
-    VirgaSnapshotFetch fetch;
-    gpointer data;
-    GMutex lock;
-    GCond fetched;
-    GHashTable *fetching; /* snapshot ids that some thread fetches now */
-} Local;
-
-static char *
-file_of(const char *directory, const char *id, const char *suffix)
+char *
+local_file(const char *directory, const char *id, const char *suffix)
 {
     return g_strdup_printf("%s/%s%s", directory, id, suffix);
-}
-
-static char *
-local_path(VirgaVolumeDriver *driver, const char *volume_id)
-{
-    return file_of(((Local *) driver)->volumes, volume_id, ".qcow2");
 }
 
 static bool
 local_inspect(VirgaVolumeDriver *driver, const char *volume_id, bool *ret_exists, GError **error)
 {
-    g_autofree char *path = local_path(driver, volume_id);
+    g_autofree char *path = local_file(((Local *) driver)->volumes, volume_id, ".qcow2");
 
     *ret_exists = access(path, F_OK) == 0;
     if (!*ret_exists && errno != ENOENT)
@@ -52,10 +32,10 @@ local_inspect(VirgaVolumeDriver *driver, const char *volume_id, bool *ret_exists
     return true;
 }
 
-static bool
-sync_directory(const char *path, GError **error)
+bool
+local_sync_file(const char *path, GError **error)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     int failure = fd < 0 || fsync(fd) < 0 ? errno : 0;
 
     if (fd >= 0)
@@ -64,98 +44,14 @@ sync_directory(const char *path, GError **error)
            virga_fail_errno(error, "volume", failure, "could not sync \"%s\"", path);
 }
 
-/* Makes a finished temporary file durable under its name. */
-static bool
-put_in_place(const char *directory, const char *temporary, const char *path, GError **error)
+bool
+local_put_in_place(const char *directory, const char *temporary, const char *path, GError **error)
 {
-    int fd = open(temporary, O_RDONLY | O_CLOEXEC);
-    int failure = fd < 0 || fsync(fd) < 0 ? errno : 0;
-
-    if (fd >= 0)
-        close(fd);
-    if (failure == 0 && rename(temporary, path) < 0)
-        failure = errno;
-    if (failure)
-        return virga_fail_errno(error, "volume", failure, "could not keep \"%s\"", path);
-    return sync_directory(directory, error);
-}
-
-/* A transfer that ended early must not become the base of disks. */
-static bool
-check_size(const char *path, const VirgaVolumeWish *wish, GError **error)
-{
-    struct stat file;
-
-    if (stat(path, &file) < 0)
-        return virga_fail_errno(error, "volume", errno, "could not look at \"%s\"", path);
-    if (wish->snapshot_bytes > 0 && file.st_size != wish->snapshot_bytes)
-        return virga_fail(error, "volume", VIRGA_ERROR_RETRY,
-                          "snapshot \"%s\" came with %" G_GINT64_FORMAT
-                          " bytes instead of %" G_GINT64_FORMAT,
-                          wish->snapshot_id, (gint64) file.st_size, wish->snapshot_bytes);
-    return true;
-}
-
-/* Nor must one that was damaged in the store or on its way. */
-static bool
-check_content(const char *path, const VirgaVolumeWish *wish, GError **error)
-{
-    char sha256[65];
-    bool hashed;
-    int fd;
-
-    if (!wish->snapshot_sha256)
-        return true;
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return virga_fail_errno(error, "volume", errno, "could not open \"%s\"", path);
-    hashed = virga_file_sha256(fd, sha256, error);
-    close(fd);
-    if (hashed && !g_str_equal(sha256, wish->snapshot_sha256))
-        return virga_fail(error, "volume", VIRGA_ERROR_INTERNAL,
-                          "the data of snapshot \"%s\" is damaged", wish->snapshot_id);
-    return hashed;
-}
-
-/* What cannot be finished is removed: the disk may be full of it. */
-static bool
-fetch_now(Local *local, const VirgaVolumeWish *wish, const char *path, GError **error)
-{
-    g_autofree char *temporary = file_of(local->images, wish->snapshot_id, ".part");
-    bool fetched = local->fetch(wish->snapshot_id, temporary, local->data, error) &&
-                   check_size(temporary, wish, error) && check_content(temporary, wish, error);
-
-    if (fetched && chmod(temporary, 0444) < 0)
-        fetched = virga_fail_errno(error, "volume", errno, "could not keep \"%s\"", path);
-    fetched = fetched && put_in_place(local->images, temporary, path, error);
-    if (!fetched)
-        g_unlink(temporary);
-    return fetched;
-}
-
-/* The base image's path, fetched if it is not here yet; one thread fetches, the others wait. */
-static char *
-base_image(Local *local, const VirgaVolumeWish *wish, GError **error)
-{
-    const char *snapshot_id = wish->snapshot_id;
-    g_autofree char *path = file_of(local->images, snapshot_id, ".qcow2");
-    bool here;
-
-    g_mutex_lock(&local->lock);
-    while (g_hash_table_contains(local->fetching, snapshot_id))
-        g_cond_wait(&local->fetched, &local->lock);
-    here = access(path, F_OK) == 0;
-    if (!here)
-        g_hash_table_add(local->fetching, g_strdup(snapshot_id));
-    g_mutex_unlock(&local->lock);
-    if (!here) {
-        here = fetch_now(local, wish, path, error);
-        g_mutex_lock(&local->lock);
-        g_hash_table_remove(local->fetching, snapshot_id);
-        g_cond_broadcast(&local->fetched);
-        g_mutex_unlock(&local->lock);
-    }
-    return here ? g_steal_pointer(&path) : NULL;
+    if (!local_sync_file(temporary, error))
+        return false;
+    if (rename(temporary, path) < 0)
+        return virga_fail_errno(error, "volume", errno, "could not keep \"%s\"", path);
+    return local_sync_file(directory, error);
 }
 
 static bool
@@ -190,8 +86,8 @@ static bool
 local_create(VirgaVolumeDriver *driver, const VirgaVolumeWish *wish, GError **error)
 {
     Local *local = (Local *) driver;
-    g_autofree char *path = local_path(driver, wish->id);
-    g_autofree char *temporary = file_of(local->volumes, wish->id, ".part");
+    g_autofree char *path = local_file(local->volumes, wish->id, ".qcow2");
+    g_autofree char *temporary = local_file(local->volumes, wish->id, ".part");
     g_autofree char *base = NULL;
     bool made;
 
@@ -199,12 +95,12 @@ local_create(VirgaVolumeDriver *driver, const VirgaVolumeWish *wish, GError **er
         return true;
     if (!check_room(local, error))
         return false;
-    if (wish->snapshot_id && !(base = base_image(local, wish, error)))
+    if (wish->file_count && !(base = local_base(local, wish, error)))
         return false;
     made = create_file(wish, base, temporary, error);
     if (made && chmod(temporary, 0600) < 0)
         made = virga_fail_errno(error, "volume", errno, "could not make \"%s\"", path);
-    made = made && put_in_place(local->volumes, temporary, path, error);
+    made = made && local_put_in_place(local->volumes, temporary, path, error);
     if (!made)
         g_unlink(temporary);
     return made;
@@ -214,10 +110,12 @@ static bool
 local_delete(VirgaVolumeDriver *driver, const char *volume_id, GError **error)
 {
     Local *local = (Local *) driver;
-    g_autofree char *path = local_path(driver, volume_id);
-    g_autofree char *temporary = file_of(local->volumes, volume_id, ".part");
+    g_autofree char *path = local_file(local->volumes, volume_id, ".qcow2");
+    g_autofree char *temporary = local_file(local->volumes, volume_id, ".part");
 
     g_unlink(temporary);
+    if (!local_delete_layers(local, volume_id, error))
+        return false;
     if (g_unlink(path) < 0 && errno != ENOENT)
         return virga_fail_errno(error, "volume", errno, "could not delete \"%s\"", path);
     return true;
@@ -236,7 +134,7 @@ local_list(VirgaVolumeDriver *driver, GError **error)
     while ((name = g_dir_read_name(directory))) {
         g_autofree char *id = g_strndup(name, strcspn(name, "."));
 
-        if (virga_id_is(id, "vol"))
+        if (virga_id_is(id, "vol") && !g_str_has_suffix(name, ".layers"))
             g_strv_builder_add(builder, id);
     }
     return g_strv_builder_end(builder);
@@ -267,6 +165,14 @@ virga_volume_local_new(const char *directory, gint64 reserved_gib, VirgaSnapshot
                                        .delete = local_delete,
                                        .path = local_path,
                                        .list = local_list,
+                                       .begin_layer = local_begin_layer,
+                                       .is_cut = local_is_cut,
+                                       .begin_copy = local_begin_copy,
+                                       .end_copy = local_end_copy,
+                                       .surplus = local_surplus,
+                                       .join = local_join,
+                                       .bases = local_bases,
+                                       .drop_base = local_drop_base,
                                        .free = local_free };
     local->images = g_build_filename(directory, "images", NULL);
     local->volumes = g_build_filename(directory, "volumes", NULL);

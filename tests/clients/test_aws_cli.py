@@ -413,6 +413,27 @@ def test_nat_gateways(aws, image):
     aws.ec2("release-address", "--allocation-id", eip)
 
 
+def snapshots(aws, instance, volume):
+    one = aws.ec2("create-snapshot", "--volume-id", volume, "--description", "by cli", "--tag-specifications",
+                  "ResourceType=snapshot,Tags=[{Key=of,Value=cli}]")["SnapshotId"]
+    aws.ec2("wait", "snapshot-completed", "--snapshot-ids", one)
+    both = aws.query("Snapshots[].SnapshotId", "create-snapshots", "--instance-specification",
+                     "InstanceId=" + instance["InstanceId"], "--copy-tags-from-source", "volume")
+    assert len(both) == 2
+    aws.ec2("wait", "snapshot-completed", "--snapshot-ids", *both)
+    copied = aws.ec2("copy-snapshot", "--source-region", "us-east-1", "--source-snapshot-id", one)["SnapshotId"]
+    aws.ec2("modify-snapshot-attribute", "--snapshot-id", one, "--attribute", "createVolumePermission",
+            "--operation-type", "add", "--group-names", "all")
+    assert aws.query("CreateVolumePermissions[].Group", "describe-snapshot-attribute", "--snapshot-id", one,
+                     "--attribute", "createVolumePermission") == ["all"]
+    aws.ec2("reset-snapshot-attribute", "--snapshot-id", one, "--attribute", "createVolumePermission")
+    mine = aws.query("Snapshots[].SnapshotId", "describe-snapshots", "--filters", "Name=volume-id,Values=" + volume)
+    assert one in mine and len(mine) == 2
+    for snapshot in both + [one, copied]:
+        aws.ec2("delete-snapshot", "--snapshot-id", snapshot)
+    aws.fails("InvalidSnapshot.NotFound", "delete-snapshot", "--snapshot-id", one)
+
+
 def test_volumes(fake_cloud, aws, image):
     instance = launch(aws, image)[0]
     id_ = aws.ec2("create-volume", "--availability-zone", instance["Placement"]["AvailabilityZone"], "--size", "2",
@@ -428,6 +449,7 @@ def test_volumes(fake_cloud, aws, image):
         return aws.query("Volumes[].Attachments[].State", "describe-volumes", "--volume-ids", id_)
     wait_for(lambda: states() == ["attached"], 30, "the volume to be attached")
     aws.fails("VolumeInUse", "delete-volume", "--volume-id", id_)
+    snapshots(aws, instance, id_)
     aws.ec2("detach-volume", "--volume-id", id_)
     aws.ec2("wait", "volume-available", "--volume-ids", id_)
     aws.ec2("delete-volume", "--volume-id", id_)

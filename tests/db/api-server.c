@@ -7,7 +7,8 @@
  * their last use, POST /control/credentials tells what a host gets for an instance (body: "HOST
  * INSTANCE").  One host that is made by POST /control/host
  * (body: "ID VCPUS MEMORY-MIB") and does what it is told by POST /control/settle; the body of POST
- * /control/answer is what it answers to questions.  Ends with its standard input. */
+ * /control/answer is what it answers to questions.  The moments of snapshots pass by themselves
+ * unless POST /control/hold (body: "1") says that they shall not.  Ends with its standard input. */
 #include "api/edge.h"
 #include "api/key-cache.h"
 #include "api/node-credentials.h"
@@ -27,6 +28,7 @@
 #include "network/target-group.h"
 #include "network/interface.h"
 #include "network/vpc.h"
+#include "storage/snapshot.h"
 #include "storage/volume.h"
 #include "sts.h"
 
@@ -62,8 +64,13 @@ static const char sql_plans[] =
     "SELECT h.id, array_agg(v.id ORDER BY v.id), array_agg(v.generation ORDER BY v.id)"
     " FROM host h, vpc v GROUP BY h.id";
 static const char sql_doomed[] =
-    "SELECT array_agg(id), host_id FROM volume WHERE deleting AND host_id IS NOT NULL"
+    "SELECT array_agg(id), host_id FROM volume v WHERE deleting AND host_id IS NOT NULL"
+    " AND NOT EXISTS (SELECT 1 FROM snapshot s WHERE s.volume_id = v.id AND s.state = 'pending')"
     " GROUP BY host_id ORDER BY host_id";
+static const char sql_uncut[] =
+    "SELECT id, host_id FROM snapshot WHERE state = 'pending' AND NOT cut";
+static const char sql_pending[] =
+    "SELECT id, host_id FROM snapshot WHERE state = 'pending' ORDER BY created, id";
 static const char sql_questions[] = "SELECT id, host_id FROM host_question WHERE answered IS NULL";
 
 static VirgaServices services;
@@ -145,6 +152,52 @@ delete_volumes(GError **error)
     return rows && virga_txn_commit(txn, error);
 }
 
+#define SNAPSHOT_BYTES 4096
+
+/* Copies of all snapshots are in the store. */
+static bool
+copy_snapshots(GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_begin(services.db, error);
+    g_autoptr(VirgaRows) rows = txn ? virga_txn_query(txn, error, sql_pending, "") : NULL;
+
+    for (int i = 0; rows && i < virga_rows_count(rows); i++)
+        if (!virga_snapshot_complete(txn, virga_rows_text(rows, i, 1), virga_rows_text(rows, i, 0),
+                                     SNAPSHOT_BYTES, "x", false, error))
+            return false;
+    return rows && virga_txn_commit(txn, error);
+}
+
+static int held, ended; /* atomic */
+
+static bool
+cut_snapshots(GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_begin(services.db, error);
+    g_autoptr(VirgaRows) rows = txn ? virga_txn_query(txn, error, sql_uncut, "") : NULL;
+
+    for (int i = 0; rows && i < virga_rows_count(rows); i++) {
+        const char *ids[] = { virga_rows_text(rows, i, 0), NULL };
+
+        if (!virga_snapshot_note_cut(txn, virga_rows_text(rows, i, 1), ids, error))
+            return false;
+    }
+    return rows && virga_txn_commit(txn, error);
+}
+
+static gpointer
+cut_main(gpointer data)
+{
+    while (!g_atomic_int_get(&ended)) {
+        g_autoptr(GError) error = NULL;
+
+        if (!g_atomic_int_get(&held) && !cut_snapshots(&error))
+            g_warning("%s", error->message);
+        g_usleep(20000);
+    }
+    return NULL;
+}
+
 /* Every guest becomes what it is wished to be. */
 static bool
 settle(GError **error)
@@ -174,7 +227,7 @@ settle(GError **error)
                                    &forget, error))
             return false;
     }
-    return rows != NULL && delete_volumes(error);
+    return rows != NULL && copy_snapshots(error) && delete_volumes(error);
 }
 
 /* All hosts have applied the plans of all VPCs. */
@@ -285,7 +338,10 @@ handle(VirgaHttpExchange *exchange, const VirgaHttpRequest *request,
         done = sweep((const char *) request->body, &error);
     else if (g_str_equal(request->path, "/control/answer"))
         done = answer_questions((const char *) request->body, &error);
-    else if (g_str_equal(request->path, "/control/accounts"))
+    else if (g_str_equal(request->path, "/control/hold")) {
+        g_atomic_int_set(&held, request->body_size > 0);
+        done = true;
+    } else if (g_str_equal(request->path, "/control/accounts"))
         done = make_accounts(&error);
     else
         done = settle(&error) && settle_plans(&error);
@@ -318,6 +374,7 @@ main(int argc, char **argv)
     VirgaDbListener *listener;
     g_autoptr(VirgaEdge) edge = NULL;
     VirgaHttpServer *server;
+    GThread *cutter;
     char byte;
     int fd;
 
@@ -346,11 +403,14 @@ main(int argc, char **argv)
     server = fd < 0 ? NULL : virga_http_server_new(fd, &http_options, &error);
     if (!server)
         g_error("%s", error->message);
+    cutter = g_thread_new("cut", cut_main, NULL);
     printf("%u\n", virga_http_server_port(server));
     fflush(stdout);
     while (read(STDIN_FILENO, &byte, 1) > 0)
         continue;
     virga_http_server_stop(server, 1000);
+    g_atomic_int_set(&ended, 1);
+    g_thread_join(cutter);
     virga_db_listener_free(listener);
     virga_key_cache_free(keys);
     virga_rights_cache_free(rights);

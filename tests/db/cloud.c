@@ -8,6 +8,7 @@
 #include "network/interface.h"
 #include "network/security-group.h"
 #include "network/vpc.h"
+#include "storage/snapshot.h"
 #include "storage/volume.h"
 
 static Postgres *postgres;

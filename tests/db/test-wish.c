@@ -88,12 +88,13 @@ check_guest(JsonNode *json, const char *id)
     g_assert_cmpuint(want->disks->len, ==, 2);
     disk = want->disks->pdata[0]; /* the root first, whatever its name */
     g_assert_cmpstr(disk->device, ==, "/dev/sda1");
-    g_assert_cmpstr(disk->snapshot_id, ==, SNAPSHOT);
-    g_assert_cmpint(disk->snapshot_bytes, ==, 196616);
+    g_assert_cmpuint(disk->files->len, ==, 1);
+    g_assert_cmpstr(((VirgaSnapshotFile *) disk->files->pdata[0])->id, ==, SNAPSHOT);
+    g_assert_cmpint(((VirgaSnapshotFile *) disk->files->pdata[0])->bytes, ==, 196616);
     g_assert_cmpint(disk->size_gib, ==, 2);
     g_assert_true(disk->delete_on_termination && !disk->made);
     disk = want->disks->pdata[1];
-    g_assert_null(disk->snapshot_id);
+    g_assert_cmpuint(disk->files->len, ==, 0);
     g_assert_false(disk->delete_on_termination);
     g_assert_cmpuint(want->ports->len, ==, 1);
     port = want->ports->pdata[0];

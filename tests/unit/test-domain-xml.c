@@ -174,6 +174,45 @@ test_odd_characters(void)
     xmlFreeDoc(document);
 }
 
+static void
+test_layers(void)
+{
+    static const char xml[] =
+        "<domain><devices><disk><source file='/a.2'/><backingStore type='file'><source "
+        "file='/a.1'/>"
+        "<backingStore><source file='/a'/><backingStore/></backingStore></backingStore>"
+        "<target dev='vdb'/><serial>vol1</serial></disk>"
+        "<disk><source file='/b'/><target dev='vdc'/><serial>vol2</serial></disk></devices>"
+        "</domain>";
+    g_auto(GStrv) first = NULL, second = NULL, none = NULL;
+    g_autofree char *target = virga_domain_xml_disk(xml, "vol1", &first);
+    g_autofree char *other = virga_domain_xml_disk(xml, "vol2", &second);
+    g_autofree char *missing = virga_domain_xml_disk(xml, "vol3", &none);
+    g_autofree char *all = g_strjoinv(" ", first);
+
+    g_assert_cmpstr(target, ==, "vdb");
+    g_assert_cmpstr(all, ==, "/a.2 /a.1 /a");
+    g_assert_cmpstr(other, ==, "vdc");
+    g_assert_cmpuint(g_strv_length(second), ==, 1);
+    g_assert_true(!missing && !none);
+    g_assert_null(virga_domain_xml_disk("<domain", "vol1", &none));
+}
+
+static void
+test_cut(void)
+{
+    static const VirgaDomainDisk cut[] = { { "/x&y.qcow2", NULL, "vda" }, { NULL, NULL, "vdb" } };
+    g_autofree char *xml = virga_domain_cut_xml(cut, G_N_ELEMENTS(cut));
+    g_autoptr(GRegex) space = g_regex_new(">\\s+<", 0, 0, NULL);
+    g_autofree char *dense = g_regex_replace_literal(space, xml, -1, 0, "><", 0, NULL);
+
+    g_assert_cmpstr(dense, ==,
+                    "<domainsnapshot><disks>"
+                    "<disk name=\"vda\" snapshot=\"external\" type=\"file\">"
+                    "<driver type=\"qcow2\"/><source file=\"/x&amp;y.qcow2\"/></disk>"
+                    "<disk name=\"vdb\" snapshot=\"no\"/></disks></domainsnapshot>");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -183,5 +222,7 @@ main(int argc, char **argv)
     g_test_add_func("/domain-xml/bare", test_bare);
     g_test_add_func("/domain-xml/identity", test_identity);
     g_test_add_func("/domain-xml/odd-characters", test_odd_characters);
+    g_test_add_func("/domain-xml/layers", test_layers);
+    g_test_add_func("/domain-xml/cut", test_cut);
     return g_test_run();
 }

@@ -118,6 +118,32 @@ static const struct {
       0,
       { .domain = RUNNING, .plugged = true, .device_leaving = true },
       VIRGA_GUEST_ASK_SHUTDOWN },
+    /* snapshots, before all else, and what they leave, after it */
+    { "run",
+      false,
+      0,
+      { .domain = ABSENT, .disks_here = true, .taps_ready = true, .cut_asked = true },
+      VIRGA_GUEST_CUT },
+    { "stop",
+      false,
+      0,
+      { .domain = RUNNING, .plugged = true, .cut_asked = true },
+      VIRGA_GUEST_CUT },
+    { "run",
+      false,
+      0,
+      { .domain = RUNNING, .plugged = true, .layer_surplus = true },
+      VIRGA_GUEST_JOIN },
+    { "run",
+      false,
+      0,
+      { .domain = RUNNING, .plugged = true, .layer_surplus = true, .join_asked = true },
+      VIRGA_GUEST_WAIT },
+    { "run",
+      false,
+      1,
+      { .domain = RUNNING, .plugged = true, .layer_surplus = true },
+      VIRGA_GUEST_REBOOT },
     /* stopping */
     { "stop", false, 0, { .domain = RUNNING, .plugged = true }, VIRGA_GUEST_ASK_SHUTDOWN },
     { "stop",
@@ -208,9 +234,15 @@ check_step(const VirgaGuestWish *want, const VirgaGuestFacts *is, VirgaGuestStep
     case VIRGA_GUEST_REMOVE:
         g_assert_true(off && g_str_equal(want->wish, "terminate") && !is->absent);
         break;
+    case VIRGA_GUEST_CUT:
+        g_assert_true(is->cut_asked);
+        break;
+    case VIRGA_GUEST_JOIN:
+        g_assert_true(run && is->domain == RUNNING && is->layer_surplus && !is->join_asked);
+        break;
     case VIRGA_GUEST_WAIT:
-        g_assert_true(is->domain == RUNNING &&
-                      (is->rebooting || is->shutdown_asked || (run && is->device_asked)));
+        g_assert_true(is->domain == RUNNING && (is->rebooting || is->shutdown_asked ||
+                                                (run && (is->device_asked || is->join_asked))));
         break;
     case VIRGA_GUEST_LOST:
         g_assert_true(run && off && is->disk_lost);
@@ -228,7 +260,7 @@ check_step(const VirgaGuestWish *want, const VirgaGuestFacts *is, VirgaGuestStep
 static void
 test_every_input(void)
 {
-    for (unsigned bits = 0; bits < 1u << 15; bits++)
+    for (unsigned bits = 0; bits < 1u << 18; bits++)
         for (int domain = ABSENT; domain <= STUCK; domain++)
             for (int reason = 0; reason <= VIRGA_DOMAIN_REASON_CRASH; reason++)
                 for (size_t w = 0; w < G_N_ELEMENTS(wishes); w++) {
@@ -249,6 +281,9 @@ test_every_input(void)
                         .device_lacking = bits >> 12 & 1,
                         .device_leaving = bits >> 13 & 1,
                         .device_asked = bits >> 14 & 1,
+                        .cut_asked = bits >> 15 & 1,
+                        .layer_surplus = bits >> 16 & 1,
+                        .join_asked = bits >> 17 & 1,
                     };
 
                     check_step(&want, &is, virga_guest_next_step(&want, &is));

@@ -170,6 +170,7 @@ make_wish(Host *host, const char *wish)
         VirgaGuestDisk *disk = g_new0(VirgaGuestDisk, 1);
 
         disk->id = g_strdup(disk_ids[i]);
+        disk->files = g_ptr_array_new();
         disk->device = g_strdup(i ? "/dev/sdb" : "/dev/sda1");
         disk->size_gib = 1;
         disk->delete_on_termination = i == 0 || !host->keep_data;

@@ -24,6 +24,8 @@ typedef struct {
     VirgaVolumeDriver *driver;
     int fetches; /* atomic */
     bool missing, cut;
+    VirgaSnapshotFile file;
+    const VirgaSnapshotFile *files[1];
 } Fixture;
 
 static bool
@@ -75,10 +77,11 @@ wish_of(Fixture *fixture, const char *id, const char *snapshot_id, gint64 size_g
     struct stat source;
 
     g_assert_cmpint(stat(fixture->source, &source), ==, 0);
-    return (VirgaVolumeWish){ .id = id,
-                              .size_gib = size_gib,
-                              .snapshot_id = snapshot_id,
-                              .snapshot_bytes = snapshot_id ? source.st_size : 0 };
+    fixture->file = (VirgaSnapshotFile){ .id = (char *) SNAPSHOT, .bytes = source.st_size };
+    fixture->files[0] = &fixture->file;
+    return (VirgaVolumeWish){
+        .id = id, .size_gib = size_gib, .files = fixture->files, .file_count = snapshot_id ? 1 : 0
+    };
 }
 
 static bool

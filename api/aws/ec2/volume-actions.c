@@ -6,6 +6,7 @@
 #include "compute/instance-volume.h"
 #include "core/id.h"
 #include "core/quota.h"
+#include "storage/snapshot.h"
 
 /* ---- making and deleting ---- */
 

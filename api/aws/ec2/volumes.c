@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DescribeVolumes and DescribeSnapshots. */
+/* DescribeVolumes. */
 #include "volumes.h"
 
 static const VirgaFilterField volume_fields[] = {
@@ -118,96 +118,5 @@ ec2_describe_volumes(VirgaCall *call, const Ec2DescribeVolumesRequest *request,
         return false;
     ec2_answer(call, filter, &page, &response->volumes, &ec2_volume_shape, Ec2Volume, volume_id,
                &response->next_token);
-    return true;
-}
-
-/* ---- snapshots ---- */
-
-static const VirgaFilterField snapshot_fields[] = {
-    { "description", "Description" },  { "encrypted", "Encrypted" },
-    { "owner-alias", "OwnerAlias" },   { "owner-id", "OwnerId" },
-    { "progress", "Progress" },        { "snapshot-id", "SnapshotId" },
-    { "start-time", "StartTime" },     { "status", "State" },
-    { "storage-tier", "StorageTier" }, { "transfer-type", "TransferType" },
-    { "volume-id", "VolumeId" },       { "volume-size", "VolumeSize" },
-};
-
-static void
-show_snapshot(const VirgaSnapshot *row, const Ec2Tags *tags, Ec2Snapshot *shown)
-{
-    bool done = g_str_equal(row->state, "completed");
-
-    *shown = (Ec2Snapshot){ .snapshot_id = row->id,
-                            .owner_id = row->account_id,
-                            .volume_id = row->volume_id ? row->volume_id : "vol-ffffffff",
-                            .volume_size = row->size_gib,
-                            .has_volume_size = true,
-                            .description = row->description,
-                            .state = row->state,
-                            .progress = done ? "100%" : "0%",
-                            .start_time = row->created,
-                            .has_encrypted = true,
-                            .storage_tier = "standard",
-                            .tags = ec2_tags_of(tags, row->id) };
-    if (done) {
-        shown->completion_time = row->created;
-        shown->full_snapshot_size_in_bytes = row->bytes;
-        shown->has_full_snapshot_size_in_bytes = true;
-    }
-}
-
-static bool
-read_snapshots(VirgaCall *call, const char *const *ids, Ec2SnapshotList *list, GError **error)
-{
-    g_autoptr(VirgaTxn) txn = virga_db_read(call->db, error);
-    Ec2Tags tags;
-    VirgaSnapshot *rows;
-    size_t count;
-
-    if (!txn ||
-        !virga_snapshot_list(txn, call->arena, call->account_id, ids, &rows, &count, error) ||
-        !ec2_check_found(call, ids, rows, count, sizeof *rows, offsetof(VirgaSnapshot, id),
-                         "InvalidSnapshot.NotFound", "snapshot", error) ||
-        !ec2_tags_read(call, txn, ids, "snapshot", &tags, error))
-        return false;
-    list->items = ec2_array(call, Ec2Snapshot, count);
-    for (; list->count < count; list->count++)
-        show_snapshot(&rows[list->count], &tags, &list->items[list->count]);
-    return true;
-}
-
-/* Snapshots are their owner's alone: the lists of owners and users let them pass or do not. */
-static bool
-lets_pass(const VirgaCall *call, const char *const *names)
-{
-    return !names || g_strv_contains(names, "self") || g_strv_contains(names, call->account_id);
-}
-
-bool
-ec2_describe_snapshots(VirgaCall *call, const Ec2DescribeSnapshotsRequest *request,
-                       Ec2DescribeSnapshotsResponse *response, GError **error)
-{
-    const char *const *ids;
-    VirgaFilter *filter;
-    Ec2Page page;
-
-    if (!ec2_ids(call, &request->snapshot_ids, "snap", "InvalidSnapshotID.Malformed", &ids,
-                 error) ||
-        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &page, error))
-        return false;
-    if (ids && request->has_max_results)
-        return virga_api_fail(error, "InvalidParameterCombination", 400,
-                              "The parameter snapshotSet cannot be used with the parameter "
-                              "maxResults");
-    filter = virga_filter_new(call->arena, snapshot_fields, &ec2_snapshot_shape, &request->filters,
-                              error);
-    if (!filter || !virga_call_dry_run(call, error) ||
-        !read_snapshots(call, ids, &response->snapshots, error))
-        return false;
-    if (!lets_pass(call, ec2_strings(call, &request->owner_ids)) ||
-        !lets_pass(call, ec2_strings(call, &request->restorable_by_user_ids)))
-        response->snapshots.count = 0;
-    ec2_answer(call, filter, &page, &response->snapshots, &ec2_snapshot_shape, Ec2Snapshot,
-               snapshot_id, &response->next_token);
     return true;
 }

@@ -9,7 +9,11 @@
  *     POST /node/v1/balancers       what load balancers know of targets (api/node-balancers.h); {}
  *     POST /node/v1/credentials     {"host_id", "instance_id"}
  *                                   what the instance's profile gives (api/node-credentials.h)
+ *     POST /node/v1/bases           {"host_id", "ids"}; {"gone": [ids]} (api/node-snapshots.h)
  *     GET  /node/v1/snapshots/ID    the bytes
+ *     PUT  /node/v1/snapshots/ID?host=&offset=&total=
+ *                                   a piece of them (api/node-snapshots.h); {"have": bytes}
+ *     POST /node/v1/snapshots/ID    they are all there; {}
  *
  * Members that a version does not know are ignored by both sides. */
 #pragma once

@@ -10,8 +10,9 @@
 #include "storage/driver.h"
 
 typedef struct {
-    char *id, *device, *snapshot_id, *snapshot_sha256;
-    gint64 size_gib, snapshot_bytes;
+    char *id, *device;
+    gint64 size_gib;
+    GPtrArray *files; /* VirgaSnapshotFile: of what it is made, if it was not yet */
     bool made, delete_on_termination;
     bool leaving; /* to be unplugged; only while the guest runs */
 } VirgaGuestDisk;
@@ -49,6 +50,9 @@ typedef struct {
     bool device_lacking; /* the running guest is without a port or disk that it shall have */
     bool device_leaving; /* of one that it shall not have, there is still something */
     bool device_asked;   /* … and the guest was asked just now to let go of it */
+    bool cut_asked;      /* the moment of a snapshot of a disk is to be made */
+    bool layer_surplus;  /* layers of a disk that the running guest has can be joined */
+    bool join_asked;     /* … and that goes on */
     VirgaDomainState domain;
     VirgaDomainReason reason;
     bool shutdown_asked;   /* just now, by this process, for the present wish */
@@ -68,6 +72,8 @@ typedef enum {
     VIRGA_GUEST_RESUME,
     VIRGA_GUEST_ADD_DEVICES,  /* to the running guest */
     VIRGA_GUEST_DROP_DEVICES, /* from it */
+    VIRGA_GUEST_CUT,          /* make the moment of snapshots */
+    VIRGA_GUEST_JOIN,         /* layers of its disks */
     VIRGA_GUEST_ASK_SHUTDOWN,
     VIRGA_GUEST_POWER_OFF,
     VIRGA_GUEST_REBOOT,

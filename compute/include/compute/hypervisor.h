@@ -77,6 +77,15 @@ struct VirgaHypervisor {
     /* Asks the guest to let go of a device; returns at once.  An event tells when it has. */
     bool (*detach)(VirgaHypervisor *hypervisor, const char *id, VirgaDeviceKind kind,
                    const char *key, GError **error);
+    /* From one and the same moment on, what the domain writes to these disks goes to the files that
+     * are named: each is an overlay on what the disk has now.  Those that are there already, and
+     * disks that it does not have, are passed over. */
+    bool (*cut)(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *disks,
+                size_t count, GError **error);
+    /* Joins one layer of a disk with the one below: begins, or looks how far it has come.  What is
+     * no layer of the disk is joined. */
+    bool (*join)(VirgaHypervisor *hypervisor, const char *id, const char *key, const char *layer,
+                 const char *below, bool *ret_done, GError **error);
     /* Takes the definition away; the domain is off. */
     bool (*remove)(VirgaHypervisor *hypervisor, const char *id, GError **error);
     /* What its screen shows, as PNG or PPM, the caller's. */
@@ -111,6 +120,13 @@ char *virga_domain_disk_xml(const VirgaDomainDisk *disk);
 /* The keys of a domain's devices by its XML, NULL-terminated, and the alias of each (NULL: not
  * wanted); the caller's.  NULL: it is no domain's. */
 char **virga_domain_xml_devices(const char *xml, VirgaDeviceKind kind, char ***ret_aliases);
+
+/* A disk of a domain's XML by its serial number: its target ("vda"), and its layers' files, the
+ * topmost first, NULL-terminated; both the caller's.  NULL: it has no such disk. */
+char *virga_domain_xml_disk(const char *xml, const char *serial, char ***ret_layers);
+
+/* The XML of the moment from which on the disks with these targets are written to these paths. */
+char *virga_domain_cut_xml(const VirgaDomainDisk *disks, size_t count);
 
 /* The first of "vda", "vdb"… that no disk of the XML has.  The caller owns it. */
 char *virga_domain_xml_free_target(const char *xml);

@@ -245,6 +245,7 @@ typedef struct {
     const char *code, *message; /* of a failure, as in StateReason */
     const char *const *made;    /* volumes whose bytes exist; NULL-terminated or NULL */
     const char *const *lost;    /* volumes whose bytes have vanished */
+    const char *const *kept;    /* that go with it, and whose bytes a snapshot still needs */
     const char *const *ports;   /* interfaces that are plugged in; NULL: not looked */
     const char *const *disks;   /* volumes, likewise */
     const char *console;        /* tail of the serial console, base64; NULL: unchanged */

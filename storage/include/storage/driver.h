@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One way of keeping volumes on a host.  Every callback is required, may block, and must be
  * idempotent: the reconciler repeats a step whenever it does not know whether it succeeded.
- * All fail with noun "volume"; NOT_FOUND when the snapshot's bytes cannot be had. */
+ * All fail with noun "volume"; NOT_FOUND when the snapshot's bytes cannot be had.
+ *
+ * A volume's bytes lie in layers.  The moment of a snapshot is that from which on what is written
+ * goes to another layer: what lies below is what the snapshot holds, and nothing ever changes it
+ * until its copy is in the store.  So the moment outlives whoever made it. */
 #pragma once
 
 #include <glib.h>
@@ -9,13 +13,27 @@
 
 typedef struct VirgaVolumeDriver VirgaVolumeDriver;
 
+/* A file in the store of snapshots. */
+typedef struct {
+    char *id; /* "snap-…" */
+    gint64 bytes;
+    char *sha256; /* NULL: not checked */
+} VirgaSnapshotFile;
+
 typedef struct {
     const char *id; /* "vol-…" */
     gint64 size_gib;
-    const char *snapshot_id; /* NULL: made empty */
-    gint64 snapshot_bytes;   /* length of the snapshot's file, for a check */
-    const char *snapshot_sha256;
+    /* What it is made of: each has what differs from the one before.  None: made empty. */
+    const VirgaSnapshotFile *const *files;
+    size_t file_count;
 } VirgaVolumeWish;
+
+typedef struct {
+    const char *id, *volume_id;
+    const char *parent_id; /* the copy needs only what differs from this snapshot; or NULL */
+    const char
+        *parent_file; /* the last of the files of which that one is made; NULL: it is empty */
+} VirgaSnapshotWish;
 
 struct VirgaVolumeDriver {
     const char *name;
@@ -24,12 +42,43 @@ struct VirgaVolumeDriver {
                     GError **error);
     /* Makes the bytes, whole or not at all.  Already there: success. */
     bool (*create)(VirgaVolumeDriver *driver, const VirgaVolumeWish *wish, GError **error);
-    /* Takes the bytes away.  Not there: success. */
+    /* Takes the bytes away, of all layers.  Not there: success. */
     bool (*delete)(VirgaVolumeDriver *driver, const char *volume_id, GError **error);
-    /* Where the hypervisor finds it; the caller owns the text. */
+    /* Where the hypervisor finds it: its topmost layer; the caller owns the text. */
     char *(*path)(VirgaVolumeDriver *driver, const char *volume_id);
     /* The ids of all volumes that are there, NULL-terminated, the caller's. */
     char **(*list)(VirgaVolumeDriver *driver, GError **error);
+
+    /* Makes the layer that begins at a snapshot's moment, empty, above the topmost one.  For a
+     * volume that nobody has open the moment is now; a guest that has it open is to be moved to
+     * *ret_path (the caller's).  Already there: success. */
+    bool (*begin_layer)(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot,
+                        char **ret_path, GError **error);
+    /* Says whether the moment has passed: the layer is there, and nobody writes below it. */
+    bool (*is_cut)(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot, bool *ret_cut,
+                   GError **error);
+    /* The file to be copied to the store, the caller's path; the moment has passed.  *ret_whole:
+     * what differs from the parent is not known any more, and the file has all.  *ret_made: it was
+     * made for this, and may be another one the next time. */
+    bool (*begin_copy)(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot,
+                       char **ret_path, bool *ret_whole, bool *ret_made, GError **error);
+    /* The copy is in the store, or is not wanted any more. */
+    void (*end_copy)(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot);
+
+    /* A layer that can be joined with the one below it, since no snapshot is being copied: the
+     * lowest of several.  *ret_path is its path and *ret_below that of the other one, both the
+     * caller's; NULL: there is none to be joined.  What was joined before is forgotten. */
+    bool (*surplus)(VirgaVolumeDriver *driver, const char *volume_id, char **ret_path,
+                    char **ret_below, GError **error);
+    /* Joins it; nobody has the volume open. */
+    bool (*join)(VirgaVolumeDriver *driver, const char *volume_id, GError **error);
+
+    /* The ids of snapshots of which there are base images that volumes stand on ('used'), or that
+     * nothing does; NULL-terminated, the caller's. */
+    char **(*bases)(VirgaVolumeDriver *driver, bool used, GError **error);
+    /* Takes away a base image of which nothing will be made any more, unless something stands on
+     * it. */
+    bool (*drop_base)(VirgaVolumeDriver *driver, const char *snapshot_id, GError **error);
     void (*free)(VirgaVolumeDriver *driver);
 };
 
@@ -44,7 +93,8 @@ typedef bool (*VirgaSnapshotFetch)(const char *snapshot_id, const char *path, gp
 VirgaVolumeDriver *virga_volume_local_new(const char *directory, gint64 reserved_gib,
                                           VirgaSnapshotFetch fetch, gpointer data);
 
-/* Volumes in memory.  'fail_at' n makes the n-th call from now fail once; 0: none. */
+/* Volumes in memory, whose copies are empty files.  'fail_at' n makes the n-th call from now fail
+ * once; 0: none. */
 VirgaVolumeDriver *virga_volume_fake_new(void);
 void virga_volume_fake_fail_at(VirgaVolumeDriver *driver, unsigned call);
 bool virga_volume_fake_failed(VirgaVolumeDriver *driver);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Volumes and the snapshots from which they are made: the rows.  Every disk is a volume. */
+/* Volumes: the rows.  Every disk is a volume. */
 #pragma once
 
 #include "core/db.h"
@@ -86,24 +86,7 @@ bool virga_volume_set_delete(VirgaTxn *txn, const char *instance_id, const char 
                              GError **error);
 
 /* Drops what an instance that is gone had: volumes that go with it, of which it tells how many they
- * were and how large together, for the caller to give back; the others are detached. */
-bool virga_volume_release(VirgaTxn *txn, const char *instance_id, gint64 *ret_count,
-                          gint64 *ret_gib, GError **error);
-
-typedef struct {
-    char *id, *account_id, *volume_id, *description, *state, *sha256;
-    gint64 size_gib, bytes, created;
-} VirgaSnapshot;
-
-/* One snapshot in 'arena', of any account when 'account_id' is NULL.
- * Noun "snapshot": NOT_FOUND. */
-VirgaSnapshot *virga_snapshot_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-                                  const char *id, GError **error);
-
-/* The account's snapshots in order of id, in 'arena'; 'ids' (NULL: all) restricts them. */
-bool virga_snapshot_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
-                         const char *const *ids, VirgaSnapshot **ret, size_t *ret_count,
-                         GError **error);
-
-/* Records a completed snapshot whose file is in place already. */
-bool virga_snapshot_create(VirgaTxn *txn, const VirgaSnapshot *snapshot, GError **error);
+ * were and how large together, for the caller to give back; the others are detached.  Of those in
+ * 'kept' (may be NULL) the host has the bytes still: they are deleted later. */
+bool virga_volume_release(VirgaTxn *txn, const char *instance_id, const char *const *kept,
+                          gint64 *ret_count, gint64 *ret_gib, GError **error);

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The moments of snapshots, and what they leave: layers that are joined again.
+ *
+ * The disks of a guest are its worker's: from one moment on all that wait for it are written to new
+ * layers, whether the guest runs or not.  A volume that no guest has is anybody's who claims it; a
+ * guest that gets it meanwhile waits for the claim.  Whether the moment has passed is read from the
+ * world (storage/driver.h), so that what a crash has cut short is taken up again. */
+#include "node-priv.h"
+
+#define CUT_AGAIN_S   2
+#define JOIN_LOOK_S   2
+#define JOIN_AGAIN_S  300 /* after a failure */
+#define JOIN_LOOKS_US (JOIN_LOOK_S * G_USEC_PER_SEC)
+
+/* ---- claims ---- */
+
+void
+node_claim_volumes(VirgaNode *node, const char *const *ids)
+{
+    bool free;
+
+    g_mutex_lock(&node->lock);
+    do {
+        free = true;
+        for (const char *const *id = ids; *id; id++)
+            free = free && !g_hash_table_contains(node->busy, *id);
+        if (!free)
+            g_cond_wait(&node->idle, &node->lock);
+    } while (!free);
+    for (const char *const *id = ids; *id; id++)
+        g_hash_table_add(node->busy, g_strdup(*id));
+    g_mutex_unlock(&node->lock);
+}
+
+void
+node_release_volumes(VirgaNode *node, const char *const *ids)
+{
+    g_mutex_lock(&node->lock);
+    for (const char *const *id = ids; *id; id++)
+        g_hash_table_remove(node->busy, *id);
+    g_cond_broadcast(&node->idle);
+    g_mutex_unlock(&node->lock);
+}
+
+/* ---- moments ---- */
+
+static const VirgaGuestDisk *
+find_disk(const VirgaGuestWish *want, const char *volume_id)
+{
+    for (guint i = 0; i < want->disks->len; i++)
+        if (g_str_equal(((VirgaGuestDisk *) want->disks->pdata[i])->id, volume_id))
+            return want->disks->pdata[i];
+    return NULL;
+}
+
+/* One that is to be cut, by value: the table may change while a driver works. */
+typedef struct {
+    char *id, *volume_id, *path;
+    bool made, cut, nothing, lost; /* of Snapshot */
+} Cut;
+
+static void
+cut_clear(gpointer data)
+{
+    Cut *cut = data;
+
+    g_free(cut->id);
+    g_free(cut->volume_id);
+    g_free(cut->path);
+}
+
+/* Those of a guest's disks whose time it is. */
+static GArray *
+waiting_cuts(VirgaNode *node, const VirgaGuestWish *want)
+{
+    GArray *cuts = g_array_new(FALSE, TRUE, sizeof(Cut));
+    gint64 now = g_get_monotonic_time();
+
+    g_array_set_clear_func(cuts, cut_clear);
+    g_mutex_lock(&node->lock);
+    for (guint i = 0; i < node->snapshots->len; i++) {
+        const Snapshot *snapshot = node->snapshots->pdata[i];
+        Cut cut = { 0 };
+
+        if (snapshot->cut || snapshot->forgotten || snapshot->try_at > now ||
+            !find_disk(want, snapshot->volume_id))
+            continue;
+        cut.id = g_strdup(snapshot->id);
+        cut.volume_id = g_strdup(snapshot->volume_id);
+        cut.made = snapshot->made;
+        g_array_append_val(cuts, cut);
+    }
+    g_mutex_unlock(&node->lock);
+    return cuts;
+}
+
+static Snapshot *
+find_locked(VirgaNode *node, const char *id)
+{
+    for (guint i = 0; i < node->snapshots->len; i++)
+        if (g_str_equal(((Snapshot *) node->snapshots->pdata[i])->id, id))
+            return node->snapshots->pdata[i];
+    return NULL;
+}
+
+/* Of what is nothing, or lost, virgad hears by its end. */
+static void
+note_cut_locked(VirgaNode *node, const Cut *cut)
+{
+    Snapshot *snapshot = find_locked(node, cut->id);
+
+    if (!snapshot || snapshot->cut)
+        return;
+    snapshot->cut = true;
+    snapshot->nothing = cut->nothing;
+    snapshot->lost = cut->lost;
+    snapshot->try_at = 0;
+    snapshot->failures = 0;
+    if (!cut->cut)
+        return;
+    g_ptr_array_add(node->cut, g_strdup(cut->id));
+    g_cond_broadcast(&node->changed);
+    virga_info("snapshot", cut->id, "cut");
+}
+
+/* What has passed is told; the rest is tried again. */
+static void
+note_cuts(VirgaNode *node, const Cut *cuts, guint count)
+{
+    g_mutex_lock(&node->lock);
+    for (guint i = 0; i < count; i++) {
+        Snapshot *snapshot = find_locked(node, cuts[i].id);
+
+        if (cuts[i].cut || cuts[i].nothing || cuts[i].lost)
+            note_cut_locked(node, &cuts[i]);
+        else if (snapshot)
+            snapshot->try_at = g_get_monotonic_time() + CUT_AGAIN_S * G_USEC_PER_SEC;
+    }
+    node_wake_snapshots_locked(node);
+    g_mutex_unlock(&node->lock);
+}
+
+/* Of a volume without bytes there is no layer. */
+static bool
+begin_layer(VirgaNode *node, Cut *cut, GError **error)
+{
+    VirgaSnapshotWish wish = { .id = cut->id, .volume_id = cut->volume_id };
+    bool exists;
+
+    if (!node->volumes->inspect(node->volumes, cut->volume_id, &exists, error))
+        return false;
+    cut->nothing = !exists && !cut->made;
+    cut->lost = !exists && cut->made;
+    return !exists || node->volumes->begin_layer(node->volumes, &wish, &cut->path, error);
+}
+
+static bool
+begin_layers(VirgaNode *node, GArray *cuts, GError **error)
+{
+    for (guint i = 0; i < cuts->len; i++)
+        if (!begin_layer(node, &g_array_index(cuts, Cut, i), error))
+            return false;
+    return true;
+}
+
+/* Moves a domain that is on to the new layers, all at the same moment. */
+static bool
+move_domain(VirgaNode *node, Guest *guest, GArray *cuts, GError **error)
+{
+    g_autofree VirgaDomainDisk *disks = g_new0(VirgaDomainDisk, cuts->len);
+    g_autofree char *serials = g_malloc0((gsize) cuts->len * VIRGA_DISK_SERIAL_SIZE);
+    VirgaDomainReason reason;
+    VirgaDomainState state;
+    size_t count = 0;
+
+    if (!node->hypervisor->inspect(node->hypervisor, guest->id, &state, &reason, error))
+        return false;
+    if (state == VIRGA_DOMAIN_ABSENT || state == VIRGA_DOMAIN_OFF)
+        return true;
+    for (guint i = 0; i < cuts->len; i++) {
+        const Cut *cut = &g_array_index(cuts, Cut, i);
+        char *serial = serials + (gsize) i * VIRGA_DISK_SERIAL_SIZE;
+
+        node_disk_serial(cut->volume_id, serial);
+        if (!cut->path)
+            continue;
+        for (guint j = i + 1; j < cuts->len && serial; j++) /* the last one of a disk is on top */
+            if (g_str_equal(g_array_index(cuts, Cut, j).volume_id, cut->volume_id))
+                serial = NULL;
+        if (serial)
+            disks[count++] = (VirgaDomainDisk){ .path = cut->path, .serial = serial };
+    }
+    return node->hypervisor->cut(node->hypervisor, guest->id, disks, count, error);
+}
+
+static bool
+look_at_cuts(VirgaNode *node, GArray *cuts, GError **error)
+{
+    for (guint i = 0; i < cuts->len; i++) {
+        Cut *cut = &g_array_index(cuts, Cut, i);
+        VirgaSnapshotWish wish = { .id = cut->id, .volume_id = cut->volume_id };
+
+        if (cut->path && !node->volumes->is_cut(node->volumes, &wish, &cut->cut, error))
+            return false;
+        if (cut->path && !cut->cut)
+            return virga_fail(error, "volume", VIRGA_ERROR_INTERNAL, "\"%s\" is still written to",
+                              cut->volume_id);
+    }
+    return true;
+}
+
+void
+node_cut_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
+{
+    g_autoptr(GArray) cuts = waiting_cuts(node, want);
+    g_autofree const char **ids = g_new0(const char *, cuts->len + 1);
+    g_autoptr(GError) error = NULL;
+
+    for (guint i = 0; i < cuts->len; i++)
+        ids[i] = g_array_index(cuts, Cut, i).volume_id;
+    node_claim_volumes(node, ids);
+    if (!begin_layers(node, cuts, &error) || !move_domain(node, guest, cuts, &error) ||
+        !look_at_cuts(node, cuts, &error))
+        virga_notice("instance", guest->id, "could not cut its disks: %s", error->message);
+    node_release_volumes(node, ids);
+    note_cuts(node, (const Cut *) (void *) cuts->data, cuts->len);
+}
+
+bool
+node_cut_volume(VirgaNode *node, Snapshot *snapshot, GError **error)
+{
+    const char *const ids[] = { snapshot->volume_id, NULL };
+    Cut cut = { .id = snapshot->id, .volume_id = snapshot->volume_id, .made = snapshot->made };
+    VirgaSnapshotWish wish = node_snapshot_wish(snapshot);
+    bool owned, done;
+
+    node_claim_volumes(node, ids);
+    g_mutex_lock(&node->lock);
+    owned = node_owner_locked(node, snapshot->volume_id) != NULL;
+    g_mutex_unlock(&node->lock);
+    done = !owned && begin_layer(node, &cut, error);
+    if (done && cut.path)
+        done = node->volumes->is_cut(node->volumes, &wish, &cut.cut, error) &&
+               (cut.cut || virga_fail(error, "volume", VIRGA_ERROR_RETRY,
+                                      "\"%s\" is still written to", snapshot->volume_id));
+    node_release_volumes(node, ids);
+    g_free(cut.path);
+    g_mutex_lock(&node->lock);
+    if (done)
+        note_cut_locked(node, &cut);
+    g_mutex_unlock(&node->lock);
+    return done;
+}
+
+GStrv
+node_needed_disks(VirgaNode *node, const VirgaGuestWish *want)
+{
+    g_autoptr(GStrvBuilder) ids = g_strv_builder_new();
+
+    g_mutex_lock(&node->lock);
+    for (guint i = 0; i < node->snapshots->len; i++) {
+        const Snapshot *snapshot = node->snapshots->pdata[i];
+
+        if (!snapshot->forgotten && find_disk(want, snapshot->volume_id))
+            g_strv_builder_add(ids, snapshot->volume_id);
+    }
+    g_mutex_unlock(&node->lock);
+    return g_strv_builder_end(ids);
+}
+
+/* ---- joining ---- */
+
+static bool
+is_needed(VirgaNode *node, const char *volume_id)
+{
+    bool needed = false;
+
+    g_mutex_lock(&node->lock);
+    for (guint i = 0; i < node->snapshots->len; i++)
+        needed =
+            needed || g_str_equal(((Snapshot *) node->snapshots->pdata[i])->volume_id, volume_id);
+    g_mutex_unlock(&node->lock);
+    return needed;
+}
+
+typedef struct {
+    const VirgaGuestDisk *disk; /* NULL: there is nothing to join */
+    char *path, *below;
+} Surplus;
+
+static void
+surplus_clear(Surplus *surplus)
+{
+    g_free(surplus->path);
+    g_free(surplus->below);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Surplus, surplus_clear)
+
+/* The first disk with layers that can be joined, while no snapshot needs any of them. */
+static bool
+find_surplus(VirgaNode *node, const VirgaGuestWish *want, Surplus *ret, GError **error)
+{
+    for (guint i = 0; i < want->disks->len; i++) {
+        const VirgaGuestDisk *disk = want->disks->pdata[i];
+
+        if (disk->leaving || is_needed(node, disk->id))
+            continue;
+        if (!node->volumes->surplus(node->volumes, disk->id, &ret->path, &ret->below, error))
+            return false;
+        if (ret->path) {
+            ret->disk = disk;
+            return true;
+        }
+    }
+    return true;
+}
+
+bool
+node_look_at_layers(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts *is,
+                    GError **error)
+{
+    g_autoptr(GArray) cuts = waiting_cuts(node, want);
+    gint64 now = g_get_monotonic_time();
+    g_auto(Surplus) surplus = { 0 };
+
+    is->cut_asked = cuts->len > 0;
+    if (is->domain != VIRGA_DOMAIN_RUNNING || !g_str_equal(want->wish, "run") ||
+        now < guest->join_next_at)
+        return true;
+    if (!find_surplus(node, want, &surplus, error))
+        return false;
+    is->layer_surplus = surplus.disk != NULL;
+    is->join_asked =
+        is->layer_surplus && guest->join_asked_at && now - guest->join_asked_at < JOIN_LOOKS_US;
+    return true;
+}
+
+void
+node_join_layers(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
+{
+    g_auto(Surplus) surplus = { 0 };
+    g_autoptr(GError) error = NULL;
+    char serial[VIRGA_DISK_SERIAL_SIZE];
+    bool done = false;
+
+    guest->join_asked_at = g_get_monotonic_time();
+    if (find_surplus(node, want, &surplus, &error) && surplus.disk) {
+        node_disk_serial(surplus.disk->id, serial);
+        node->hypervisor->join(node->hypervisor, guest->id, serial, surplus.path, surplus.below,
+                               &done, &error);
+    }
+    if (!error)
+        return;
+    virga_notice("instance", guest->id, "could not join layers: %s", error->message);
+    guest->join_next_at = guest->join_asked_at + JOIN_AGAIN_S * G_USEC_PER_SEC;
+}
+
+gint64
+node_join_again_at(const Guest *guest)
+{
+    return guest->join_asked_at + JOIN_LOOKS_US;
+}
+
+void
+node_join_volume(VirgaNode *node, const char *volume_id)
+{
+    const char *const ids[] = { volume_id, NULL };
+    g_autoptr(GError) error = NULL;
+    bool owned;
+
+    node_claim_volumes(node, ids);
+    g_mutex_lock(&node->lock);
+    owned = node_owner_locked(node, volume_id) != NULL;
+    g_mutex_unlock(&node->lock);
+    if (!owned && !is_needed(node, volume_id) &&
+        !node->volumes->join(node->volumes, volume_id, &error))
+        virga_notice("volume", volume_id, "could not join its layers: %s", error->message);
+    node_release_volumes(node, ids);
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Base images: files of the store, each fetched once and shared by all volumes that are made of
+ * it.  One that has only what differs from another stands on that one here, too. */
+#include "local-priv.h"
+
+#include "core/error.h"
+#include "core/process.h"
+#include "storage/import.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEPTH_MAX 8 /* what stands on more becomes one file: each costs a guest's reads a look */
+
+/* A transfer that ended early must not become the base of disks. */
+static bool
+check_size(const char *path, const VirgaSnapshotFile *file, GError **error)
+{
+    struct stat status;
+
+    if (stat(path, &status) < 0)
+        return virga_fail_errno(error, "volume", errno, "could not look at \"%s\"", path);
+    if (file->bytes > 0 && status.st_size != file->bytes)
+        return virga_fail(error, "volume", VIRGA_ERROR_RETRY,
+                          "snapshot \"%s\" came with %" G_GINT64_FORMAT
+                          " bytes instead of %" G_GINT64_FORMAT,
+                          file->id, (gint64) status.st_size, file->bytes);
+    return true;
+}
+
+/* Nor must one that was damaged in the store or on its way. */
+static bool
+check_content(const char *path, const VirgaSnapshotFile *file, GError **error)
+{
+    char sha256[65];
+    bool hashed;
+    int fd;
+
+    if (!file->sha256)
+        return true;
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return virga_fail_errno(error, "volume", errno, "could not open \"%s\"", path);
+    hashed = virga_file_sha256(fd, sha256, error);
+    close(fd);
+    if (hashed && !g_str_equal(sha256, file->sha256))
+        return virga_fail(error, "volume", VIRGA_ERROR_INTERNAL,
+                          "the data of snapshot \"%s\" is damaged", file->id);
+    return hashed;
+}
+
+/* In the store it still stands on what it stood on where it was made. */
+static bool
+stand_on(const char *path, const char *below, GError **error)
+{
+    g_autofree char *former = NULL;
+
+    return local_read_header(path, NULL, &former, error) &&
+           (g_strcmp0(former, below) == 0 || local_set_below(path, below, error));
+}
+
+/* What cannot be finished is removed: the disk may be full of it. */
+static bool
+finish(Local *local, bool made, const char *temporary, const char *path, GError **error)
+{
+    if (made && chmod(temporary, 0444) < 0)
+        made = virga_fail_errno(error, "volume", errno, "could not keep \"%s\"", path);
+    made = made && local_put_in_place(local->images, temporary, path, error);
+    if (!made)
+        g_unlink(temporary);
+    return made;
+}
+
+static bool
+fetch_now(Local *local, const VirgaSnapshotFile *file, const char *below, const char *path,
+          GError **error)
+{
+    g_autofree char *temporary = local_file(local->images, file->id, ".part");
+    bool fetched = local->fetch(file->id, temporary, local->data, error) &&
+                   check_size(temporary, file, error) && check_content(temporary, file, error) &&
+                   stand_on(temporary, below, error);
+
+    return finish(local, fetched, temporary, path, error);
+}
+
+/* All that it stands on becomes part of it. */
+static bool
+flatten(Local *local, const char *id, const char *path, GError **error)
+{
+    g_autofree char *temporary = local_file(local->images, id, ".part");
+    const char *argv[] = { "qemu-img", "convert", "-q", "-f",      "qcow2",
+                           "-O",       "qcow2",   path, temporary, NULL };
+
+    return finish(local, virga_process_run(argv, NULL, QEMU_IMG_COPY_MS, NULL, error), temporary,
+                  path, error);
+}
+
+/* One thread fetches, the others wait. */
+static bool
+claim_fetch(Local *local, const char *id, const char *path)
+{
+    bool here;
+
+    g_mutex_lock(&local->lock);
+    while (g_hash_table_contains(local->fetching, id))
+        g_cond_wait(&local->fetched, &local->lock);
+    here = access(path, F_OK) == 0;
+    if (!here)
+        g_hash_table_add(local->fetching, g_strdup(id));
+    g_mutex_unlock(&local->lock);
+    return !here;
+}
+
+static void
+release_fetch(Local *local, const char *id)
+{
+    g_mutex_lock(&local->lock);
+    g_hash_table_remove(local->fetching, id);
+    g_cond_broadcast(&local->fetched);
+    g_mutex_unlock(&local->lock);
+}
+
+/* The base image of the first 'count' files. */
+static char *
+base_of(Local *local, const VirgaSnapshotFile *const *files, size_t count, GError **error)
+{
+    const VirgaSnapshotFile *file = files[count - 1];
+    g_autofree char *path = local_file(local->images, file->id, ".qcow2");
+    g_autofree char *below = NULL;
+    bool here = true;
+
+    if (!claim_fetch(local, file->id, path))
+        return g_steal_pointer(&path);
+    if (count > 1)
+        here = (below = base_of(local, files, count - 1, error)) != NULL;
+    here = here && fetch_now(local, file, below, path, error) &&
+           (count % DEPTH_MAX != 0 || flatten(local, file->id, path, error));
+    release_fetch(local, file->id);
+    return here ? g_steal_pointer(&path) : NULL;
+}
+
+char *
+local_base(Local *local, const VirgaVolumeWish *wish, GError **error)
+{
+    return base_of(local, wish->files, wish->file_count, error);
+}
+
+/* ---- which are there ---- */
+
+/* Adds what the files of a directory stand on. */
+static bool
+add_below(const char *directory, GHashTable *below, GError **error)
+{
+    g_autoptr(GDir) files = g_dir_open(directory, 0, error);
+    const char *name;
+
+    while (files && (name = g_dir_read_name(files))) {
+        g_autofree char *path = g_build_filename(directory, name, NULL);
+        char *base = NULL;
+
+        if (g_str_has_suffix(name, ".qcow2") && !local_read_header(path, NULL, &base, NULL))
+            continue; /* it has just gone */
+        if (base)
+            g_hash_table_add(below, base);
+    }
+    return files != NULL;
+}
+
+char **
+local_bases(VirgaVolumeDriver *driver, bool used, GError **error)
+{
+    Local *local = (Local *) driver;
+    g_autoptr(GHashTable) below = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GStrvBuilder) ids = g_strv_builder_new();
+    g_autoptr(GDir) files = NULL;
+    const char *name;
+
+    if (!add_below(local->volumes, below, error) || !add_below(local->images, below, error))
+        return NULL;
+    files = g_dir_open(local->images, 0, error);
+    if (!files)
+        return NULL;
+    while ((name = g_dir_read_name(files))) {
+        g_autofree char *path = g_build_filename(local->images, name, NULL);
+        g_autofree char *id = g_strndup(name, strcspn(name, "."));
+
+        if (g_str_has_suffix(name, ".qcow2") && g_hash_table_contains(below, path) == used)
+            g_strv_builder_add(ids, id);
+    }
+    return g_strv_builder_end(ids);
+}
+
+bool
+local_drop_base(VirgaVolumeDriver *driver, const char *snapshot_id, GError **error)
+{
+    Local *local = (Local *) driver;
+    g_autofree char *path = local_file(local->images, snapshot_id, ".qcow2");
+    g_auto(GStrv) used = local_bases(driver, true, error);
+
+    if (!used)
+        return false;
+    if (!g_strv_contains((const char *const *) used, snapshot_id) && g_unlink(path) < 0 &&
+        errno != ENOENT)
+        return virga_fail_errno(error, "volume", errno, "could not delete \"%s\"", path);
+    return true;
+}
