@@ -386,6 +386,7 @@ launch_all(Launch *launch, GError **error)
     if (!virga_subnet_hold(launch->txn, launch->subnet->id, more, error))
         return false;
     make_room(launch);
+    virga_txn_push(launch->txn);
     for (size_t i = 0; i < launch->count; i++)
         if (!send_one(launch, &launch->launched[i], (gint64) i, error))
             return false;
