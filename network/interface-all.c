@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The interfaces of all instances of an account, for long lists: each table is read by itself, in
- * the order of one of its indexes, and joined here.  PostgreSQL would probe three tables for each
- * interface, and send what all have in common a thousand times. */
+/* The interfaces of all instances of an account, for long lists: each table is read by itself, as
+ * it lies, and joined here.  PostgreSQL would probe three tables for each interface, and send what
+ * all have in common a thousand times. */
 #include "network/interface.h"
 
 #include <string.h>
@@ -14,25 +14,19 @@ static const char sql_interfaces[] =
     " i.instance_id, i.type, i.transition, i.source_dest_check, i.delete_on_termination,"
     " i.device_index, " VIRGA_SQL_TIME("i.attached") ", " SECONDARIES
                                                      " FROM network_interface i WHERE i.account_id "
-                                                     "= $1 AND i.instance_id IS NOT NULL"
-                                                     " ORDER BY i.id";
+                                                     "= $1 AND i.instance_id IS NOT NULL";
 enum { ID, VPC_ID, FLAGS = 10, DEVICE_INDEX = 12, ATTACHED, SECONDARY };
 static const char sql_public[] =
     "SELECT p.interface_id, host(p.private_address), host(p.address), p.allocation_id,"
     " p.association_id FROM public_address p WHERE p.account_id = $1"
-    " AND p.interface_id IS NOT NULL ORDER BY p.interface_id";
+    " AND p.interface_id IS NOT NULL";
+/* One row for each group: "INTERFACE POSITION INTERFACE POSITION ...". */
 static const char sql_groups[] =
-    "SELECT m.interface_id, m.group_id, s.name FROM security_group s"
-    " JOIN network_interface_group m ON m.group_id = s.id WHERE s.account_id = $1"
-    " ORDER BY m.interface_id, m.position";
+    "SELECT s.id, s.name, string_agg(m.interface_id || ' ' || m.position, ' ')"
+    " FROM security_group s JOIN network_interface_group m ON m.group_id = s.id"
+    " WHERE s.account_id = $1 GROUP BY s.id";
 static const char sql_named[] =
     "SELECT id FROM vpc WHERE account_id = $1 AND dns_hostnames ORDER BY id";
-
-/* Rows in order of the interfaces that they belong to, of which 'at' is the next. */
-typedef struct {
-    VirgaRows *rows;
-    int at;
-} Belonging;
 
 bool
 virga_interface_all_send(VirgaTxn *txn, const char *account_id, GError **error)
@@ -41,20 +35,6 @@ virga_interface_all_send(VirgaTxn *txn, const char *account_id, GError **error)
            virga_txn_send(txn, error, sql_public, "s", account_id) &&
            virga_txn_send(txn, error, sql_groups, "s", account_id) &&
            virga_txn_send(txn, error, sql_named, "s", account_id);
-}
-
-/* Moves on to the interface; the number of rows that belong to it, which begin at 'at'. */
-static int
-belonging(Belonging *to, const char *interface_id)
-{
-    int count = virga_rows_count(to->rows), end;
-
-    while (to->at < count && strcmp(virga_rows_text(to->rows, to->at, 0), interface_id) < 0)
-        to->at++;
-    for (end = to->at; end < count; end++)
-        if (!g_str_equal(virga_rows_text(to->rows, end, 0), interface_id))
-            break;
-    return end - to->at;
 }
 
 static void
@@ -84,33 +64,89 @@ address_of(VirgaInterface *interface, const char *address)
 }
 
 static void
-add_public(VirgaInterface *interface, Belonging *public, VirgaArena *arena)
+add_public(GHashTable *by_id, const VirgaRows *rows, VirgaArena *arena)
 {
-    int count = belonging(public, interface->id);
-
-    for (int i = public->at; i < public->at + count; i++) {
-        VirgaInterfaceAddress *address = address_of(interface, virga_rows_text(public->rows, i, 1));
+    for (int i = 0; i < virga_rows_count(rows); i++) {
+        VirgaInterface *interface = g_hash_table_lookup(by_id, virga_rows_text(rows, i, 0));
+        VirgaInterfaceAddress *address =
+            interface ? address_of(interface, virga_rows_text(rows, i, 1)) : NULL;
 
         if (!address)
             continue;
-        address->public_address = virga_rows_dup(public->rows, arena, i, 2);
-        address->allocation_id = virga_rows_dup(public->rows, arena, i, 3);
-        address->association_id = virga_rows_dup(public->rows, arena, i, 4);
+        address->public_address = virga_rows_dup(rows, arena, i, 2);
+        address->allocation_id = virga_rows_dup(rows, arena, i, 3);
+        address->association_id = virga_rows_dup(rows, arena, i, 4);
+    }
+}
+
+/* ---- groups ---- */
+
+/* That an interface is in a group. */
+typedef struct {
+    VirgaInterface *interface;
+    char *id, *name; /* of the group */
+    gint64 position;
+} Membership;
+
+/* The members of one group, in 'text', which is cut up. */
+static void
+read_members(GArray *all, GHashTable *by_id, char *id, char *name, char *text)
+{
+    for (char *rest, *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        Membership one = { g_hash_table_lookup(by_id, word), id, name, 0 };
+
+        one.position = g_ascii_strtoll(strtok_r(NULL, " ", &rest), NULL, 10);
+        if (one.interface)
+            g_array_append_val(all, one);
+    }
+}
+
+static int
+compare_positions(gconstpointer a, gconstpointer b)
+{
+    const Membership *one = a, *other = b;
+
+    if (one->interface != other->interface)
+        return one->interface < other->interface ? -1 : 1;
+    return (one->position > other->position) - (one->position < other->position);
+}
+
+static void
+set_groups(const Membership *members, guint count, VirgaArena *arena)
+{
+    VirgaInterface *interface = members->interface;
+
+    interface->group_ids = virga_arena_new_array(arena, char *, count + 1);
+    interface->group_names = virga_arena_new_array(arena, char *, count + 1);
+    for (guint i = 0; i < count; i++) {
+        interface->group_ids[i] = members[i].id;
+        interface->group_names[i] = members[i].name;
     }
 }
 
 static void
-add_groups(VirgaInterface *interface, Belonging *groups, VirgaArena *arena)
+add_groups(GHashTable *by_id, const VirgaRows *rows, VirgaArena *arena)
 {
-    int count = belonging(groups, interface->id);
+    g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Membership));
+    const Membership *members;
 
-    interface->group_ids = virga_arena_new_array(arena, char *, (size_t) count + 1);
-    interface->group_names = virga_arena_new_array(arena, char *, (size_t) count + 1);
-    for (int i = 0; i < count; i++) {
-        interface->group_ids[i] = virga_rows_dup(groups->rows, arena, groups->at + i, 1);
-        interface->group_names[i] = virga_rows_dup(groups->rows, arena, groups->at + i, 2);
+    for (int i = 0; i < virga_rows_count(rows); i++) {
+        g_autofree char *text = g_strdup(virga_rows_text(rows, i, 2));
+
+        read_members(all, by_id, virga_rows_dup(rows, arena, i, 0),
+                     virga_rows_dup(rows, arena, i, 1), text);
+    }
+    g_array_sort(all, compare_positions);
+    members = (const Membership *) (gpointer) all->data;
+    for (guint from = 0, to; from < all->len; from = to) {
+        for (to = from + 1; to < all->len; to++)
+            if (members[to].interface != members[from].interface)
+                break;
+        set_groups(&members[from], to - from, arena);
     }
 }
+
+/* ---- interfaces ---- */
 
 static void
 read_interface(const VirgaRows *rows, int row, VirgaArena *arena, VirgaInterface *interface)
@@ -161,14 +197,14 @@ virga_interface_all_receive(VirgaTxn *txn, VirgaArena *arena, const char *accoun
     g_autoptr(VirgaRows) public_rows = rows ? virga_txn_receive(txn, error) : NULL;
     g_autoptr(VirgaRows) group_rows = public_rows ? virga_txn_receive(txn, error) : NULL;
     g_autoptr(VirgaRows) named = group_rows ? virga_txn_receive(txn, error) : NULL;
-    Belonging public = { public_rows, 0 }, groups = { group_rows, 0 };
+    g_autoptr(GHashTable) by_id = g_hash_table_new(g_str_hash, g_str_equal);
+    static char *no_groups[] = { NULL };
     char *owner = virga_arena_strdup(arena, account_id);
 
     if (!named)
         return false;
     virga_rows_keep(rows, arena);
     virga_rows_keep(public_rows, arena);
-    virga_rows_keep(group_rows, arena);
     *ret_count = (size_t) virga_rows_count(rows);
     *ret = virga_arena_new_array(arena, VirgaInterface, *ret_count);
     for (size_t i = 0; i < *ret_count; i++) {
@@ -177,8 +213,10 @@ virga_interface_all_receive(VirgaTxn *txn, VirgaArena *arena, const char *accoun
         interface->account_id = owner;
         read_interface(rows, (int) i, arena, interface);
         interface->public_names = public_names(interface, i ? interface - 1 : NULL, named);
-        add_public(interface, &public, arena);
-        add_groups(interface, &groups, arena);
+        interface->group_ids = interface->group_names = no_groups;
+        g_hash_table_insert(by_id, interface->id, interface);
     }
+    add_public(by_id, public_rows, arena);
+    add_groups(by_id, group_rows, arena);
     return true;
 }
