@@ -205,7 +205,9 @@ typedef struct {
 
 typedef struct {
     GString *out;
-    bool sparse;               /* empty lists are left out, also in what lies deeper */
+    bool sparse; /* empty lists are left out, also in what lies deeper */
+    gint64 time; /* the last one: what is made together has one time */
+    char time_text[VIRGA_WIRE_TEXT_SIZE];
     Shared shared[SHARED_MAX]; /* by address; a newer one drives an older one out */
 } Encoder;
 
@@ -225,13 +227,29 @@ encode_blob(GString *out, Name name, const VirgaWireBlob *blob)
 }
 
 static void
-encode_scalar(GString *out, Name name, const VirgaWireShape *shape, const void *value)
+encode_time(Encoder *encoder, Name name, gint64 time)
 {
+    if (time == 0)
+        return;
+    if (time != encoder->time)
+        virga_wire_scalar_text(VIRGA_WIRE_TIMESTAMP, &time, encoder->time_text);
+    encoder->time = time;
+    plain_element(encoder->out, name, encoder->time_text, strlen(encoder->time_text));
+}
+
+static void
+encode_scalar(Encoder *encoder, Name name, const VirgaWireShape *shape, const void *value)
+{
+    GString *out = encoder->out;
     char buffer[VIRGA_WIRE_TEXT_SIZE];
     const char *text;
 
     if (shape->type == VIRGA_WIRE_BLOB) {
         encode_blob(out, name, value);
+        return;
+    }
+    if (shape->type == VIRGA_WIRE_TIMESTAMP) {
+        encode_time(encoder, name, *(const gint64 *) value);
         return;
     }
     text = virga_wire_scalar_text(shape->type, value, buffer);
@@ -292,7 +310,7 @@ encode_list(Encoder *encoder, Name name, const VirgaWireShape *shape, bool flat,
         else if (element->type == VIRGA_WIRE_LIST)
             encode_list(encoder, element_name, element, false, value);
         else
-            encode_scalar(encoder->out, element_name, element, value);
+            encode_scalar(encoder, element_name, element, value);
     }
     if (!flat)
         close_element(encoder->out, name);
@@ -317,7 +335,7 @@ encode_members(Encoder *encoder, const VirgaWireShape *shape, const guint8 *stru
             if (inner)
                 encode_inner(encoder, member, inner);
         } else if (!member->has_offset || *(const bool *) (structure + member->has_offset)) {
-            encode_scalar(encoder->out, name, member->shape, value);
+            encode_scalar(encoder, name, member->shape, value);
         }
     }
     encoder->sparse = sparse;
