@@ -116,31 +116,26 @@ virga_metadata_free(VirgaMetadata *metadata)
 VirgaMetadataInterface *
 virga_metadata_add_interface(VirgaMetadata *metadata)
 {
-    VirgaMetadataInterface *interface = virga_record_new(&interface_type);
-
-    g_ptr_array_add(metadata->interfaces, interface);
-    return interface;
+    return virga_record_add(metadata->interfaces, &interface_type);
 }
 
 VirgaMetadataDisk *
 virga_metadata_add_disk(VirgaMetadata *metadata, const char *name, const char *device)
 {
-    VirgaMetadataDisk *disk = virga_record_new(&disk_type);
+    VirgaMetadataDisk *disk = virga_record_add(metadata->disks, &disk_type);
 
     disk->name = g_strdup(name);
     disk->device = g_strdup(device);
-    g_ptr_array_add(metadata->disks, disk);
     return disk;
 }
 
 VirgaMetadataTag *
 virga_metadata_add_tag(VirgaMetadata *metadata, const char *key, const char *value)
 {
-    VirgaMetadataTag *tag = virga_record_new(&tag_type);
+    VirgaMetadataTag *tag = virga_record_add(metadata->tags, &tag_type);
 
     tag->key = g_strdup(key);
     tag->value = g_strdup(value);
-    g_ptr_array_add(metadata->tags, tag);
     return tag;
 }
 

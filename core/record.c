@@ -20,6 +20,15 @@ virga_record_new(const VirgaRecordType *type)
     return record;
 }
 
+void *
+virga_record_add(GPtrArray *records, const VirgaRecordType *type)
+{
+    void *record = virga_record_new(type);
+
+    g_ptr_array_add(records, record);
+    return record;
+}
+
 void
 virga_record_free(const VirgaRecordType *type, void *record)
 {

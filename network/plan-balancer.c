@@ -123,21 +123,19 @@ const VirgaRecordType virga_target_group_type = { "target group", sizeof(VirgaTa
 VirgaBalancer *
 virga_vpc_plan_add_balancer(VirgaVpcPlan *plan, const char *id)
 {
-    VirgaBalancer *balancer = virga_record_new(&virga_balancer_type);
+    VirgaBalancer *balancer = virga_record_add(plan->balancers, &virga_balancer_type);
 
     balancer->id = g_strdup(id);
     balancer->idle_timeout_s = 60;
-    g_ptr_array_add(plan->balancers, balancer);
     return balancer;
 }
 
 VirgaBalancerListener *
 virga_balancer_add_listener(VirgaBalancer *balancer, const char *id)
 {
-    VirgaBalancerListener *listener = virga_record_new(&listener_type);
+    VirgaBalancerListener *listener = virga_record_add(balancer->listeners, &listener_type);
 
     listener->id = g_strdup(id);
-    g_ptr_array_add(balancer->listeners, listener);
     return listener;
 }
 
@@ -145,52 +143,47 @@ VirgaBalancerRule *
 virga_balancer_listener_add_rule(VirgaBalancerListener *listener, gint64 priority,
                                  const char *action)
 {
-    VirgaBalancerRule *rule = virga_record_new(&rule_type);
+    VirgaBalancerRule *rule = virga_record_add(listener->rules, &rule_type);
 
     rule->priority = priority;
     rule->action = g_strdup(action);
-    g_ptr_array_add(listener->rules, rule);
     return rule;
 }
 
 VirgaBalancerCondition *
 virga_balancer_rule_add_condition(VirgaBalancerRule *rule, const char *field)
 {
-    VirgaBalancerCondition *condition = virga_record_new(&condition_type);
+    VirgaBalancerCondition *condition = virga_record_add(rule->conditions, &condition_type);
 
     condition->field = g_strdup(field);
-    g_ptr_array_add(rule->conditions, condition);
     return condition;
 }
 
 void
 virga_balancer_rule_add_forward(VirgaBalancerRule *rule, const char *target_group_id, gint64 weight)
 {
-    VirgaBalancerForward *forward = virga_record_new(&forward_type);
+    VirgaBalancerForward *forward = virga_record_add(rule->forwards, &forward_type);
 
     forward->target_group_id = g_strdup(target_group_id);
     forward->weight = weight;
-    g_ptr_array_add(rule->forwards, forward);
 }
 
 VirgaTargetGroup *
 virga_vpc_plan_add_target_group(VirgaVpcPlan *plan, const char *id)
 {
-    VirgaTargetGroup *group = virga_record_new(&virga_target_group_type);
+    VirgaTargetGroup *group = virga_record_add(plan->target_groups, &virga_target_group_type);
 
     group->id = g_strdup(id);
-    g_ptr_array_add(plan->target_groups, group);
     return group;
 }
 
 void
 virga_target_group_add(VirgaTargetGroup *group, const char *address, gint64 port)
 {
-    VirgaBalancerTarget *target = virga_record_new(&target_type);
+    VirgaBalancerTarget *target = virga_record_add(group->targets, &target_type);
 
     target->address = g_strdup(address);
     target->port = port;
-    g_ptr_array_add(group->targets, target);
 }
 
 const VirgaTargetGroup *

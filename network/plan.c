@@ -171,62 +171,56 @@ virga_vpc_plan_free(VirgaVpcPlan *plan)
 VirgaVpcSubnet *
 virga_vpc_plan_add_subnet(VirgaVpcPlan *plan, const char *id)
 {
-    VirgaVpcSubnet *subnet = virga_record_new(&subnet_type);
+    VirgaVpcSubnet *subnet = virga_record_add(plan->subnets, &subnet_type);
 
     subnet->id = g_strdup(id);
-    g_ptr_array_add(plan->subnets, subnet);
     return subnet;
 }
 
 VirgaVpcPort *
 virga_vpc_plan_add_port(VirgaVpcPlan *plan, const char *id)
 {
-    VirgaVpcPort *port = virga_record_new(&port_type);
+    VirgaVpcPort *port = virga_record_add(plan->ports, &port_type);
 
     port->id = g_strdup(id);
     port->source_dest_check = true;
-    g_ptr_array_add(plan->ports, port);
     return port;
 }
 
 VirgaVpcGroup *
 virga_vpc_plan_add_group(VirgaVpcPlan *plan, const char *id)
 {
-    VirgaVpcGroup *group = virga_record_new(&group_type);
+    VirgaVpcGroup *group = virga_record_add(plan->groups, &group_type);
 
     group->id = g_strdup(id);
-    g_ptr_array_add(plan->groups, group);
     return group;
 }
 
 VirgaVpcRule *
 virga_vpc_group_add_rule(VirgaVpcGroup *group, const char *id)
 {
-    VirgaVpcRule *rule = virga_record_new(&rule_type);
+    VirgaVpcRule *rule = virga_record_add(group->rules, &rule_type);
 
     rule->id = g_strdup(id);
     rule->from_port = rule->to_port = -1;
-    g_ptr_array_add(group->rules, rule);
     return rule;
 }
 
 VirgaVpcAddress *
 virga_vpc_port_add_address(VirgaVpcPort *port, const char *address)
 {
-    VirgaVpcAddress *secondary = virga_record_new(&address_type);
+    VirgaVpcAddress *secondary = virga_record_add(port->secondary, &address_type);
 
     secondary->address = g_strdup(address);
-    g_ptr_array_add(port->secondary, secondary);
     return secondary;
 }
 
 VirgaVpcRouteTable *
 virga_vpc_plan_add_route_table(VirgaVpcPlan *plan, const char *id)
 {
-    VirgaVpcRouteTable *table = virga_record_new(&route_table_type);
+    VirgaVpcRouteTable *table = virga_record_add(plan->route_tables, &route_table_type);
 
     table->id = g_strdup(id);
-    g_ptr_array_add(plan->route_tables, table);
     return table;
 }
 
@@ -234,45 +228,41 @@ VirgaVpcRoute *
 virga_vpc_route_table_add(VirgaVpcRouteTable *table, const char *cidr4, const char *target,
                           const char *target_id)
 {
-    VirgaVpcRoute *route = virga_record_new(&route_type);
+    VirgaVpcRoute *route = virga_record_add(table->routes, &route_type);
 
     route->cidr4 = g_strdup(cidr4);
     route->target = g_strdup(target);
     route->target_id = g_strdup(target_id);
-    g_ptr_array_add(table->routes, route);
     return route;
 }
 
 VirgaVpcNatGateway *
 virga_vpc_plan_add_nat_gateway(VirgaVpcPlan *plan, const char *id)
 {
-    VirgaVpcNatGateway *gateway = virga_record_new(&nat_gateway_type);
+    VirgaVpcNatGateway *gateway = virga_record_add(plan->nat_gateways, &nat_gateway_type);
 
     gateway->id = g_strdup(id);
-    g_ptr_array_add(plan->nat_gateways, gateway);
     return gateway;
 }
 
 VirgaVpcAcl *
 virga_vpc_plan_add_acl(VirgaVpcPlan *plan, const char *id)
 {
-    VirgaVpcAcl *acl = virga_record_new(&acl_type);
+    VirgaVpcAcl *acl = virga_record_add(plan->acls, &acl_type);
 
     acl->id = g_strdup(id);
-    g_ptr_array_add(plan->acls, acl);
     return acl;
 }
 
 VirgaVpcAclEntry *
 virga_vpc_acl_add_entry(VirgaVpcAcl *acl, gint64 number, bool egress, bool allow)
 {
-    VirgaVpcAclEntry *entry = virga_record_new(&acl_entry_type);
+    VirgaVpcAclEntry *entry = virga_record_add(acl->entries, &acl_entry_type);
 
     entry->number = number;
     entry->egress = egress;
     entry->allow = allow;
     entry->from_port = entry->to_port = -1;
-    g_ptr_array_add(acl->entries, entry);
     return entry;
 }
 

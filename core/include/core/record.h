@@ -36,8 +36,11 @@ struct VirgaRecordType {
     const VirgaField *fields; /* ends with a NULL name */
 };
 
-/* A zeroed record with empty lists of records; the caller frees it by virga_record_free(). */
+/* A record of zeros, of what is true unless it is said otherwise, and of empty lists; the caller frees
+ * it by virga_record_free(). */
 void *virga_record_new(const VirgaRecordType *type);
+/* The same as the last of a list, whose it is. */
+void *virga_record_add(GPtrArray *records, const VirgaRecordType *type);
 void virga_record_free(const VirgaRecordType *type, void *record);
 
 /* Fails with INVALID and the name of the member that is missing or of another type. */
