@@ -79,27 +79,18 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="module")
 def cloud(build_dir, image_micro):
     """A cloud that is up and has the image "micro"; the whole module shares it."""
-    from cloud import Cloud
-    cloud = Cloud(build_dir)
-    try:
-        cloud.up()
-        cloud.import_image(image_micro)
+    from cloud import running_cloud
+    with running_cloud(build_dir, image_micro) as cloud:
         yield cloud
-    finally:
-        cloud.close()
 
 
 @pytest.fixture(scope="session")
 def fake_cloud(build_dir):
     """A cloud that is up, with endless room for guests that only pretend, and an image "micro"."""
-    from cloud import Cloud
-    cloud = Cloud(build_dir, state=os.environ["TMPDIR"] + "/fake", settings=Cloud.FAKE)
-    try:
-        cloud.up()
+    from cloud import Cloud, running_cloud
+    with running_cloud(build_dir, state=os.environ["TMPDIR"] + "/fake", settings=Cloud.FAKE) as cloud:
         cloud.import_image(cloud.empty_image())
         yield cloud
-    finally:
-        cloud.close()
 
 
 @pytest.fixture(scope="session")
@@ -140,16 +131,12 @@ def world(rack):
 @pytest.fixture(scope="session")
 def rack_cloud(rack, build_dir, image_micro):
     """A cloud of two zones on the first host, with the image "micro"."""
-    from cloud import Cloud
-    cloud = Cloud(build_dir, state=os.environ["TMPDIR"] + "/rack", settings=dict(
-        rack.settings, cloud={"zones": "a,b"}, **{"instance-type slow.nano": {
-            "vcpus": 1, "memory-mib": 256, "bandwidth-mbit": 8}}))
-    try:
-        cloud.up()
-        cloud.import_image(image_micro)
+    from cloud import running_cloud
+    settings = dict(rack.settings, cloud={"zones": "a,b"}, **{
+        "instance-type slow.nano": {"vcpus": 1, "memory-mib": 256, "bandwidth-mbit": 8}})
+    with running_cloud(build_dir, image_micro, state=os.environ["TMPDIR"] + "/rack",
+                       settings=settings) as cloud:
         yield cloud
-    finally:
-        cloud.close()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from cloud import ACCOUNT, Cloud
+from cloud import ACCOUNT, Cloud, running_cloud
 from conftest import run
 from random_requests import Things, play
 
@@ -164,9 +164,7 @@ ELBV2_WANTED = {
 @pytest.fixture(scope="module")
 def random_cloud(build_dir):
     """A cloud of its own: nobody can say what will be left of it."""
-    cloud = Cloud(build_dir, state=os.environ["TMPDIR"] + "/random", settings=Cloud.FAKE)
-    try:
-        cloud.up()
+    with running_cloud(build_dir, state=os.environ["TMPDIR"] + "/random", settings=Cloud.FAKE) as cloud:
         cloud.import_image(cloud.empty_image())
         yield cloud
         for reservation in cloud.ec2.describe_instances()["Reservations"]:
@@ -174,8 +172,6 @@ def random_cloud(build_dir):
                 if instance["State"]["Name"] != "terminated":
                     cloud.ec2.modify_instance_attribute(InstanceId=instance["InstanceId"],
                                                         DisableApiTermination={"Value": False})
-    finally:
-        cloud.close()
 
 
 @pytest.fixture(scope="module")

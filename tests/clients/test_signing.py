@@ -6,7 +6,7 @@ import re
 import pytest
 
 from aws_model import Model
-from cloud import ACCOUNT, Cloud
+from cloud import ACCOUNT, Cloud, running_cloud
 from recorder import Answer
 from sigv4 import FORM, Caller, encode, error_code
 
@@ -21,13 +21,9 @@ EXPIRED = {"ec2": (400, "RequestExpired"), "sts": (403, "SignatureDoesNotMatch")
 @pytest.fixture(scope="module")
 def strict_cloud(build_dir):
     """Serves requests for its own region only."""
-    cloud = Cloud(build_dir, state=os.environ["TMPDIR"] + "/strict",
-                  settings=dict(Cloud.FAKE, cloud={"any-region": "false"}))
-    try:
-        cloud.up()
+    with running_cloud(build_dir, state=os.environ["TMPDIR"] + "/strict",
+                       settings=dict(Cloud.FAKE, cloud={"any-region": "false"})) as cloud:
         yield cloud
-    finally:
-        cloud.close()
 
 
 @pytest.fixture(params=SERVICES)

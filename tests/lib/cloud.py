@@ -6,6 +6,7 @@
         cloud.wait_ssh(instance)
         assert cloud.ssh(instance, "hostname").startswith("ip-")
 """
+import contextlib
 import json
 import os
 import pwd
@@ -312,3 +313,16 @@ class Cloud:
             shutil.rmtree(self.directory, ignore_errors=True)
             if "VIRGA_HOST" in os.environ:  # never a real one
                 shutil.rmtree(self.state, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running_cloud(build_dir, image=None, **options):
+    """A Cloud that is up, with "image" as its image "micro" if there is one, until the end of the block."""
+    cloud = Cloud(build_dir, **options)
+    try:
+        cloud.up()
+        if image:
+            cloud.import_image(image)
+        yield cloud
+    finally:
+        cloud.close()

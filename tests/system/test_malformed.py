@@ -10,18 +10,14 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from cloud import Cloud
+from cloud import running_cloud
 
 
 @pytest.fixture(scope="module")
 def cloud(build_dir):
     """It needs no guests."""
-    cloud = Cloud(build_dir, settings={"node": {"driver": "fake"}})
-    try:
-        cloud.up()
+    with running_cloud(build_dir, settings={"node": {"driver": "fake"}}) as cloud:
         yield cloud
-    finally:
-        cloud.close()
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from cloud import SSH_OPTIONS, Cloud
+from cloud import SSH_OPTIONS, running_cloud
 from conftest import run, wait_for
 
 OUTSIDE, HOST, POOL = "192.0.2.1", "192.0.2.2", "198.18.0.0/20"
@@ -24,13 +24,8 @@ http.server.ThreadingHTTPServer(("%s", 80), Handler).serve_forever()
 @pytest.fixture(scope="module")
 def cloud(build_dir, image_micro):
     """One whose public addresses are seen outside as they are."""
-    cloud = Cloud(build_dir, settings={"network": {"masquerade": "false"}})
-    try:
-        cloud.up()
-        cloud.import_image(image_micro)
+    with running_cloud(build_dir, image_micro, settings={"network": {"masquerade": "false"}}) as cloud:
         yield cloud
-    finally:
-        cloud.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import sys
 import pytest
 
 import vpc
-from cloud import SSH_OPTIONS, Cloud
+from cloud import SSH_OPTIONS, running_cloud
 from conftest import run, wait_for
 
 OUTSIDE = "192.0.2.2"  # the internet, on a link whose other end is the host's 192.0.2.1
@@ -114,13 +114,8 @@ def guests(cloud, outside):
 @pytest.fixture(scope="module")
 def cloud(outside, build_dir, image_micro):
     """As the usual one, but its host had its route to the world first."""
-    cloud = Cloud(build_dir)
-    try:
-        cloud.up()
-        cloud.import_image(image_micro)
+    with running_cloud(build_dir, image_micro) as cloud:
         yield cloud
-    finally:
-        cloud.close()
 
 
 def answers(address, port, timeout_s=2):

@@ -8,7 +8,7 @@ import signal
 import pytest
 from botocore.exceptions import ClientError
 
-from cloud import Cloud
+from cloud import running_cloud
 from conftest import run, wait_for
 
 POOL = {"network": {"public-pool": "198.18.0.0/29"}}  # six addresses
@@ -17,13 +17,8 @@ GIVEN_UP_S = 60
 
 @pytest.fixture(scope="module")
 def cloud(build_dir, image_micro):
-    cloud = Cloud(build_dir, settings=POOL)
-    try:
-        cloud.up()
-        cloud.import_image(image_micro)
+    with running_cloud(build_dir, image_micro, settings=POOL) as cloud:
         yield cloud
-    finally:
-        cloud.close()
 
 
 def new_image(cloud, directory, name):
