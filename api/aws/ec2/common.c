@@ -88,6 +88,22 @@ ec2_check_hops(bool given, gint64 hops, GError **error)
                           hops, HOPS_MAX);
 }
 
+int
+ec2_flag_given(const Ec2AttributeBooleanValue *value)
+{
+    return value && value->has_value ? value->value : -1;
+}
+
+bool
+ec2_check_unpaged(const char *const *ids, bool has_max_results, const char *parameter,
+                  GError **error)
+{
+    return !ids || !has_max_results ||
+           virga_api_fail(error, "InvalidParameterCombination", 400,
+                          "The parameter %s cannot be used with the parameter maxResults",
+                          parameter);
+}
+
 bool
 ec2_check_metadata_tags(const VirgaTag *tags, size_t count, GError **error)
 {

@@ -45,6 +45,13 @@ bool ec2_check_found(const VirgaCall *call, const char *const *ids, const void *
                      size_t size, size_t offset, const char *code, const char *what,
                      GError **error);
 
+/* 0 or 1, or -1 of what is not given. */
+int ec2_flag_given(const Ec2AttributeBooleanValue *value);
+
+/* Fails if ids ('parameter') are asked for, which are shown all at once, and a page's size, too. */
+bool ec2_check_unpaged(const char *const *ids, bool has_max_results, const char *parameter,
+                       GError **error);
+
 /* A HttpPutResponseHopLimit, if it is given. */
 bool ec2_check_hops(bool given, gint64 hops, GError **error);
 

@@ -225,12 +225,9 @@ ec2_describe_images(VirgaCall *call, const Ec2DescribeImagesRequest *request,
         !check_accounts(request->owners.items, request->owners.count, owners, error) ||
         !check_accounts(request->executable_users.items, request->executable_users.count, users,
                         error) ||
-        !ec2_page_begin(call, request, PAGE_MIN, VIRGA_PAGE_MAX, &page, error))
+        !ec2_page_begin(call, request, PAGE_MIN, VIRGA_PAGE_MAX, &page, error) ||
+        !ec2_check_unpaged(ids, request->has_max_results, "imageIdsSet", error))
         return false;
-    if (ids && request->has_max_results)
-        return virga_api_fail(error, "InvalidParameterCombination", 400,
-                              "The parameter imageIdsSet cannot be used with the parameter "
-                              "maxResults");
     filter =
         virga_filter_new(call->arena, image_fields, &ec2_image_shape, &request->filters, error);
     if (!filter || !virga_call_dry_run(call, error) ||

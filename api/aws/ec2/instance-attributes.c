@@ -74,12 +74,6 @@ ec2_describe_instance_attribute(VirgaCall *call, const Ec2DescribeInstanceAttrib
 
 /* ---- changes ---- */
 
-static int
-flag_of(const Ec2AttributeBooleanValue *value)
-{
-    return !value || !value->has_value ? -1 : value->value;
-}
-
 static bool
 parse_flag(const char *value, int *ret, GError **error)
 {
@@ -257,7 +251,7 @@ read_values(const VirgaCall *call, const Ec2ModifyInstanceAttributeRequest *requ
     }
     if (request->instance_type && !set_type(call, request->instance_type->value, change, error))
         return false;
-    if (request->ena_support && !set_ena(flag_of(request->ena_support), change, error))
+    if (request->ena_support && !set_ena(ec2_flag_given(request->ena_support), change, error))
         return false;
     return (request->groups.count == 0 || set_groups(call, &request->groups, change, error)) &&
            read_disks(call, &request->block_device_mappings, change, error);
@@ -267,11 +261,12 @@ static bool
 read_change(const VirgaCall *call, const Ec2ModifyInstanceAttributeRequest *request,
             VirgaInstanceAttributes *change, GError **error)
 {
-    *change =
-        (VirgaInstanceAttributes){ .disable_termination = flag_of(request->disable_api_termination),
-                                   .disable_stop = flag_of(request->disable_api_stop),
-                                   .ebs_optimized = flag_of(request->ebs_optimized),
-                                   .source_dest_check = flag_of(request->source_dest_check) };
+    *change = (VirgaInstanceAttributes){ .disable_termination =
+                                             ec2_flag_given(request->disable_api_termination),
+                                         .disable_stop = ec2_flag_given(request->disable_api_stop),
+                                         .ebs_optimized = ec2_flag_given(request->ebs_optimized),
+                                         .source_dest_check =
+                                             ec2_flag_given(request->source_dest_check) };
     if (!check_single(request, error) || !refuse_others(request, error) ||
         !read_values(call, request, change, error) ||
         (request->attribute && !request->block_device_mappings.count &&

@@ -153,12 +153,9 @@ ec2_describe_instance_credit_specifications(
     size_t count;
 
     if (!ec2_ids(call, &request->instance_ids, "i", "InvalidInstanceID.Malformed", &ids, error) ||
-        !ec2_page_begin(call, request, CREDIT_PAGE_MIN, VIRGA_PAGE_MAX, &page, error))
+        !ec2_page_begin(call, request, CREDIT_PAGE_MIN, VIRGA_PAGE_MAX, &page, error) ||
+        !ec2_check_unpaged(ids, request->has_max_results, "instancesSet", error))
         return false;
-    if (ids && request->has_max_results)
-        return virga_api_fail(error, "InvalidParameterCombination", 400,
-                              "The parameter instancesSet cannot be used with the parameter "
-                              "maxResults");
     filter = virga_filter_new(call->arena, credit_fields, &ec2_instance_credit_specification_shape,
                               &request->filters, error);
     txn = filter ? virga_db_read(call->db, error) : NULL;

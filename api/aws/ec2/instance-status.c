@@ -123,12 +123,9 @@ ec2_describe_instance_status(VirgaCall *call, const Ec2DescribeInstanceStatusReq
     Ec2Page page;
 
     if (!ec2_ids(call, &request->instance_ids, "i", "InvalidInstanceID.Malformed", &ids, error) ||
-        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &page, error))
+        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &page, error) ||
+        !ec2_check_unpaged(ids, request->has_max_results, "instancesSet", error))
         return false;
-    if (ids && request->has_max_results)
-        return virga_api_fail(error, "InvalidParameterCombination", 400,
-                              "The parameter instancesSet cannot be used with the parameter "
-                              "maxResults");
     filter = virga_filter_new(call->arena, status_fields, &ec2_instance_status_shape,
                               &request->filters, error);
     if (!filter || !virga_call_dry_run(call, error) ||

@@ -469,12 +469,9 @@ ec2_describe_instances(VirgaCall *call, const Ec2DescribeInstancesRequest *reque
 
     if (!ec2_ids(call, &request->instance_ids, "i", "InvalidInstanceID.Malformed", &query.ids,
                  error) ||
-        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &query.page, error))
+        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &query.page, error) ||
+        !ec2_check_unpaged(query.ids, request->has_max_results, "instancesSet", error))
         return false;
-    if (query.ids && request->has_max_results)
-        return virga_api_fail(error, "InvalidParameterCombination", 400,
-                              "The parameter instancesSet cannot be used with the parameter "
-                              "maxResults");
     query.filter = virga_filter_new(call->arena, instance_fields, &ec2_instance_shape,
                                     &request->filters, error);
     return query.filter && virga_call_dry_run(call, error) && describe(&query, response, error);

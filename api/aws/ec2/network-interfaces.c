@@ -200,12 +200,9 @@ ec2_describe_network_interfaces(VirgaCall *call, const Ec2DescribeNetworkInterfa
 
     if (!ec2_ids(call, &request->network_interface_ids, "eni",
                  "InvalidNetworkInterfaceId.Malformed", &ids, error) ||
-        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &page, error))
+        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &page, error) ||
+        !ec2_check_unpaged(ids, request->has_max_results, "networkInterfaceIdSet", error))
         return false;
-    if (ids && request->has_max_results)
-        return virga_api_fail(error, "InvalidParameterCombination", 400,
-                              "The parameter networkInterfaceIdSet cannot be used with the "
-                              "parameter maxResults");
     filter = virga_filter_new(call->arena, interface_fields, &ec2_network_interface_shape,
                               &request->filters, error);
     if (!filter || !virga_call_dry_run(call, error) ||

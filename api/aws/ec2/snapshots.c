@@ -126,12 +126,9 @@ ec2_describe_snapshots(VirgaCall *call, const Ec2DescribeSnapshotsRequest *reque
 
     if (!ec2_ids(call, &request->snapshot_ids, "snap", "InvalidSnapshotID.Malformed", &ids,
                  error) ||
-        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &page, error))
+        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &page, error) ||
+        !ec2_check_unpaged(ids, request->has_max_results, "snapshotSet", error))
         return false;
-    if (ids && request->has_max_results)
-        return virga_api_fail(error, "InvalidParameterCombination", 400,
-                              "The parameter snapshotSet cannot be used with the parameter "
-                              "maxResults");
     filter = virga_filter_new(call->arena, snapshot_fields, &ec2_snapshot_shape, &request->filters,
                               error);
     if (!filter || !virga_call_dry_run(call, error) ||

@@ -231,12 +231,6 @@ is_on(const Ec2AttributeBooleanValue *value)
     return value && value->value;
 }
 
-static int
-flag_of(const Ec2AttributeBooleanValue *value)
-{
-    return value && value->has_value ? value->value : -1;
-}
-
 bool
 ec2_modify_subnet_attribute(VirgaCall *call, const Ec2ModifySubnetAttributeRequest *request,
                             Ec2ModifySubnetAttributeResponse *response, GError **error)
@@ -272,7 +266,7 @@ ec2_modify_subnet_attribute(VirgaCall *call, const Ec2ModifySubnetAttributeReque
         return ec2_unsupported(error, refused);
     if (names)
         return ec2_unsupported(error, "PrivateDnsHostnameTypeOnLaunch");
-    asked.change.map_public = flag_of(request->map_public_ip_on_launch);
+    asked.change.map_public = ec2_flag_given(request->map_public_ip_on_launch);
     asked.change.resource_name_a = -1;
     return ec2_transaction(call, modify, &asked, error);
 }

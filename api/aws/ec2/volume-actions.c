@@ -290,12 +290,9 @@ ec2_describe_volume_status(VirgaCall *call, const Ec2DescribeVolumeStatusRequest
     size_t count;
 
     if (!ec2_ids(call, &request->volume_ids, "vol", "InvalidParameterValue", &ids, error) ||
-        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &page, error))
+        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &page, error) ||
+        !ec2_check_unpaged(ids, request->has_max_results, "volumeSet", error))
         return false;
-    if (ids && request->has_max_results)
-        return virga_api_fail(error, "InvalidParameterCombination", 400,
-                              "The parameter volumeSet cannot be used with the parameter "
-                              "maxResults");
     filter = virga_filter_new(call->arena, status_fields, &ec2_volume_status_item_shape,
                               &request->filters, error);
     txn = filter && virga_call_dry_run(call, error) ? virga_db_read(call->db, error) : NULL;

@@ -104,12 +104,9 @@ ec2_describe_volumes(VirgaCall *call, const Ec2DescribeVolumesRequest *request,
     Ec2Page page;
 
     if (!ec2_ids(call, &request->volume_ids, "vol", "InvalidParameterValue", &ids, error) ||
-        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &page, error))
+        !ec2_page_begin(call, request, VIRGA_PAGE_MIN, VIRGA_PAGE_MAX, &page, error) ||
+        !ec2_check_unpaged(ids, request->has_max_results, "volumeSet", error))
         return false;
-    if (ids && request->has_max_results)
-        return virga_api_fail(error, "InvalidParameterCombination", 400,
-                              "The parameter volumeSet cannot be used with the parameter "
-                              "maxResults");
     filter =
         virga_filter_new(call->arena, volume_fields, &ec2_volume_shape, &request->filters, error);
     if (!filter || !virga_call_dry_run(call, error) ||

@@ -53,12 +53,6 @@ modify(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
     return virga_vpc_set_flags(txn, asked->id, &asked->flags, error);
 }
 
-static int
-flag_of(const Ec2AttributeBooleanValue *value)
-{
-    return value && value->has_value ? value->value : -1;
-}
-
 bool
 ec2_modify_vpc_attribute(VirgaCall *call, const Ec2ModifyVpcAttributeRequest *request,
                          Ec2ModifyVpcAttributeResponse *response, GError **error)
@@ -74,9 +68,9 @@ ec2_modify_vpc_attribute(VirgaCall *call, const Ec2ModifyVpcAttributeRequest *re
                               given ? "Fields for multiple attribute types specified"
                                     : "No attributes specified.");
     asked.flags = (VirgaVpcFlags){
-        .dns_support = flag_of(request->enable_dns_support),
-        .dns_hostnames = flag_of(request->enable_dns_hostnames),
-        .usage_metrics = flag_of(request->enable_network_address_usage_metrics),
+        .dns_support = ec2_flag_given(request->enable_dns_support),
+        .dns_hostnames = ec2_flag_given(request->enable_dns_hostnames),
+        .usage_metrics = ec2_flag_given(request->enable_network_address_usage_metrics),
     };
     return ec2_transaction(call, modify, &asked, error);
 }

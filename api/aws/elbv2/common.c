@@ -5,21 +5,12 @@
 #include "core/tag.h"
 #include "network/plan.h"
 
-#define ATTEMPTS_MAX  4
 #define PAGE_SIZE     400
 #define NAME_LENGTH   32
 #define HEX_DIGITS    16
 #define ARN_PARTS_MAX 5
 
 /* ---- actions ---- */
-
-static bool
-attempt(VirgaCall *call, ElbWork work, const void *request, void *response, GError **error)
-{
-    g_autoptr(VirgaTxn) txn = virga_db_begin(call->db, error);
-
-    return txn && work(call, txn, request, response, error) && virga_txn_commit(txn, error);
-}
 
 /* What other services call otherwise. */
 static bool
@@ -51,20 +42,16 @@ in_own_words(const GError *reason, GError **error)
 }
 
 bool
-elb_transaction(VirgaCall *call, ElbWork work, const void *request, void *response, GError **error)
+elb_transaction(VirgaCall *call, VirgaQueryWork work, const void *request, void *response,
+                GError **error)
 {
-    for (int i = 1;; i++) {
-        g_autoptr(GError) reason = NULL;
+    g_autoptr(GError) reason = NULL;
 
-        memset(response, 0, call->wire->output->size);
-        if (attempt(call, work, request, response, &reason))
-            return true;
-        if (i < ATTEMPTS_MAX && virga_error_is(reason, "database", VIRGA_ERROR_RETRY))
-            continue;
-        if (!in_own_words(reason, error))
-            g_propagate_error(error, g_steal_pointer(&reason));
-        return false;
-    }
+    if (virga_query_transaction(call, work, request, response, &reason))
+        return true;
+    if (!in_own_words(reason, error))
+        g_propagate_error(error, g_steal_pointer(&reason));
+    return false;
 }
 
 bool

@@ -4,6 +4,7 @@
 
 #include "api/call.h"
 #include "api/errors.h"
+#include "api/query.h"
 #include "api/services.h"
 #include "core/db.h"
 #include "core/error.h"
@@ -24,29 +25,12 @@
 
 /* ---- actions ---- */
 
-typedef bool (*ElbWork)(VirgaCall *call, VirgaTxn *txn, const void *request, void *response,
-                        GError **error);
-
-/* Runs 'work' in a transaction, again if it lost a race. */
-bool elb_transaction(VirgaCall *call, ElbWork work, const void *request, void *response,
+/* As virga_query_transaction(), with failures in the service's own words. */
+bool elb_transaction(VirgaCall *call, VirgaQueryWork work, const void *request, void *response,
                      GError **error);
 
-/* The handler of an action; its body follows, and runs in a transaction called "txn". */
-#define ELB_ACTION(name, Name)                                                                     \
-    static bool name##_body(VirgaCall *call, VirgaTxn *txn, const Elbv2##Name##Request *request,   \
-                            Elbv2##Name##Response *response, GError **error);                      \
-    static bool name##_work(VirgaCall *call, VirgaTxn *txn, const void *request, void *response,   \
-                            GError **error)                                                        \
-    {                                                                                              \
-        return name##_body(call, txn, request, response, error);                                   \
-    }                                                                                              \
-    bool elbv2_##name(VirgaCall *call, const Elbv2##Name##Request *request,                        \
-                      Elbv2##Name##Response *response, GError **error)                             \
-    {                                                                                              \
-        return elb_transaction(call, name##_work, request, response, error);                       \
-    }                                                                                              \
-    static bool name##_body(VirgaCall *call, VirgaTxn *txn, const Elbv2##Name##Request *request,   \
-                            Elbv2##Name##Response *response, GError **error)
+/* The handler of an action; see api/query.h. */
+#define ELB_ACTION(name, Name) VIRGA_QUERY_ACTION(elbv2, Elbv2, elb_transaction, name, Name)
 
 /* Whether hosts can take what the VPC has become; the last step of a change.  What they would
  * refuse is refused with ValidationError instead. */

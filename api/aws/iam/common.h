@@ -5,6 +5,7 @@
 #include "api/authorize.h"
 #include "api/call.h"
 #include "api/errors.h"
+#include "api/query.h"
 #include "api/services.h"
 #include "core/db.h"
 #include "core/error.h"
@@ -21,29 +22,8 @@
 
 /* ---- actions ---- */
 
-typedef bool (*IamWork)(VirgaCall *call, VirgaTxn *txn, const void *request, void *response,
-                        GError **error);
-
-/* Runs 'work' in a transaction, again if it lost a race. */
-bool iam_transaction(VirgaCall *call, IamWork work, const void *request, void *response,
-                     GError **error);
-
-/* The handler of an action; its body follows, and runs in a transaction called "txn". */
-#define IAM_ACTION(name, Name)                                                                     \
-    static bool name##_body(VirgaCall *call, VirgaTxn *txn, const Iam##Name##Request *request,     \
-                            Iam##Name##Response *response, GError **error);                        \
-    static bool name##_work(VirgaCall *call, VirgaTxn *txn, const void *request, void *response,   \
-                            GError **error)                                                        \
-    {                                                                                              \
-        return name##_body(call, txn, request, response, error);                                   \
-    }                                                                                              \
-    bool iam_##name(VirgaCall *call, const Iam##Name##Request *request,                            \
-                    Iam##Name##Response *response, GError **error)                                 \
-    {                                                                                              \
-        return iam_transaction(call, name##_work, request, response, error);                       \
-    }                                                                                              \
-    static bool name##_body(VirgaCall *call, VirgaTxn *txn, const Iam##Name##Request *request,     \
-                            Iam##Name##Response *response, GError **error)
+/* The handler of an action; see api/query.h. */
+#define IAM_ACTION(name, Name) VIRGA_QUERY_ACTION(iam, Iam, virga_query_transaction, name, Name)
 
 /* Fails with a code and HTTP status of IAM's own. */
 #define iam_fail(error, code, status, ...) virga_api_fail((error), (code), (status), __VA_ARGS__)

@@ -36,8 +36,8 @@ struct VirgaRecordType {
     const VirgaField *fields; /* ends with a NULL name */
 };
 
-/* A record of zeros, of what is true unless it is said otherwise, and of empty lists; the caller frees
- * it by virga_record_free(). */
+/* A record of zeros, of what is true unless it is said otherwise, and of empty lists; the caller
+ * frees it by virga_record_free(). */
 void *virga_record_new(const VirgaRecordType *type);
 /* The same as the last of a list, whose it is. */
 void *virga_record_add(GPtrArray *records, const VirgaRecordType *type);

@@ -13,8 +13,8 @@ bool virga_tag_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                     const char *const *resource_ids, VirgaTag **ret, size_t *ret_count,
                     GError **error);
 
-/* The halves of it, so that it may share a round trip with others (virga_txn_send()); the first may
- * also be for all resources of one type ("instance"). */
+/* The halves of it, so that it may share a round trip with others (virga_txn_send()); the first
+ * may also be for all resources of one type ("instance"). */
 bool virga_tag_list_send(VirgaTxn *txn, const char *account_id, const char *const *resource_ids,
                          GError **error);
 bool virga_tag_list_type_send(VirgaTxn *txn, const char *account_id, const char *resource_type,
