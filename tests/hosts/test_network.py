@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A VPC whose guests are on two hosts: to them there is no difference."""
 import json
+import time
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_public_address_of_a_guest_elsewhere(cloud, pair):
 
 
 def test_groups_across_hosts(cloud, pair):
-    """A rule that names a group lets in its members, wherever they are, and within a second."""
+    """A rule that names a group lets in its members, wherever they are."""
     one, two = pair
 
     def reaches():
@@ -101,6 +102,28 @@ def test_groups_across_hosts(cloud, pair):
     wait_for(lambda: not reaches(), 20, "closed port")
     cloud.ec2.authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=inside)
     wait_for(reaches, 20, "open port")
+
+
+def test_change_holds_within_a_second(cloud, world, pair):
+    """On both hosts, for new packets; of three times, since the machine may be busy with something else."""
+    rule = [{"IpProtocol": "tcp", "FromPort": 5003, "ToPort": 5003, "IpRanges": [{"CidrIp": "198.51.100.200/32"}]}]
+    group = cloud.ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
+    urls = ["http://%s:5003/hello" % cloud.address(instance) for instance in pair]
+
+    def takes(change, opened):
+        """The seconds until no new connection finds it otherwise; each is tried for a fifth of a second."""
+        change(GroupId=group, IpPermissions=rule)
+        start, last = time.monotonic(), 0
+        while time.monotonic() - start < min(last + 0.7, 10):
+            for url in urls:
+                begun = time.monotonic() - start
+                if (world.run("curl", "-s", "-m", "0.2", url, check=False).returncode == 0) != opened:
+                    last = begun
+        return last
+    seen = [(takes(cloud.ec2.authorize_security_group_ingress, True), takes(cloud.ec2.revoke_security_group_ingress, False))
+            for _ in range(3)]
+    print("opened and closed after", ["%.2f %.2f s" % pair for pair in seen])
+    assert min(opened for opened, _ in seen) < 1 > min(closed for _, closed in seen)
 
 
 def test_names_across_hosts(cloud, pair):

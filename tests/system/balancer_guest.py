@@ -4,8 +4,9 @@
     serve NAME PORT             an HTTP server that answers with its name and what it was asked, as JSON;
                                 /slow takes a second between two halves; with /run/NAME.sick all fails
     get URL [HEADER: VALUE]…    prints status, header fields and body as JSON
+    count URL COUNT             prints how many answers each server gave, as JSON
     echo PORT                   a TCP server that answers lines with the peer's address
-    line HOST PORT              one line to such a server
+    line HOST PORT [tls]        one line to such a server
     sign NAME PORT              a UDP server that answers with its name and the peer's address
     ask HOST PORT COUNT         prints what COUNT datagrams from as many ports are answered with, as JSON
 """
@@ -59,6 +60,11 @@ def get(url, *headers):
                       "body": answer.read().decode()}))
 
 
+def count(url, times):
+    names = [json.loads(urllib.request.urlopen(url, timeout=5).read())["name"] for _ in range(times)]
+    print(json.dumps({name: names.count(name) for name in names}))
+
+
 def echo(port):
     server = socket.create_server(("0.0.0.0", port))
     while True:
@@ -68,8 +74,9 @@ def echo(port):
                 client.sendall(peer[0].encode())
 
 
-def line(host, port):
-    with socket.create_connection((host, port), 3) as sock:
+def line(host, port, tls=None):
+    trust = ssl._create_unverified_context()
+    with socket.create_connection((host, port), 3) as plain, trust.wrap_socket(plain) if tls else plain as sock:
         sock.sendall(b"hello\n")
         print(sock.recv(100).decode())
 
@@ -98,4 +105,4 @@ def ask(host, port, count):
 
 if __name__ == "__main__":
     args = [int(a) if a.isdigit() else a for a in sys.argv[2:]]
-    {"serve": serve, "get": get, "echo": echo, "line": line, "sign": sign, "ask": ask}[sys.argv[1]](*args)
+    {"serve": serve, "get": get, "count": count, "echo": echo, "line": line, "sign": sign, "ask": ask}[sys.argv[1]](*args)

@@ -207,6 +207,9 @@ if INSIDE:
         with lab.changed(split):
             assert wait_for(lambda: set(lab.health().values()) == {"healthy"})
             assert lab.names() == {"web2"}
+            with lab.rules(forward((BLUE, 1), (GREEN, 3))):
+                shares = json.loads(lab.run("client", "count", f"http://{NODE}/", "100"))
+                assert 10 <= shares["web1"] <= 40 and sum(shares.values()) == 100, shares
         with lab.changed(lambda plan: (split(plan), plan["balancers"][0]["listeners"][0]["rules"][0].update(
                 sticky_s=60, forwards=[{"target_group_id": g, "weight": 1} for g in (BLUE, GREEN)]))):
             assert wait_for(lambda: set(lab.health().values()) == {"healthy"})
@@ -231,6 +234,16 @@ if INSIDE:
         assert time.monotonic() - start < 30
         for process in slow:
             assert json.loads(json.loads(process.communicate(timeout=10)[0])["body"])["path"] == "/slow"
+
+    def test_deregistered_target_finishes(lab):
+        """It gets nothing new at once, and what it is at goes on to its end."""
+        slow = [lab.start("client", "get", f"http://{NODE}/slow") for _ in range(4)]
+        assert wait_for(lambda: ":80 " in sh("ip", "netns", "exec", "web1", "ss", "-Htn", "state", "established"))
+        with lab.changed(lambda plan: plan["target_groups"][0]["targets"].pop(0)):
+            assert lab.names(4) == {"web2"}
+            said = [json.loads(json.loads(process.communicate(timeout=10)[0])["body"]) for process in slow]
+            assert "web1" in {it["name"] for it in said} and {it["path"] for it in said} == {"/slow"}
+        assert wait_for(lambda: set(lab.health().values()) == {"healthy"})
 
     def test_a_bad_plan_changes_nothing(lab):
         with pytest.raises(AssertionError, match="malformed rule"):
@@ -335,6 +348,18 @@ if INSIDE:
                           check=False, stdin=subprocess.DEVNULL)
                 assert done.returncode != 0
                 assert lab.said(number=443, scheme="https")
+
+        def network(plan):
+            plan["target_groups"].append(target_group(RAW, "TCP", [("web1", 7)], health_protocol="TCP", health_port=0))
+            plan["balancers"].append({"id": NLB, "type": "network", "port_ids": ["eni-08000000000000006"],
+                                      "idle_timeout_s": 350, "listeners": [
+                                          {"id": "lsn-08000000000000002", "protocol": "TLS", "port": 8443,
+                                           "tls_min": "TLSv1.2", "certificates": [{"id": "one", "pem": pem}],
+                                           "rules": [forward((RAW, 1))]}]})
+        with lab.changed(network):
+            assert wait_for(lambda: set(lab.health().values()) == {"healthy"})
+            assert lab.run("client", "line", NODE2, "8443", "tls") == NODE2
+            assert not lab.run("client", "line", NODE2, "8443")
         assert not list(pathlib.Path(f"/run/virga/{VPC}/haproxy").glob("*.pem"))
 
     def test_gone_elsewhere(lab):
