@@ -7,7 +7,7 @@
     get HOST PORT   prints what the server says
     serve PORT      answers every connection with the peer's address
     hold PORT       one connection; echoes lines
-    udp SOURCE DEST PORT   one datagram with a made-up source address
+    udp SOURCE DEST PORT [SOURCE-PORT]   one datagram with a made-up source address
     mirror PORT     answers every datagram with the peer's address
     ask HOST PORT SOURCE-PORT   prints what a mirror says, or fails
     send HOST PORT BYTES   prints the seconds that it takes until the other side has them all
@@ -142,10 +142,10 @@ def hold(port):
         client.sendall(got)
 
 
-def udp(source, dest, port):
+def udp(source, dest, port, source_port=0):
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_IP, 15, 1)  # IP_FREEBIND
-    sock.bind((source, 0))
+    sock.bind((source, source_port))
     sock.sendto(b"spoof", (dest, port))
 
 

@@ -168,6 +168,7 @@ if INSIDE:
         cloud.run("a", "udp", "172.31.1.77", "172.31.2.6", "90")
         sh("ip", "-n", "a", "addr", "del", "172.31.1.77/32", "dev", "eth0")
         cloud.run("a", "udp", "172.31.1.5", "172.31.2.6", "90")
+        cloud.run("a", "udp", "172.31.1.5", "172.31.2.6", "90", "67")       # as only a DHCP server does
         sh("ip", "-n", "a", "link", "set", "eth0", "address", "02:00:00:00:99:99")
         cloud.run("a", "udp", "172.31.1.5", "172.31.2.6", "90")
         sh("ip", "-n", "a", "link", "set", "eth0", "address", "02:00:00:00:01:05")
