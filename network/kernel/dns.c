@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dnsmasq's files.  The configuration changes only with the VPC's subnets; guests are in two
+/* dnsmasq's files.  The configuration changes only with the VPC's subnets; guests are in
  * tables that dnsmasq reads again on SIGHUP, so a launch never restarts it. */
 #include "kernel-priv.h"
 
@@ -103,8 +103,9 @@ virga_dns_config(const VirgaKernelConfig *config, const VirgaVpcPlan *plan, cons
                            "server=%s\n"
                            "domain=%s\nlocal=/%s/\n"
                            "domain-needed\nbogus-priv\nlocal-ttl=60\ncache-size=2000\n"
-                           "addn-hosts=%s/hosts\n",
-                           directory, config->gateway, plan->domain, plan->domain, directory);
+                           "addn-hosts=%s/hosts\nservers-file=%s/servers\n",
+                           directory, config->gateway, plan->domain, plan->domain, directory,
+                           directory);
     g_string_append_printf(text,
                            "dhcp-hostsfile=%s/dhcp-hosts\n"
                            "dhcp-authoritative\ndhcp-ignore-names\nno-ping\nleasefile-ro\n"
@@ -126,6 +127,27 @@ name_of(const char *prefix, const char *address)
     return g_strdelimit(g_steal_pointer(&name), ".", '-');
 }
 
+/* Caller owns it; NULL if the address has no public name. */
+static char *
+public_name_of(const VirgaVpcPlan *plan, const char *public_address)
+{
+    g_autofree char *name = NULL;
+
+    if (!public_address || !plan->public_domain || !plan->dns_hostnames)
+        return NULL;
+    name = name_of("ec2", public_address);
+    return g_strconcat(name, ".", plan->public_domain, NULL);
+}
+
+static void
+append_public_server(GString *text, const VirgaVpcPlan *plan, const char *public_address)
+{
+    g_autofree char *name = public_name_of(plan, public_address);
+
+    if (name)
+        g_string_append_printf(text, "server=/%s/\n", name);
+}
+
 /* The first name of a line is the one that a reverse query answers.  Within a VPC a public name
  * leads to the private address. */
 static void
@@ -133,14 +155,13 @@ append_host(GString *text, const VirgaVpcPlan *plan, const char *address, const 
             const char *public_address)
 {
     g_autofree char *name = name_of("ip", address);
+    g_autofree char *public_name = public_name_of(plan, public_address);
 
     g_string_append_printf(text, "%s %s.%s %s", address, name, plan->domain, name);
     if (hostname && !g_str_equal(hostname, name))
         g_string_append_printf(text, " %s.%s %s", hostname, plan->domain, hostname);
-    if (public_address && plan->public_domain && plan->dns_hostnames) {
-        g_autofree char *public_name = name_of("ec2", public_address);
-        g_string_append_printf(text, " %s.%s", public_name, plan->public_domain);
-    }
+    if (public_name)
+        g_string_append_printf(text, " %s", public_name);
     g_string_append_c(text, '\n');
 }
 
@@ -172,6 +193,30 @@ virga_dns_hosts(const VirgaVpcPlan *plan)
         }
     }
     append_balancers(text, plan);
+    return g_string_free(text, FALSE);
+}
+
+/* Of names in domains that are not the VPC's nobody else is asked either: not for other kinds of
+ * addresses, for which the answer is that there are none. */
+char *
+virga_dns_servers(const VirgaVpcPlan *plan)
+{
+    GString *text = g_string_new(NULL);
+
+    for (guint i = 0; i < plan->balancers->len; i++) {
+        const VirgaBalancer *balancer = plan->balancers->pdata[i];
+
+        if (balancer->dns_name)
+            g_string_append_printf(text, "server=/%s/\n", balancer->dns_name);
+    }
+    for (guint i = 0; i < plan->ports->len; i++) {
+        const VirgaVpcPort *port = plan->ports->pdata[i];
+
+        append_public_server(text, plan, port->public_address);
+        for (guint a = 0; a < port->secondary->len; a++)
+            append_public_server(
+                text, plan, ((const VirgaVpcAddress *) port->secondary->pdata[a])->public_address);
+    }
     return g_string_free(text, FALSE);
 }
 

@@ -164,6 +164,7 @@ bool virga_translation_is_moved(const VirgaConnection *connection, void *moved);
 char *virga_dns_config(const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
                        const char *directory);
 char *virga_dns_hosts(const VirgaVpcPlan *plan);
+char *virga_dns_servers(const VirgaVpcPlan *plan);
 char *virga_dns_dhcp_hosts(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
 /* The host's two forwarders.  The first waits for the resolvers of resolv.conf, the second one,
  * which guests are sent to, waits for the first and answers SERVFAIL when that took too long. */

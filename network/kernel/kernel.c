@@ -191,10 +191,13 @@ apply_dns(Job *job, GError **error)
 {
     g_autofree char *config = virga_dns_config(&job->kernel->config, job->plan, job->directory);
     g_autofree char *hosts = virga_dns_hosts(job->plan);
+    g_autofree char *servers = virga_dns_servers(job->plan);
     g_autofree char *dhcp = virga_dns_dhcp_hosts(&job->kernel->config, job->plan);
 
     g_mkdir_with_parents(job->directory, 0755);
     if (!virga_file_update(job->directory, "hosts", hosts, 0644, &job->vpc->read_again, error) ||
+        !virga_file_update(job->directory, "servers", servers, 0644, &job->vpc->read_again,
+                           error) ||
         !virga_file_update(job->directory, "dhcp-hosts", dhcp, 0644, &job->vpc->read_again,
                            error) ||
         !virga_daemon_ensure(&job->dnsmasq, config, job->vpc->read_again, error))

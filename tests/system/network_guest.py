@@ -2,7 +2,8 @@
 """What a guest does, in the few lines that the tests of the network need.
 
     dhcp            prints the lease as JSON (a client on raw packets over eth0)
-    dns HOST NAME   prints the address, or fails with the code; "ptr:ADDRESS" asks backwards, "tcp:NAME" by TCP
+    dns HOST NAME   prints the address, or fails with the code; "ptr:ADDRESS" asks backwards, "tcp:NAME" by TCP,
+                    "aaaa:NAME" for IPv6
     dns-server PORT answers every question but those for names that begin with "silent"
     get HOST PORT   prints what the server says
     serve PORT      answers every connection with the peer's address
@@ -80,6 +81,8 @@ def dns_read_name(message, at):
 def dns(server, name):
     kind, by_tcp = 1, name.startswith("tcp:")
     name = name.removeprefix("tcp:")
+    if name.startswith("aaaa:"):
+        kind, name = 28, name[5:]
     if name.startswith("ptr:"):
         kind, name = 12, ".".join(reversed(name[4:].split("."))) + ".in-addr.arpa"
     question = b"".join(bytes([len(l)]) + l.encode() for l in name.split(".")) + b"\0"

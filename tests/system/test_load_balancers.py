@@ -110,7 +110,7 @@ def test_rules(elb, balancer, group, address):
 
 def test_health(cloud, elb, group, targets, address):
     cloud.ssh(targets[0], "mv /tmp/www/index.html /tmp/www/gone.html")
-    wait_for(lambda: health(elb, group)[targets[0]] == "unhealthy", 20, "the target to be out", 0.2)
+    wait_for(lambda: health(elb, group)[targets[0]] == "unhealthy", 10, "the target to be out", 0.2)
     assert seen(address) == {"web1"}
     cloud.ssh(targets[0], "mv /tmp/www/gone.html /tmp/www/index.html")
     wait_for(lambda: health(elb, group)[targets[0]] == "healthy", 10, "the target to be in", 0.2)
@@ -148,9 +148,9 @@ def test_daemon_is_killed(cloud, address, daemon):
 def test_pieces_return(cloud, vpc, address):
     for pid in haproxy_pids():
         subprocess.run(["kill", "-9", pid], check=False)
-    wait_for(lambda: seen(address) == {"web0", "web1"}, 15, "HAProxy to be back", 0.2)
+    wait_for(lambda: seen(address) == {"web0", "web1"}, 10, "HAProxy to be back", 0.2)
     run(["ip", "netns", "exec", "virga-vga-" + vpc, "nft", "flush", "ruleset"])
-    wait_for(lambda: seen(address) == {"web0", "web1"}, 15, "the filter to be back", 0.2)
+    wait_for(lambda: seen(address) == {"web0", "web1"}, 10, "the filter to be back", 0.2)
 
 
 def test_end(cloud, elb, balancer, address):

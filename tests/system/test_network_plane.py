@@ -364,6 +364,8 @@ if INSIDE:
     def test_dns_names(lab):
         name = "ec2-203-0-113-10.compute-1.example.org"
         assert lab.run("back", "dns", "172.31.0.2", name) == "172.31.1.5"
+        for known in (name, "ip-10-50-1-5.ec2.internal"):   # no other kind of address, and nobody else is asked
+            assert lab.run("back", "dns", "172.31.0.2", "aaaa:" + known, check=False).stderr == "rcode 0\n"
         with lab.changed(lambda plan: plan.update(dns_hostnames=False)):
             assert lab.fails("back", "dns", "172.31.0.2", name)
             assert lab.run("back", "dns", "172.31.0.2", "ip-10-50-1-5.ec2.internal") == "10.50.1.5"

@@ -458,11 +458,13 @@ test_full_dns(void)
     VirgaKernelConfig config = example_config();
     g_autofree char *dnsmasq = virga_dns_config(&config, plan, "/state/" VPC);
     g_autofree char *hosts = virga_dns_hosts(plan);
+    g_autofree char *servers = virga_dns_servers(plan);
     g_autofree char *off = NULL, *all = NULL, *nothing = NULL;
 
     plan->dns_support = false;
     off = virga_dns_config(&config, plan, "/state/" VPC);
-    all = g_strconcat(dnsmasq, "-- without DNS\n", off, "-- hosts\n", hosts, NULL);
+    all = g_strconcat(dnsmasq, "-- without DNS\n", off, "-- hosts\n", hosts, "-- servers\n",
+                      servers, NULL);
     golden_assert("network/dns-full", all);
     g_clear_pointer(&plan->dhcp_domain, g_free);
     g_clear_pointer(&plan->dhcp_dns, g_strfreev);
