@@ -21,7 +21,7 @@ static const char sql_token_get[] =
     "SELECT digest, resource_id FROM client_token"
     " WHERE account_id = $1 AND action = 'RunInstances' AND token = $2";
 static const char sql_insert[] =
-    "INSERT INTO instance AS i (id, account_id, reservation_id, launch_index, client_token, "
+    "INSERT INTO instance (id, account_id, reservation_id, launch_index, client_token, "
     "image_id,"
     " type, vcpus, memory_mib, architecture, boot_mode, root_device_name, zone, vpc_id, subnet_id,"
     " key_name, public_key, user_data, shutdown_behavior, disable_termination, disable_stop,"
@@ -32,7 +32,7 @@ static const char sql_insert[] =
     "$9, $10, $11,"
     " $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, 'run',"
     " (SELECT generation FROM host WHERE id = $28), 'pending', $28, true, $29, $30, $31, $32, $33)"
-    " RETURNING " INSTANCE_SHOWN;
+    " RETURNING " VIRGA_SQL_TIME("launched");
 
 VirgaPlaceRequest
 virga_launch_place_request(const Launch *launch, const char *zone)
@@ -146,32 +146,66 @@ receive_claims(Launch *launch, GError **error)
     return true;
 }
 
-static bool
-insert_instance(Launch *launch, const Launched *one, gint64 index, GError **error)
+/* As it is shown from now on; only the time is PostgreSQL's. */
+static VirgaInstance
+instance_of(const Launch *launch, const Launched *one, size_t index)
 {
     const VirgaInstanceSpec *spec = launch->spec;
+    const VirgaImage *image = launch->image;
     const VirgaPlacementGroup *group =
         launch->placement ? virga_placement_group(launch->placement) : NULL;
+    bool v2 = g_strcmp0(image->imds_support, "v2.0") == 0;
+    const char *tokens = spec->http_tokens ? spec->http_tokens : v2 ? "required" : "optional";
 
-    return virga_txn_send(
-        launch->txn, error, sql_insert, "sssisssiissssssssssbbbbssisssssii", one->id,
-        spec->account_id, launch->made.id, index, spec->client_token ? spec->client_token : "",
-        launch->image->id, launch->type->name, launch->type->vcpus, launch->type->memory_mib,
-        launch->image->architecture, launch->image->boot_mode, launch->image->root_device_name,
-        launch->subnet->zone, launch->subnet->vpc_id, launch->subnet->id, spec->key_name,
-        launch->public_key, spec->user_data,
-        spec->shutdown_behavior ? spec->shutdown_behavior : "stop", spec->disable_termination,
-        spec->disable_stop, spec->ebs_optimized, spec->monitoring,
-        spec->http_tokens                                     ? spec->http_tokens
-        : g_strcmp0(launch->image->imds_support, "v2.0") == 0 ? "required"
-                                                              : "optional",
-        spec->http_endpoint ? spec->http_endpoint : "enabled",
-        spec->http_hops                                       ? spec->http_hops
-        : g_strcmp0(launch->image->imds_support, "v2.0") == 0 ? (gint64) 2
-                                                              : (gint64) 1,
-        spec->http_tags ? spec->http_tags : "disabled", one->host->id, spec->cpu_credits,
-        group ? group->id : NULL, group ? group->name : NULL, one->partition,
-        launch->type->bandwidth_mbit);
+    return (VirgaInstance){
+        .id = one->id,
+        .reservation_id = launch->made.id,
+        .client_token = (char *) (spec->client_token ? spec->client_token : ""),
+        .image_id = image->id,
+        .type = (char *) launch->type->name,
+        .architecture = image->architecture,
+        .boot_mode = image->boot_mode,
+        .root_device_name = image->root_device_name,
+        .zone = launch->subnet->zone,
+        .vpc_id = launch->subnet->vpc_id,
+        .subnet_id = launch->subnet->id,
+        .key_name = (char *) spec->key_name,
+        .http_tokens = (char *) tokens,
+        .http_endpoint = (char *) (spec->http_endpoint ? spec->http_endpoint : "enabled"),
+        .http_tags = (char *) (spec->http_tags ? spec->http_tags : "disabled"),
+        .http_hops = spec->http_hops ? spec->http_hops
+                     : v2            ? 2
+                                     : 1,
+        .placement_group_id = group ? group->id : NULL,
+        .placement_group = group ? group->name : NULL,
+        .partition = one->partition,
+        .transition_reason = (char *) "",
+        .profile_id = (char *) spec->profile_id,
+        .profile_arn = (char *) spec->profile_arn,
+        .launch_index = (gint64) index,
+        .vcpus = launch->type->vcpus,
+        .ebs_optimized = spec->ebs_optimized,
+        .monitoring = spec->monitoring,
+        .state = VIRGA_INSTANCE_PENDING,
+    };
+}
+
+static bool
+insert_instance(const Launch *launch, const VirgaInstance *row, const char *host_id, GError **error)
+{
+    const VirgaInstanceSpec *spec = launch->spec;
+
+    return virga_txn_send(launch->txn, error, sql_insert, "sssisssiissssssssssbbbbssisssssii",
+                          row->id, spec->account_id, row->reservation_id, row->launch_index,
+                          row->client_token, row->image_id, row->type, row->vcpus,
+                          launch->type->memory_mib, row->architecture, row->boot_mode,
+                          row->root_device_name, row->zone, row->vpc_id, row->subnet_id,
+                          row->key_name, launch->public_key, spec->user_data,
+                          spec->shutdown_behavior ? spec->shutdown_behavior : "stop",
+                          spec->disable_termination, spec->disable_stop, row->ebs_optimized,
+                          row->monitoring, row->http_tokens, row->http_endpoint, row->http_hops,
+                          row->http_tags, host_id, spec->cpu_credits, row->placement_group_id,
+                          row->placement_group, row->partition, launch->type->bandwidth_mbit);
 }
 
 /* EC2 gives none by itself to an instance with several interfaces. */
@@ -215,11 +249,14 @@ send_interface(Launch *launch, Launched *one, GError **error)
 }
 
 static bool
-send_one(Launch *launch, Launched *one, gint64 index, GError **error)
+send_one(Launch *launch, size_t index, GError **error)
 {
+    Launched *one = &launch->launched[index];
+    VirgaInstance *row = &launch->made.instances[index];
     const char *host_id = one->host->id;
 
-    return insert_instance(launch, one, index, error) &&
+    *row = instance_of(launch, one, index);
+    return insert_instance(launch, row, host_id, error) &&
            (!launch->spec->profile_id ||
             virga_instance_profile_set(launch->txn, one->id, launch->spec->profile_id,
                                        launch->spec->profile_arn, error)) &&
@@ -241,16 +278,15 @@ receive_all_made(Launch *launch, GError **error)
 
     for (size_t i = 0; i < launch->count; i++) {
         Launched *one = &launch->launched[i];
+        g_autoptr(VirgaRows) rows = virga_txn_receive(launch->txn, error);
 
-        if (!virga_instance_shown_receive(launch->txn, launch->arena, &launch->made.instances[i],
-                                          error) ||
-            (!spec->interface_id &&
-             !virga_interface_create_receive(launch->txn, launch->arena, &one->interface,
-                                             &one->draft, error)))
+        if (!rows)
             return false;
-        launch->made.instances[i].profile_id =
-            (char *) spec->profile_id; /* it came after the row */
-        launch->made.instances[i].profile_arn = (char *) spec->profile_arn;
+        launch->made.instances[i].launched = virga_rows_time(rows, 0, 0);
+        if (!spec->interface_id &&
+            !virga_interface_create_receive(launch->txn, launch->arena, &one->interface,
+                                            &one->draft, error))
+            return false;
     }
     for (size_t i = 0; i < launch->made.attachment_count; i++)
         launch->made.attachments[i].attached = launch->made.instances->launched;
@@ -388,7 +424,7 @@ launch_all(Launch *launch, GError **error)
     make_room(launch);
     virga_txn_push(launch->txn);
     for (size_t i = 0; i < launch->count; i++)
-        if (!send_one(launch, &launch->launched[i], (gint64) i, error))
+        if (!send_one(launch, i, error))
             return false;
     amounts = quota_of(launch);
     return virga_image_launched(launch->txn, launch->image, error) &&

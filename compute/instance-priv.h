@@ -26,10 +26,6 @@
 void virga_instance_read(const VirgaRows *rows, int row, VirgaArena *arena,
                          VirgaInstance *instance);
 
-/* The answer of a statement that returns INSTANCE_SHOWN of one instance (virga_txn_send()). */
-bool virga_instance_shown_receive(VirgaTxn *txn, VirgaArena *arena, VirgaInstance *ret,
-                                  GError **error);
-
 const char *virga_wish_name(VirgaWish wish);
 
 /* The account's instances named by ids, locked, in the order of 'ids'; NOT_FOUND names the

@@ -202,20 +202,6 @@ virga_instance_show_receive(VirgaTxn *txn, VirgaArena *arena, VirgaInstance **re
     return true;
 }
 
-bool
-virga_instance_shown_receive(VirgaTxn *txn, VirgaArena *arena, VirgaInstance *ret, GError **error)
-{
-    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
-
-    if (!rows)
-        return false;
-    g_assert(virga_rows_count(rows) == 1);
-    virga_rows_keep(rows, arena);
-    *ret = (VirgaInstance){ 0 };
-    read_shown(rows, 0, arena, ret);
-    return true;
-}
-
 /* The caller's order; the same id twice is the same instance twice. */
 static bool
 put_in_order(VirgaArena *arena, const char *const *ids, const VirgaInstance *found, size_t count,
