@@ -3,6 +3,7 @@
 
 #include "api/store.h"
 #include "compute/host.h"
+#include "compute/image.h"
 #include "core/error.h"
 #include "core/json.h"
 #include "core/log.h"
@@ -260,6 +261,7 @@ settle(VirgaTxn *txn, const char *id, const End *end, GError **error)
     return (end->failure ? virga_snapshot_fail(txn, end->host_id, id, end->failure, error)
                          : virga_snapshot_complete(txn, end->host_id, id, end->bytes, end->sha256,
                                                    end->whole, error)) &&
+           virga_image_settle(txn, id, error) &&
            virga_host_touch(txn, end->host_id, &generation, error);
 }
 

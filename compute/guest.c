@@ -77,9 +77,24 @@ virga_guest_step_name(VirgaGuestStep step)
     return names[step];
 }
 
+/* Asks a guest that may still listen, then pulls the plug. */
+static VirgaGuestStep
+step_to_halt(const VirgaGuestWish *want, const VirgaGuestFacts *is)
+{
+    if (is->domain != VIRGA_DOMAIN_RUNNING || want->force || is->shutdown_overdue)
+        return VIRGA_GUEST_POWER_OFF;
+    return is->shutdown_asked ? VIRGA_GUEST_WAIT : VIRGA_GUEST_ASK_SHUTDOWN;
+}
+
 static VirgaGuestStep
 step_to_run(const VirgaGuestWish *want, const VirgaGuestFacts *is)
 {
+    /* A domain that is off by our doing must not be taken for one that is by its guest's: it goes
+     * before the moment of the snapshot does. */
+    if (is->halt_asked && is->domain == VIRGA_DOMAIN_RUNNING)
+        return step_to_halt(want, is);
+    if (is->halt_asked && is->domain == VIRGA_DOMAIN_OFF)
+        return VIRGA_GUEST_RETIRE;
     if (is->domain == VIRGA_DOMAIN_RUNNING) {
         if (!is->plugged)
             return VIRGA_GUEST_PLUG;
@@ -110,15 +125,6 @@ step_to_run(const VirgaGuestWish *want, const VirgaGuestFacts *is)
     if (!is->taps_ready)
         return VIRGA_GUEST_PREPARE_TAPS;
     return VIRGA_GUEST_START;
-}
-
-/* Asks a guest that may still listen, then pulls the plug. */
-static VirgaGuestStep
-step_to_halt(const VirgaGuestWish *want, const VirgaGuestFacts *is)
-{
-    if (is->domain != VIRGA_DOMAIN_RUNNING || want->force || is->shutdown_overdue)
-        return VIRGA_GUEST_POWER_OFF;
-    return is->shutdown_asked ? VIRGA_GUEST_WAIT : VIRGA_GUEST_ASK_SHUTDOWN;
 }
 
 VirgaGuestStep

@@ -16,7 +16,8 @@ static const char sql_generation[] = "SELECT generation, " VIRGA_QUESTIONS_SQL(
  * so they are read after the guests. */
 static const char sql_snapshots[] =
     "SELECT coalesce(json_agg(json_strip_nulls(json_build_object('id', s.id, 'volume_id',"
-    " s.volume_id, 'parent_id', s.parent_id, 'cut', s.cut, 'made', coalesce(v.made, true),"
+    " s.volume_id, 'parent_id', s.parent_id, 'cut', s.cut, 'halt', s.halt, 'made', "
+    "coalesce(v.made, true),"
     " 'parent_file',"
     " CASE WHEN s.parent_id IS NOT NULL THEN snapshot_files(s.parent_id) -> -1 ->> 'id' END,"
     " 'parent_ready', p.id IS NULL OR p.state = 'completed')) ORDER BY s.created, s.id),"

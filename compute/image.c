@@ -19,6 +19,7 @@
     "SELECT i.id, i.account_id, i.name, i.description, i.architecture, i.boot_mode,"               \
     " i.root_device_name, i.imds_support, i.state, i.protection, i.is_public, i.ena_support,"      \
     " i.of_cloud, " SHARED ", coalesce(i.protected_until > now(), false), " TIMES ","              \
+    " i.source_instance_id, i.state_reason,"                                                       \
     " d.device, d.snapshot_id, d.volume_type, d.size_gib, coalesce(d.iops, 0),"                    \
     " coalesce(d.throughput, 0), d.delete_on_termination FROM image i"                             \
     " LEFT JOIN image_device d ON d.image_id = i.id WHERE "
@@ -26,7 +27,7 @@
     VIRGA_SQL_TIME("i.created")                                                                    \
     ", " VIRGA_SQL_TIME("i.last_launched") ", " VIRGA_SQL_TIME("i.deprecated")
 #define IN_ORDER " ORDER BY i.id, d.device <> i.root_device_name, d.device"
-enum { IMAGE_ID = 0, DEVICE = 18 };
+enum { IMAGE_ID = 0, DEVICE = 20 };
 
 /* One statement each: a prepared statement keeps its plan. */
 static const char sql_list[] = IMAGE_SELECT USABLE IN_ORDER;
@@ -47,14 +48,25 @@ static const char sql_describe[] = "UPDATE image SET description = coalesce($2, 
                                    " imds_support = coalesce($3, imds_support) WHERE id = $1";
 static const char sql_deprecate[] =
     "UPDATE image SET deprecated = to_timestamp(nullif($2::bigint, 0) / 1000000.0) WHERE id = $1";
-static const char sql_set_state[] = "UPDATE image SET state = $2 WHERE id = $1";
+static const char sql_set_state[] = "UPDATE image SET state = $2 WHERE id = $1"
+                                    " AND state IN ('available', 'disabled')";
+/* What is pending is settled by the last of its snapshots, or by the first that failed. */
+static const char sql_settle[] =
+    "UPDATE image i SET state = CASE WHEN u.failed THEN 'failed' ELSE 'available' END,"
+    " state_reason = u.message FROM (SELECT d.image_id, bool_or(s.state = 'error') AS failed,"
+    " bool_or(s.state = 'pending') AS pending, max(s.message) AS message FROM image_device d"
+    " JOIN snapshot s ON s.id = d.snapshot_id WHERE d.image_id IN (SELECT m.image_id"
+    " FROM image_device m WHERE m.snapshot_id = $1) GROUP BY d.image_id) u"
+    " WHERE i.id = u.image_id AND i.state = 'pending' AND (u.failed OR NOT u.pending)";
 static const char sql_protect[] =
     "UPDATE image SET protection = $2, protected_until = CASE WHEN $2 = 'disabled'"
     " AND protection = 'enabled-with-cooldown' THEN now() + interval '1 day' END WHERE id = $1";
 static const char sql_insert[] =
     "INSERT INTO image (id, account_id, name, description, architecture, boot_mode,"
-    " root_device_name, imds_support, is_public, ena_support, of_cloud)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9) ON CONFLICT (account_id, name) DO "
+    " root_device_name, imds_support, is_public, ena_support, of_cloud, state,"
+    " source_instance_id)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9, $11, $12) ON CONFLICT (account_id, "
+    "name) DO "
     "NOTHING";
 static const char sql_insert_device[] =
     "INSERT INTO image_device (image_id, device, snapshot_id, size_gib, volume_type, iops,"
@@ -94,7 +106,9 @@ read_image(const VirgaRows *rows, int row, VirgaArena *arena)
                          .cooling = virga_rows_bool(rows, row, 14),
                          .created = virga_rows_time(rows, row, 15),
                          .last_launched = virga_rows_time(rows, row, 16),
-                         .deprecated = virga_rows_time(rows, row, 17) };
+                         .deprecated = virga_rows_time(rows, row, 17),
+                         .source_instance_id = virga_rows_dup(rows, arena, row, 18),
+                         .state_reason = virga_rows_dup(rows, arena, row, 19) };
 }
 
 bool
@@ -168,6 +182,9 @@ insert_device(VirgaTxn *txn, VirgaArena *arena, const VirgaImage *image, const c
 
         if (!snapshot)
             return false;
+        if (!image->state && !g_str_equal(snapshot->state, "completed"))
+            return virga_fail(error, "snapshot", VIRGA_ERROR_STATE,
+                              "Snapshot '%s' is not 'completed'.", snapshot->id);
         if (size_gib && size_gib < snapshot->size_gib)
             return virga_fail(error, "image", VIRGA_ERROR_INVALID,
                               "Volume of size %" G_GINT64_FORMAT "GB is smaller than snapshot "
@@ -206,10 +223,11 @@ virga_image_register(VirgaTxn *txn, VirgaArena *arena, const VirgaImage *image, 
                           "A root device '%s' with a snapshot must be given",
                           image->root_device_name);
     if (!check_description(image->description, error) ||
-        !virga_txn_run(txn, error, &inserted, sql_insert, "ssssssssbb", id, image->account_id,
+        !virga_txn_run(txn, error, &inserted, sql_insert, "ssssssssbbss", id, image->account_id,
                        image->name, image->description, image->architecture, image->boot_mode,
                        image->root_device_name, image->imds_support, image->is_public,
-                       image->ena_support))
+                       image->ena_support, image->state ? image->state : "available",
+                       image->source_instance_id))
         return false;
     if (inserted == 0)
         return virga_fail(error, "image", VIRGA_ERROR_EXISTS,
@@ -320,9 +338,20 @@ virga_image_deprecate(VirgaTxn *txn, const char *id, gint64 at, GError **error)
 bool
 virga_image_disable(VirgaTxn *txn, const char *id, bool disable, GError **error)
 {
-    return virga_txn_run(txn, error, NULL, sql_set_state, "ss", id,
-                         disable ? "disabled" : "available") &&
-           (!disable || virga_image_unshare(txn, id, error));
+    gint64 updated;
+
+    if (!virga_txn_run(txn, error, &updated, sql_set_state, "ss", id,
+                       disable ? "disabled" : "available"))
+        return false;
+    if (!updated)
+        return virga_fail(error, "image", VIRGA_ERROR_STATE, "The image '%s' is not available", id);
+    return !disable || virga_image_unshare(txn, id, error);
+}
+
+bool
+virga_image_settle(VirgaTxn *txn, const char *snapshot_id, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_settle, "s", snapshot_id);
 }
 
 bool

@@ -133,6 +133,7 @@ static void
 note_boot(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
 {
     g_mutex_lock(&node->lock);
+    guest->asked_generation = 0; /* to switch off for a snapshot: that is over */
     if (want->reboots > MAX(guest->reboots_done, want->reboots_done)) {
         guest->reboot_asked = want->reboots;
         note_reboot_locked(node, guest);
@@ -157,7 +158,8 @@ note_asking(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
 static gint64
 grace_us(const VirgaGuestWish *want)
 {
-    return (g_str_equal(want->wish, "stop") ? STOP_GRACE_S : TERMINATE_GRACE_S) * G_USEC_PER_SEC;
+    return (g_str_equal(want->wish, "terminate") ? TERMINATE_GRACE_S : STOP_GRACE_S) *
+           G_USEC_PER_SEC;
 }
 
 /* Reads the world.  What cannot be read cheaply (taps) is what this process did itself: after a
@@ -364,9 +366,22 @@ retire(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, bool for_good,
     return true;
 }
 
+/* What a guest is switched off for is on the host's disk before: else the next life of this process
+ * might take it for the guest's own doing. */
 static bool
-take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestStep step,
-          GError **error)
+ask_shutdown(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, const VirgaGuestFacts *is,
+             GError **error)
+{
+    if ((is->halt_asked && !node_store_save(node, error)) ||
+        !node->hypervisor->shutdown(node->hypervisor, guest->id, error))
+        return false;
+    note_asking(node, guest, want);
+    return true;
+}
+
+static bool
+take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, const VirgaGuestFacts *is,
+          VirgaGuestStep step, GError **error)
 {
     VirgaHypervisor *hypervisor = node->hypervisor;
 
@@ -387,7 +402,7 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestS
     case VIRGA_GUEST_DROP_DEVICES:
         return node_drop_devices(node, guest, want, error);
     case VIRGA_GUEST_CUT:
-        node_cut_disks(node, guest, want);
+        node_cut_disks(node, guest, want, is->domain);
         return true;
     case VIRGA_GUEST_JOIN:
         node_join_layers(node, guest, want);
@@ -395,10 +410,7 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestS
     case VIRGA_GUEST_RESUME:
         return hypervisor->resume(hypervisor, guest->id, error);
     case VIRGA_GUEST_ASK_SHUTDOWN:
-        if (!hypervisor->shutdown(hypervisor, guest->id, error))
-            return false;
-        note_asking(node, guest, want);
-        return true;
+        return ask_shutdown(node, guest, want, is, error);
     case VIRGA_GUEST_POWER_OFF:
         return hypervisor->power_off(hypervisor, guest->id, error);
     case VIRGA_GUEST_REBOOT:
@@ -612,7 +624,7 @@ work(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
             return;
         }
         virga_debug("instance", guest->id, "%s", virga_guest_step_name(step));
-        if (!take_step(node, guest, want, step, &error)) {
+        if (!take_step(node, guest, want, &is, step, &error)) {
             note_failure(node, guest, want, step, error);
             return;
         }

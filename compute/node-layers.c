@@ -69,14 +69,19 @@ cut_clear(gpointer data)
     g_free(cut->path);
 }
 
-/* Those of a guest's disks whose time it is. */
+/* Those of a guest's disks whose time it is; *ret_halting: there are some for which its domain has
+ * to go first. */
 static GArray *
-waiting_cuts(VirgaNode *node, const VirgaGuestWish *want)
+waiting_cuts(VirgaNode *node, const VirgaGuestWish *want, VirgaDomainState domain,
+             bool *ret_halting)
 {
+    bool run = g_str_equal(want->wish, "run");
+    bool off = domain == VIRGA_DOMAIN_ABSENT || (domain == VIRGA_DOMAIN_OFF && !run);
     GArray *cuts = g_array_new(FALSE, TRUE, sizeof(Cut));
     gint64 now = g_get_monotonic_time();
 
     g_array_set_clear_func(cuts, cut_clear);
+    *ret_halting = false;
     g_mutex_lock(&node->lock);
     for (guint i = 0; i < node->snapshots->len; i++) {
         const Snapshot *snapshot = node->snapshots->pdata[i];
@@ -85,6 +90,10 @@ waiting_cuts(VirgaNode *node, const VirgaGuestWish *want)
         if (snapshot->cut || snapshot->forgotten || snapshot->try_at > now ||
             !find_disk(want, snapshot->volume_id))
             continue;
+        if (snapshot->halt && !off) {
+            *ret_halting = true;
+            continue;
+        }
         cut.id = g_strdup(snapshot->id);
         cut.volume_id = g_strdup(snapshot->volume_id);
         cut.made = snapshot->made;
@@ -165,16 +174,12 @@ begin_layers(VirgaNode *node, GArray *cuts, GError **error)
 
 /* Moves a domain that is on to the new layers, all at the same moment. */
 static bool
-move_domain(VirgaNode *node, Guest *guest, GArray *cuts, GError **error)
+move_domain(VirgaNode *node, Guest *guest, VirgaDomainState state, GArray *cuts, GError **error)
 {
     g_autofree VirgaDomainDisk *disks = g_new0(VirgaDomainDisk, cuts->len);
     g_autofree char *serials = g_malloc0((gsize) cuts->len * VIRGA_DISK_SERIAL_SIZE);
-    VirgaDomainReason reason;
-    VirgaDomainState state;
     size_t count = 0;
 
-    if (!node->hypervisor->inspect(node->hypervisor, guest->id, &state, &reason, error))
-        return false;
     if (state == VIRGA_DOMAIN_ABSENT || state == VIRGA_DOMAIN_OFF)
         return true;
     for (guint i = 0; i < cuts->len; i++) {
@@ -210,16 +215,17 @@ look_at_cuts(VirgaNode *node, GArray *cuts, GError **error)
 }
 
 void
-node_cut_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
+node_cut_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaDomainState domain)
 {
-    g_autoptr(GArray) cuts = waiting_cuts(node, want);
+    bool halting;
+    g_autoptr(GArray) cuts = waiting_cuts(node, want, domain, &halting);
     g_autofree const char **ids = g_new0(const char *, cuts->len + 1);
     g_autoptr(GError) error = NULL;
 
     for (guint i = 0; i < cuts->len; i++)
         ids[i] = g_array_index(cuts, Cut, i).volume_id;
     node_claim_volumes(node, ids);
-    if (!begin_layers(node, cuts, &error) || !move_domain(node, guest, cuts, &error) ||
+    if (!begin_layers(node, cuts, &error) || !move_domain(node, guest, domain, cuts, &error) ||
         !look_at_cuts(node, cuts, &error))
         virga_notice("instance", guest->id, "could not cut its disks: %s", error->message);
     node_release_volumes(node, ids);
@@ -319,7 +325,7 @@ bool
 node_look_at_layers(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts *is,
                     GError **error)
 {
-    g_autoptr(GArray) cuts = waiting_cuts(node, want);
+    g_autoptr(GArray) cuts = waiting_cuts(node, want, is->domain, &is->halt_asked);
     gint64 now = g_get_monotonic_time();
     g_auto(Surplus) surplus = { 0 };
 

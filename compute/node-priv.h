@@ -84,6 +84,7 @@ typedef struct {
     char *id, *volume_id, *parent_id, *parent_file;
     bool parent_ready; /* what it stands on is in the store */
     bool cut;          /* its moment has passed */
+    bool halt;         /* its guest is to be off then */
     bool made;         /* the volume's bytes were made once */
     bool nothing;      /* … and were not when the moment passed: it is what it stands on */
     bool lost;         /* … and are gone */
@@ -185,7 +186,8 @@ bool node_look_at_layers(VirgaNode *node, Guest *guest, const VirgaGuestWish *wa
                          VirgaGuestFacts *is, GError **error);
 /* Makes the moment of all snapshots that wait for it.  What fails is tried again later: the guest
  * does not wait for it. */
-void node_cut_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want);
+void node_cut_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want,
+                    VirgaDomainState domain);
 void node_join_layers(VirgaNode *node, Guest *guest, const VirgaGuestWish *want);
 /* When to look again how far it has come. */
 gint64 node_join_again_at(const Guest *guest);

@@ -69,6 +69,7 @@ static const VirgaField fields[] = {
     { "parent_file", VIRGA_FIELD_STRING, offsetof(Snapshot, parent_file), false, NULL },
     { "parent_ready", VIRGA_FIELD_BOOL, offsetof(Snapshot, parent_ready), false, NULL },
     { "cut", VIRGA_FIELD_BOOL, offsetof(Snapshot, cut), false, NULL },
+    { "halt", VIRGA_FIELD_BOOL, offsetof(Snapshot, halt), false, NULL },
     { "made", VIRGA_FIELD_BOOL_ON, offsetof(Snapshot, made), false, NULL },
     { NULL, 0, 0, false, NULL },
 };

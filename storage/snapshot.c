@@ -33,8 +33,8 @@ static const char sql_keep[] =
     "SELECT id FROM snapshot WHERE id = $1 AND state <> 'error' FOR KEY SHARE";
 static const char sql_begin[] =
     "INSERT INTO snapshot (id, account_id, volume_id, size_gib, description, state, parent_id,"
-    " host_id, cut, progress, completed) VALUES ($1, $2, $3, $4, $5,"
-    " CASE WHEN $7::text IS NULL THEN 'completed' ELSE 'pending' END, $6, $7, $7::text IS NULL,"
+    " host_id, halt, cut, progress, completed) VALUES ($1, $2, $3, $4, $5,"
+    " CASE WHEN $7::text IS NULL THEN 'completed' ELSE 'pending' END, $6, $7, $8, $7::text IS NULL,"
     " CASE WHEN $7::text IS NULL THEN 100 ELSE 0 END, CASE WHEN $7::text IS NULL THEN now() END)";
 
 static const char sql_images[] =
@@ -188,9 +188,9 @@ static bool
 insert(VirgaTxn *txn, const VirgaSnapshotSpec *spec, const char *volume_id, gint64 size_gib,
        const char *parent_id, const char *host_id, GError **error)
 {
-    return virga_txn_run(txn, error, NULL, sql_begin, "sssisss", spec->id, spec->account_id,
+    return virga_txn_run(txn, error, NULL, sql_begin, "sssisssb", spec->id, spec->account_id,
                          volume_id, size_gib, spec->description ? spec->description : "", parent_id,
-                         host_id) &&
+                         host_id, spec->halt) &&
            virga_quota_claim(txn, spec->account_id, VIRGA_QUOTA_SNAPSHOTS, 1, error);
 }
 

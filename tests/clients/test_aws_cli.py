@@ -413,14 +413,18 @@ def test_nat_gateways(aws, image):
     aws.ec2("release-address", "--allocation-id", eip)
 
 
-def snapshots(aws, instance, volume):
+def snapshots(fake_cloud, aws, instance, volume):
+    def completed(*ids):  # sooner than the client looks again
+        wait_for(lambda: {s["State"] for s in fake_cloud.ec2.describe_snapshots(SnapshotIds=ids)["Snapshots"]} ==
+                 {"completed"}, 30, "the snapshots to be completed")
+        aws.ec2("wait", "snapshot-completed", "--snapshot-ids", *ids)
     one = aws.ec2("create-snapshot", "--volume-id", volume, "--description", "by cli", "--tag-specifications",
                   "ResourceType=snapshot,Tags=[{Key=of,Value=cli}]")["SnapshotId"]
-    aws.ec2("wait", "snapshot-completed", "--snapshot-ids", one)
+    completed(one)
     both = aws.query("Snapshots[].SnapshotId", "create-snapshots", "--instance-specification",
                      "InstanceId=" + instance["InstanceId"], "--copy-tags-from-source", "volume")
     assert len(both) == 2
-    aws.ec2("wait", "snapshot-completed", "--snapshot-ids", *both)
+    completed(*both)
     copied = aws.ec2("copy-snapshot", "--source-region", "us-east-1", "--source-snapshot-id", one)["SnapshotId"]
     aws.ec2("modify-snapshot-attribute", "--snapshot-id", one, "--attribute", "createVolumePermission",
             "--operation-type", "add", "--group-names", "all")
@@ -429,6 +433,13 @@ def snapshots(aws, instance, volume):
     aws.ec2("reset-snapshot-attribute", "--snapshot-id", one, "--attribute", "createVolumePermission")
     mine = aws.query("Snapshots[].SnapshotId", "describe-snapshots", "--filters", "Name=volume-id,Values=" + volume)
     assert one in mine and len(mine) == 2
+    image = aws.ec2("create-image", "--instance-id", instance["InstanceId"], "--name", "by cli")["ImageId"]
+    wait_for(lambda: fake_cloud.ec2.describe_images(ImageIds=[image])["Images"][0]["State"] == "available", 30,
+             "the image to be available")
+    aws.ec2("wait", "image-available", "--image-ids", image)
+    both += aws.query("Images[].BlockDeviceMappings[].Ebs.SnapshotId", "describe-images", "--image-ids", image)
+    assert len(both) == 4
+    aws.ec2("deregister-image", "--image-id", image)
     for snapshot in both + [one, copied]:
         aws.ec2("delete-snapshot", "--snapshot-id", snapshot)
     aws.fails("InvalidSnapshot.NotFound", "delete-snapshot", "--snapshot-id", one)
@@ -449,7 +460,7 @@ def test_volumes(fake_cloud, aws, image):
         return aws.query("Volumes[].Attachments[].State", "describe-volumes", "--volume-ids", id_)
     wait_for(lambda: states() == ["attached"], 30, "the volume to be attached")
     aws.fails("VolumeInUse", "delete-volume", "--volume-id", id_)
-    snapshots(aws, instance, id_)
+    snapshots(fake_cloud, aws, instance, id_)
     aws.ec2("detach-volume", "--volume-id", id_)
     aws.ec2("wait", "volume-available", "--volume-ids", id_)
     aws.ec2("delete-volume", "--volume-id", id_)

@@ -16,6 +16,7 @@
 #include "api/services.h"
 #include "compute/host-wish.h"
 #include "compute/host.h"
+#include "compute/image.h"
 #include "compute/instance.h"
 #include "compute/nat-gateway.h"
 #include "compute/question.h"
@@ -163,7 +164,8 @@ copy_snapshots(GError **error)
 
     for (int i = 0; rows && i < virga_rows_count(rows); i++)
         if (!virga_snapshot_complete(txn, virga_rows_text(rows, i, 1), virga_rows_text(rows, i, 0),
-                                     SNAPSHOT_BYTES, "x", false, error))
+                                     SNAPSHOT_BYTES, "x", false, error) ||
+            !virga_image_settle(txn, virga_rows_text(rows, i, 0), error))
             return false;
     return rows && virga_txn_commit(txn, error);
 }

@@ -196,7 +196,7 @@ def test_killed_on_the_way(cloud, guest, writer, daemon):
     drop(cloud, volume)
 
 
-def test_guest_ends_on_the_way(cloud):
+def test_guest_ends_on_the_way(cloud, guest):
     """The moment outlives the guest: what goes with it stays until it is in the store."""
     instance = cloud.launch()
     cloud.wait_ssh(instance)
@@ -210,12 +210,36 @@ def test_guest_ends_on_the_way(cloud):
     wait_for(lambda: not cloud.ec2.describe_volumes(Filters=[
         {"Name": "volume-id", "Values": [root]}])["Volumes"], 60, "end of the volume")
     assert not os.path.exists("%s/node/volumes/%s.qcow2" % (cloud.state, root)) and not layers(cloud, root)
-    image = cloud.ec2.register_image(
-        Name="of a snapshot", RootDeviceName="/dev/vda", VirtualizationType="hvm", Architecture="x86_64",
-        BlockDeviceMappings=[{"DeviceName": "/dev/vda", "Ebs": {"SnapshotId": snapshot}}])["ImageId"]
+    restored = cloud.ec2.create_volume(AvailabilityZone=zone(cloud), SnapshotId=snapshot)["VolumeId"]
+    cloud.ec2.attach_volume(VolumeId=restored, InstanceId=guest, Device="/dev/sdp")
+    disk = wait_for(lambda: disk_of(cloud, guest, restored), 30, "disk in the guest")
+    cloud.ssh(guest, "mkdir -p /tmp/m; for part in %s*; do mount -t ext4 $part /tmp/m && break; done" % disk)
+    assert cloud.ssh(guest, "cat /tmp/m/root/file; umount /tmp/m").strip() == "kept"
+    drop(cloud, restored)
+
+
+def test_image_of_a_guest(cloud, guest):
+    """It is switched off for the moment, and runs again, though virga-node is killed meanwhile; all
+    the while it is called running."""
+    cloud.ssh(guest, "echo kept >/root/unsynced")
+    before = cloud.boot_id(guest)
+    image = cloud.ec2.create_image(InstanceId=guest, Name="of a guest")["ImageId"]
+    wait_for(lambda: cloud.boot_id(guest) is None, 60, "end of the guest", 0.1)
+    cloud.kill("virga-node")
+    states = set()
+
+    def available():
+        states.add(cloud.state_of(guest))
+        return cloud.ec2.describe_images(ImageIds=[image])["Images"][0]["State"] == "available"
+    wait_for(available, 120, "available image", 0.3)
+    wait_for(lambda: cloud.boot_id(guest) not in (None, before), 120, "boot of the guest", 0.5)
+    assert states == {"running"} and cloud.state_of(guest) == "running"
     again = cloud.launch(ImageId=image)
     cloud.wait_ssh(again)
-    assert cloud.ssh(again, "cat /root/file").strip() == "kept"
+    assert cloud.ssh(again, "cat /root/unsynced").strip() == "kept"
+    assert cloud.boot_id(again) != cloud.boot_id(guest)
+    cloud.ec2.terminate_instances(InstanceIds=[again])
+    cloud.ec2.deregister_image(ImageId=image)
 
 
 def test_quiet_volumes(cloud, guest):
@@ -246,9 +270,6 @@ def test_quiet_volumes(cloud, guest):
 
 def test_nothing_is_left(cloud, guest):
     cloud.terminate_all()
-    for image in cloud.ec2.describe_images(Owners=["self"], Filters=[
-            {"Name": "name", "Values": ["of a snapshot"]}])["Images"]:
-        cloud.ec2.deregister_image(ImageId=image["ImageId"])
     for snapshot in cloud.ec2.describe_snapshots(OwnerIds=["self"], Filters=[
             {"Name": "volume-id", "Values": ["vol-0*"]}])["Snapshots"]:
         cloud.ec2.delete_snapshot(SnapshotId=snapshot["SnapshotId"])

@@ -3,6 +3,7 @@
  * image-attributes.c.  The operator's public images are what clients look for under the owner
  * "amazon". */
 #include "block-devices.h"
+#include "images.h"
 
 #include "compute/image.h"
 
@@ -112,12 +113,18 @@ show_image(const VirgaCall *call, const VirgaImage *row, const Ec2Tags *tags, Ec
                          .state = row->state,
                          .usage_operation = "RunInstances",
                          .virtualization_type = "hvm" };
+    if (row->state_reason) {
+        shown->state_reason = ec2_new(call, Ec2StateReason);
+        *shown->state_reason =
+            (Ec2StateReason){ .code = "Server.InternalError", .message = row->state_reason };
+    }
     if (row->deprecated)
         shown->deprecation_time = show_time(call, row->deprecated);
     if (!g_str_equal(row->account_id, call->account_id)) /* the rest is its owner's */
         return;
     shown->tags = ec2_tags_of(tags, row->id);
     shown->deregistration_protection = row->protection;
+    shown->source_instance_id = row->source_instance_id;
     if (row->last_launched)
         shown->last_launched_time = show_time(call, row->last_launched);
 }
@@ -265,8 +272,8 @@ refuse_others(const Ec2RegisterImageRequest *request, GError **error)
     return true;
 }
 
-static bool
-check_name(const char *name, GError **error)
+bool
+ec2_check_image_name(const char *name, GError **error)
 {
     gsize length = name ? strlen(name) : 0;
 
@@ -344,7 +351,7 @@ ec2_register_image(VirgaCall *call, const Ec2RegisterImageRequest *request,
                    .ena_support = !request->has_ena_support || request->ena_support }
     };
 
-    if (!refuse_others(request, error) || !check_name(request->name, error) ||
+    if (!refuse_others(request, error) || !ec2_check_image_name(request->name, error) ||
         !ec2_tags_for(call, &request->tag_specifications, "image", &asked.tags, error) ||
         !read_devices(call, request, &asked.image, error) ||
         !ec2_transaction(call, register_image, &asked, error))

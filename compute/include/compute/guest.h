@@ -51,6 +51,7 @@ typedef struct {
     bool device_leaving; /* of one that it shall not have, there is still something */
     bool device_asked;   /* … and the guest was asked just now to let go of it */
     bool cut_asked;      /* the moment of a snapshot of a disk is to be made */
+    bool halt_asked;     /* … when the domain is gone, which is to be started again then */
     bool layer_surplus;  /* layers of a disk that the running guest has can be joined */
     bool join_asked;     /* … and that goes on */
     VirgaDomainState domain;

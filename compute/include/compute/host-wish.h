@@ -14,7 +14,7 @@
  *      "questions": [{"id", "kind", "instance_id"}: compute/question.h],
  *      "doomed": [ids of volumes whose bytes are to go],
  *      "snapshots": [all that the host makes: {"id", "volume_id", "parent_id", "parent_file",
- *                    "parent_ready", "cut", "made"}]}
+ *                    "parent_ready", "cut", "halt", "made"}]}
  *
  * 'ret_json' is NULL when there is nothing new; the caller owns it.  A host that has not joined
  * yet has an empty wish. */

@@ -12,9 +12,11 @@ typedef struct {
 
 typedef struct {
     char *id, *account_id, *name, *description, *architecture, *boot_mode, *root_device_name;
-    char *imds_support; /* "v2.0": instances default to HttpTokens=required; else NULL */
-    char *state;        /* "available", "disabled" */
-    char *protection;   /* "disabled", "enabled-with-cooldown", "enabled-without-cooldown" */
+    char *imds_support;       /* "v2.0": instances default to HttpTokens=required; else NULL */
+    char *state;              /* "available", "disabled", "pending", "failed" */
+    char *state_reason;       /* of one that failed */
+    char *source_instance_id; /* of which it was made, or NULL */
+    char *protection;         /* "disabled", "enabled-with-cooldown", "enabled-without-cooldown" */
     bool is_public, ena_support;
     bool of_cloud; /* brought by the operator */
     bool shared;   /* the account that asked is one of those that it is shared with */
@@ -40,9 +42,10 @@ bool virga_image_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaImage **ret
 VirgaImage *virga_image_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                             const char *id, GError **error);
 
-/* Makes an image of 'image' (its id and created are ignored).  A root device with a snapshot of
- * the account's is required.  Noun "image": EXISTS for a taken name, INVALID; noun "snapshot":
- * NOT_FOUND. */
+/* Makes an image of 'image' (its id and created are ignored; state NULL: "available").  A root
+ * device with a snapshot that the account may use is required.  Noun "image": EXISTS for a taken
+ * name, INVALID; noun "snapshot": NOT_FOUND, STATE if it is not completed and the image is to be
+ * available. */
 bool virga_image_register(VirgaTxn *txn, VirgaArena *arena, const VirgaImage *image, char **ret_id,
                           GError **error);
 
@@ -80,7 +83,10 @@ bool virga_image_unshare(VirgaTxn *txn, const char *id, GError **error);
 bool virga_image_describe(VirgaTxn *txn, const char *id, const char *description,
                           const char *imds_support, GError **error);
 bool virga_image_deprecate(VirgaTxn *txn, const char *id, gint64 at, GError **error); /* 0: not */
-/* A disabled image cannot be launched, and is shared no more. */
+/* Images that have waited for this snapshot are available, or have failed. */
+bool virga_image_settle(VirgaTxn *txn, const char *snapshot_id, GError **error);
+
+/* A disabled image cannot be launched, and is shared no more.  Noun "image": STATE. */
 bool virga_image_disable(VirgaTxn *txn, const char *id, bool disable, GError **error);
 /* Taking a protection with a cooldown away leaves the image protected for a day. */
 bool virga_image_protect(VirgaTxn *txn, const char *id, const char *protection, GError **error);

@@ -38,6 +38,7 @@ bool virga_snapshot_create(VirgaTxn *txn, const VirgaSnapshot *snapshot, GError 
 typedef struct {
     const char *id, *account_id, *description;
     const char *volume_id; /* a volume, which is locked */
+    bool halt;             /* a guest that has it is switched off for the moment */
 } VirgaSnapshotSpec;
 
 /* Begins a snapshot of a volume.  It is completed at once if no host ever had the volume, so that
