@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this host's load balancers know of their targets, told to virgad: when it changes, and now
- * and then.  The balancers go on without either. */
+/* What this host's load balancers know of their targets: one thread looks and has the filter
+ * follow, another tells virgad, when it changes and now and then.  The balancers go on without
+ * either, and the first thread without the second, which may wait for a virgad that does not
+ * answer. */
 #include "node-priv.h"
 
 #include <string.h>
@@ -9,18 +11,24 @@
 #define SAY_S     15 /* even if nothing has changed */
 #define REPORT_MS 15000
 
-/* What was seen of one VPC, and what was said. */
+/* What was last said of a VPC. */
 typedef struct {
-    char *seen, *text;
-    gint64 said_at;
+    char *text;
+    gint64 at;
 } Said;
+
+/* What is to be said: by VPC, the text of a report. */
+typedef struct {
+    VirgaNode *node;
+    GMutex lock;
+    GHashTable *texts;
+} Known;
 
 static void
 said_free(gpointer data)
 {
     Said *said = data;
 
-    g_free(said->seen);
     g_free(said->text);
     g_free(said);
 }
@@ -110,14 +118,10 @@ has_udp(const VirgaVpcPlan *plan)
 
 /* The filter sends datagrams to who is healthy: it is looked at again when that has changed. */
 static void
-note_change(VirgaNode *node, const VirgaVpcPlan *plan, Said *said, const char *text)
+follow(VirgaNode *node, const VirgaVpcPlan *plan)
 {
     Vpc *vpc;
 
-    if (g_strcmp0(said->seen, text) == 0)
-        return;
-    g_free(said->seen);
-    said->seen = g_strdup(text);
     if (!has_udp(plan))
         return;
     g_mutex_lock(&node->lock);
@@ -128,58 +132,136 @@ note_change(VirgaNode *node, const VirgaVpcPlan *plan, Said *said, const char *t
 }
 
 static void
-tell(VirgaNode *node, const char *vpc_id, gint64 applied, GHashTable *all)
+look(Known *known, const char *vpc_id, gint64 applied)
 {
-    g_autoptr(Plan) plan = node_plan(node, vpc_id);
-    g_autofree char *text = NULL, *answer = NULL;
+    g_autoptr(Plan) plan = node_plan(known->node, vpc_id);
+    bool carried = plan && applied && is_carried(known->node, plan->record);
+    char *text = carried ? report_of(known->node, plan->record, applied) : NULL;
+    bool changed;
+
+    if (carried && !text)
+        return;
+    g_mutex_lock(&known->lock);
+    changed = g_strcmp0(g_hash_table_lookup(known->texts, vpc_id), text) != 0;
+    if (text)
+        g_hash_table_insert(known->texts, g_strdup(vpc_id), text);
+    else
+        g_hash_table_remove(known->texts, vpc_id);
+    g_mutex_unlock(&known->lock);
+    if (text && changed)
+        follow(known->node, plan->record);
+}
+
+/* What fails is told again in a moment. */
+static void
+tell(VirgaNode *node, const char *vpc_id, const char *text, GHashTable *all)
+{
     Said *said = g_hash_table_lookup(all, vpc_id);
     gint64 now = g_get_monotonic_time();
+    g_autofree char *answer = NULL;
 
-    if (!plan || !applied || !is_carried(node, plan->record)) {
-        g_hash_table_remove(all, vpc_id);
+    if (said && g_str_equal(said->text, text) && now - said->at < SAY_S * G_USEC_PER_SEC)
         return;
-    }
-    text = report_of(node, plan->record, applied);
-    if (!text)
-        return;
-    if (!said) {
-        said = g_new0(Said, 1);
-        g_hash_table_insert(all, g_strdup(vpc_id), said);
-    }
-    note_change(node, plan->record, said, text);
-    if ((g_strcmp0(said->text, text) == 0 && now - said->said_at < SAY_S * G_USEC_PER_SEC) ||
-        !virga_http_call(node->virgad, "POST", "/node/v1/balancers", text, REPORT_MS, &answer,
+    if (!virga_http_call(node->virgad, "POST", "/node/v1/balancers", text, REPORT_MS, &answer,
                          NULL))
-        return; /* it is told again in a moment */
-    g_free(said->text);
-    said->text = g_steal_pointer(&text);
-    said->said_at = now;
+        return;
+    said = g_new(Said, 1);
+    *said = (Said){ g_strdup(text), now };
+    g_hash_table_insert(all, g_strdup(vpc_id), said);
+}
+
+/* Until the next look, or the end. */
+static void
+pause_from(VirgaNode *node, gint64 start)
+{
+    while (!node_stopping(node) && g_get_monotonic_time() < start + LOOK_MS * 1000)
+        g_usleep(50000);
+}
+
+static GHashTable *
+copy_texts(Known *known)
+{
+    GHashTable *copy = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    GHashTableIter iter;
+    gpointer id, text;
+
+    g_mutex_lock(&known->lock);
+    g_hash_table_iter_init(&iter, known->texts);
+    while (g_hash_table_iter_next(&iter, &id, &text))
+        g_hash_table_insert(copy, g_strdup(id), g_strdup(text));
+    g_mutex_unlock(&known->lock);
+    return copy;
+}
+
+static gboolean
+is_gone(gpointer vpc_id, gpointer said G_GNUC_UNUSED, gpointer texts)
+{
+    return !g_hash_table_contains(texts, vpc_id);
+}
+
+static gpointer
+tell_main(gpointer data)
+{
+    Known *known = data;
+    g_autoptr(GHashTable) all = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, said_free);
+
+    while (!node_stopping(known->node)) {
+        g_autoptr(GHashTable) texts = copy_texts(known);
+        gint64 start = g_get_monotonic_time();
+        GHashTableIter iter;
+        gpointer id, text;
+
+        g_hash_table_foreach_remove(all, is_gone, texts);
+        g_hash_table_iter_init(&iter, texts);
+        while (g_hash_table_iter_next(&iter, &id, &text) && !node_stopping(known->node))
+            tell(known->node, id, text, all);
+        pause_from(known->node, start);
+    }
+    return NULL;
+}
+
+/* Every VPC here, and which of its plans is applied; 0: none. */
+static GHashTable *
+applied_plans(VirgaNode *node)
+{
+    GHashTable *applied = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    GHashTableIter iter;
+    gpointer id, vpc;
+
+    g_mutex_lock(&node->lock);
+    g_hash_table_iter_init(&iter, node->vpcs);
+    while (g_hash_table_iter_next(&iter, &id, &vpc))
+        g_hash_table_insert(applied, g_strdup(id),
+                            g_memdup2(&((Vpc *) vpc)->applied, sizeof(gint64)));
+    g_mutex_unlock(&node->lock);
+    return applied;
 }
 
 gpointer
 node_balancer_main(gpointer data)
 {
-    VirgaNode *node = data;
-    g_autoptr(GHashTable) all = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, said_free);
+    Known known = { .node = data };
+    GThread *teller;
 
-    while (!node_stopping(node)) {
-        g_autoptr(GHashTable) applied =
-            g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-        gint64 next = g_get_monotonic_time() + LOOK_MS * 1000;
+    g_mutex_init(&known.lock);
+    known.texts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    teller = g_thread_new("teller", tell_main, &known);
+    while (!node_stopping(known.node)) {
+        g_autoptr(GHashTable) applied = applied_plans(known.node);
+        gint64 start = g_get_monotonic_time();
         GHashTableIter iter;
-        gpointer id, value;
+        gpointer id, generation;
 
-        g_mutex_lock(&node->lock);
-        g_hash_table_iter_init(&iter, node->vpcs);
-        while (g_hash_table_iter_next(&iter, &id, &value))
-            g_hash_table_insert(applied, g_strdup(id),
-                                g_memdup2(&((Vpc *) value)->applied, sizeof(gint64)));
-        g_mutex_unlock(&node->lock);
+        g_mutex_lock(&known.lock);
+        g_hash_table_foreach_remove(known.texts, is_gone, applied);
+        g_mutex_unlock(&known.lock);
         g_hash_table_iter_init(&iter, applied);
-        while (g_hash_table_iter_next(&iter, &id, &value))
-            tell(node, id, *(gint64 *) value, all);
-        while (!node_stopping(node) && g_get_monotonic_time() < next)
-            g_usleep(50000);
+        while (g_hash_table_iter_next(&iter, &id, &generation))
+            look(&known, id, *(gint64 *) generation);
+        pause_from(known.node, start);
     }
+    g_thread_join(teller);
+    g_hash_table_unref(known.texts);
+    g_mutex_clear(&known.lock);
     return NULL;
 }
