@@ -229,6 +229,9 @@ def test_launch_into_a_subnet(cloud, vpc, subnet, launch):
     one = launch(SubnetId=inside)[0]
     assert one["VpcId"] == vpc and one["PrivateIpAddress"].startswith("10.0.1.")
     assert "PublicIpAddress" not in one
+    with fails("InvalidParameterValue", one["Placement"]["AvailabilityZone"]):
+        launch(SubnetId=inside, Placement={"AvailabilityZone": "us-east-1b" if one["Placement"][
+            "AvailabilityZone"] == "us-east-1a" else "us-east-1a"})
     assert ec2.describe_subnets(SubnetIds=[inside])["Subnets"][0]["AvailableIpAddressCount"] == 250
     with fails("DependencyViolation", one["NetworkInterfaces"][0]["NetworkInterfaceId"]):
         ec2.delete_subnet(SubnetId=inside)

@@ -127,6 +127,24 @@ def test_deregistration(cloud, elb, group, targets, address):
     wait_for(lambda: seen(address) == {"web0", "web1"}, 20, "the target to be back", 0.2)
 
 
+def test_network_balancer_with_an_elastic_ip(cloud, elb, vpc, targets):
+    """Its address is the account's before, and afterwards; to addresses as targets."""
+    address = cloud.ec2.allocate_address()
+    subnet = cloud.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    made = elb.create_target_group(Name="raw", Protocol="TCP", Port=80, VpcId=vpc, TargetType="ip")["TargetGroups"][0]["TargetGroupArn"]
+    elb.register_targets(TargetGroupArn=made, Targets=[{"Id": cloud.describe(i)["PrivateIpAddress"]} for i in targets])
+    arn = elb.create_load_balancer(Name="raw", Type="network", SubnetMappings=[
+        {"SubnetId": subnet, "AllocationId": address["AllocationId"]}])["LoadBalancers"][0]["LoadBalancerArn"]
+    elb.create_listener(LoadBalancerArn=arn, Protocol="TCP", Port=8080, DefaultActions=[
+        {"Type": "forward", "TargetGroupArn": made}])
+    there = address["PublicIp"] + ":8080"
+    wait_for(lambda: seen(there) == {"web0", "web1"}, 20, "answers of both", 0.2)
+    elb.delete_load_balancer(LoadBalancerArn=arn)
+    wait_for(lambda: get("http://%s/" % there, 1) is None, 10, "its end", 0.2)
+    elb.delete_target_group(TargetGroupArn=made)
+    cloud.ec2.release_address(AllocationId=address["AllocationId"])
+
+
 def haproxy_pids():
     return run(["pgrep", "-x", "haproxy"], check=False).stdout.split()
 

@@ -6,7 +6,7 @@
     172.31.1.101    the node of a network balancer
 
 The balancers' port names its groups; targets let nobody in but the balancer's group."""
-import json, os, pathlib, signal, subprocess, sys, time
+import json, os, pathlib, select, signal, subprocess, sys, time
 import pytest
 
 from network_lab import (INSIDE, VPC, PlanLab, Tool, listening, make_world, needs_tool, rule, run_inside, sh,
@@ -273,6 +273,24 @@ if INSIDE:
         lab.tool = Tool()
         lab.apply()
         assert haproxy_pid() == pid and lab.said()
+
+    def test_second_apply_changes_nothing(lab):
+        def state():  # with handles: what was made anew has another one
+            return sorted(sh("ip", "netns", "pids", NS).split()), sh("ip", "netns", "exec", NS, "nft", "-a", "list", "ruleset")
+        lab.apply()
+        before = state()
+        monitor = subprocess.Popen(["ip", "-n", NS, "monitor", "link", "address", "route", "rule"], text=True,
+                                   stdout=subprocess.PIPE)
+
+        def hears():
+            sh("ip", "-n", NS, "route", "add", "198.51.100.77", "dev", "up0")
+            sh("ip", "-n", NS, "route", "del", "198.51.100.77", "dev", "up0")
+            return select.select([monitor.stdout], [], [], 0)[0]
+        assert wait_for(hears)
+        lab.apply()
+        monitor.terminate()
+        assert [line for line in monitor.communicate()[0].splitlines() if "198.51.100.77" not in line] == []
+        assert state() == before
 
     def test_secrets_are_root_s(lab):
         directory = pathlib.Path(f"/run/virga/{VPC}/haproxy")
