@@ -228,7 +228,8 @@ def ec2_things(cloud):
                lambda: ec2.run_instances(ImageId=image, InstanceType="t3.nano", MinCount=3, MaxCount=3))
     things.add(("volumeid",), lister(ec2.describe_volumes, "Volumes", "VolumeId"),
                lambda: ec2.create_volume(AvailabilityZone="us-east-1a", Size=1))
-    things.add(("snapshotid",), lister(ec2.describe_snapshots, "Snapshots", "SnapshotId", OwnerIds=["self"]))
+    things.add(("snapshotid",), lister(ec2.describe_snapshots, "Snapshots", "SnapshotId", OwnerIds=["self"]),
+               lambda: ec2.create_snapshot(VolumeId=ec2.describe_volumes()["Volumes"][0]["VolumeId"]))
     things.add(("groupid", "securitygroup"), lambda: [one["GroupId"] for one in groups()])
     things.add(("groupname",), lambda: [one["GroupName"] for one in groups()])
     things.add(("ruleid",), lister(ec2.describe_security_group_rules, "SecurityGroupRules",

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated host itself: what runs in it is real, and nothing of it outlives it."""
+"""The simulated host itself: what runs in it is real, and nothing of it outlives it.  And the lanes in
+which hosts run."""
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 from conftest import ROOT, run, wait_for
 
 HOST = os.path.join(ROOT, "tests", "lib", "host")
+LANES = os.path.join(ROOT, "tests", "lib", "lanes")
 GUEST = os.path.join(ROOT, "tests", "system", "host_guest.py")
 
 
@@ -110,3 +112,26 @@ def test_nothing_outlives_it(image_micro, number):
     wait_for(lambda: not namespace_processes(inode), 30, "end of the host's processes")
     wait_for(lambda: not os.path.exists(facts["scratch"]), 30, "removal of the host's files")
     assert (mounts(), run(["ip", "netns", "list"]).stdout) == before
+
+
+def test_jobs_run_side_by_side(tmp_path):
+    """Two that wait for each other; what one says stands together."""
+    meet = "meet\tsh -c 'touch a; until [ -e b ]; do sleep 0.01; done; echo one; echo two'\n" \
+        "other\tsh -c 'echo three; until [ -e a ]; do sleep 0.01; done; touch b; echo four; exit 3'\n"
+    done = run([LANES, str(tmp_path)], input=meet + "last\ttrue\n", cwd=tmp_path, deadline_s=30)
+    assert "one\ntwo\n" in done.stdout and "three\nfour\n" in done.stdout
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == ["last.log", "meet.log", "other.broken",
+                                                                  "other.log"]
+    assert (tmp_path / "other.broken").read_text() == "3\n"
+    assert "other ended with 3" in done.stderr
+
+
+def test_jobs_end_with_the_lanes(tmp_path):
+    process = subprocess.Popen([LANES, str(tmp_path)], text=True, stdin=subprocess.PIPE, cwd=tmp_path)
+    process.stdin.write("".join("%s\tsh -c 'echo $$ >%s; exec sleep 1000'\n" % (name, name) for name in "ab"))
+    process.stdin.close()
+    pids = [int(wait_for(lambda: (tmp_path / name).exists() and (tmp_path / name).read_text(), 30,
+                         "job " + name)) for name in "ab"]
+    process.kill()
+    process.wait(30)
+    wait_for(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in pids), 30, "end of the jobs")
