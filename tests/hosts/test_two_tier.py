@@ -385,5 +385,5 @@ def test_all_of_it_goes(site, second):
         ec2.delete_security_group(GroupId=group)
     ec2.delete_vpc(VpcId=site.vpc)
     wait_for(lambda: not second.run("ls", "/run/netns").stdout, 30, "end of the VPC on the second host")
-    wait_for(lambda: not site.cloud.leaks(), 30, "end of all that was made")
+    site.cloud.wait_no_leaks(30)
     assert not second.run("pgrep", "-x", "haproxy|dnsmasq|pdns_recursor", check=False).stdout

@@ -82,6 +82,18 @@ class Cloud:
         assert done.returncode in (0, 1), done.stderr
         return [line for line in done.stdout.splitlines() if line.startswith("leak: ")]
 
+    def wait_no_leaks(self, deadline_s=60):
+        """Hosts take away what nothing holds any more a moment after the answer that says so."""
+        found = []
+
+        def none():
+            found[:] = self.leaks()
+            return not found
+        try:
+            wait_for(none, deadline_s, "end of the leaks", 0.5)
+        except TimeoutError as error:
+            raise AssertionError("%s: %s" % (error, "; ".join(found)))
+
     def pid(self, daemon):
         """The process of one of DAEMONS, or of the supervisor ("supervise"); None if it does not
         run."""

@@ -360,4 +360,4 @@ def test_terminate(cloud, pair):
     left = cloud.ec2.describe_volumes()["Volumes"]
     assert [(volume["State"], volume["Size"]) for volume in left] == [("available", 1)]
     assert left[0]["VolumeId"] in volumes
-    assert cloud.leaks() == []
+    cloud.wait_no_leaks()

@@ -118,7 +118,7 @@ def test_second_interface(cloud, guest, interface, elastic):
     detach(cloud, attachment, interface)
     assert "eth1" not in cloud.ssh(guest, "ip link")
     assert ssh(cloud, eip["PublicIp"], "true", check=False).returncode != 0
-    assert cloud.leaks() == []
+    cloud.wait_no_leaks()
 
 
 def test_again_and_again(cloud, guest, interface):
@@ -148,7 +148,7 @@ def test_daemon_is_killed_half_way(cloud, guest, interface, daemon):
     wait_for(lambda: shown(cloud, interface)["Status"] == "available", 60,
              "the interface to be detached", 0.2)
     assert cloud.guest_pid(guest) == pid
-    assert cloud.leaks() == []
+    cloud.wait_no_leaks()
 
 
 def test_guest_that_does_not_let_go(cloud, guest, interface):

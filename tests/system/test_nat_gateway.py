@@ -113,7 +113,7 @@ def test_way_out(cloud, private, inside, outside):
                                                WaiterConfig={"Delay": 1, "MaxAttempts": 40})
     assert inside.fetch(outside) is None
     ec2.release_address(AllocationId=eip["AllocationId"])
-    assert cloud.leaks() == []
+    cloud.wait_no_leaks()
 
 
 def test_of_a_vpc_without_guests(cloud):
@@ -138,5 +138,4 @@ def test_of_a_vpc_without_guests(cloud):
     ec2.detach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
     ec2.delete_internet_gateway(InternetGatewayId=gateway)
     ec2.delete_vpc(VpcId=vpc)
-    cloud.settle()
-    assert cloud.leaks() == []
+    cloud.wait_no_leaks()

@@ -279,4 +279,4 @@ def test_nothing_is_left(cloud, guests):
     for instance in everything:
         cloud.wait_state(instance, "terminated")
     cloud.ec2.delete_security_group(GroupId=guests.group)
-    assert cloud.leaks() == []
+    cloud.wait_no_leaks()

@@ -137,19 +137,6 @@ def wait_well(cloud):
     wait_for(lambda: "All is well." in cloud.virga("status", check=False).stdout, 60, "health", 0.3)
 
 
-def clean(cloud):
-    """No leaks, now or when what a crash left has been collected."""
-    found = []
-
-    def none():
-        found[:] = cloud.leaks()
-        return not found
-    try:
-        wait_for(none, 150, "end of the leaks", 2)
-    except TimeoutError as error:
-        raise AssertionError("%s: %s" % (error, found))
-
-
 def test_random_kills(cloud, life, elder):
     seed = os.environ.get("VIRGA_SURVIVAL_SEED", str(random.randrange(1 << 32)))
     chance = random.Random(seed)
@@ -224,10 +211,10 @@ def test_nothing_leaks(cloud, life, elder):
     if life.ask(life.describe)["State"]["Name"] != "terminated":
         life.do("terminate", None)
         life.wait("terminated")
-    clean(cloud)
+    cloud.wait_no_leaks(150)  # until what a crash left has been collected
     check_elder(cloud, elder)
     cloud.ec2.terminate_instances(InstanceIds=[elder[0]])
     cloud.wait_state(elder[0], "terminated")
-    clean(cloud)
+    cloud.wait_no_leaks(150)  # until what a crash left has been collected
     claims = cloud.status()
     assert claims["public_addresses"]["used"] == 0 if isinstance(claims.get("public_addresses"), dict) else True

@@ -103,7 +103,7 @@ def test_no_public_address(cloud, blank):
         {"DeviceIndex": 0, "SubnetId": subnet, "AssociatePublicIpAddress": False}])
     assert "PublicIpAddress" not in cloud.describe(second)
     terminate(cloud, first, second)
-    assert cloud.leaks() == []
+    cloud.wait_no_leaks()
 
 
 def test_no_disk(cloud, blank):

@@ -223,4 +223,4 @@ def test_nothing_is_left(cloud, guests):  # noqa: F811
     cloud.ec2.terminate_instances(InstanceIds=instances)
     for instance in instances:
         cloud.wait_state(instance, "terminated")
-    wait_for(lambda: not cloud.leaks(), 60, "end of the leaks", 1)
+    cloud.wait_no_leaks()
