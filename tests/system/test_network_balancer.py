@@ -9,7 +9,7 @@ The balancers' port names its groups; targets let nobody in but the balancer's g
 import json, os, pathlib, select, signal, subprocess, sys, time
 import pytest
 
-from network_lab import (INSIDE, VPC, PlanLab, Tool, listening, make_world, needs_tool, rule, run_inside, sh,
+from network_lab import (INSIDE, VPC, Host, PlanLab, Tool, listening, make_world, needs_tool, rule, run_inside, sh,
                          wait_for)
 
 if not INSIDE:
@@ -387,3 +387,44 @@ if INSIDE:
         assert lab.said()
         lab.tool.ask("remove", VPC)
         assert not pathlib.Path(f"/run/virga/{VPC}").exists()
+
+    def test_target_on_another_host():
+        """The client and the node are on one host, the target is on another: by HTTP, TCP and UDP, and back from it."""
+        sh("ip", "link", "add", "underlay", "type", "bridge")
+        sh("ip", "link", "set", "underlay", "up")
+        first, second = hosts = [Host(1), Host(2)]
+        plan = make_plan()
+        target, client, node, other = (plan["ports"][n] for n in (0, 2, 4, 5))
+        plan["ports"] = [target, client, node, other]
+        for host, members in ((1, (client, node, other)), (2, (target,))):
+            for member in members:
+                member.update(host_id=f"host-{host}", host_address=f"198.51.100.{host}")
+        health = dict(health_protocol="HTTP", health_port=80)
+        plan["target_groups"] = [target_group(BLUE, "HTTP", [("web1", 80)]), target_group(RAW, "UDP", [("web1", 9)], **health),
+                                 target_group(GREEN, "TCP", [("web1", 7)], **health)]
+        plan["balancers"].append({"id": NLB, "type": "network", "port_ids": [other["id"]], "idle_timeout_s": 350, "listeners": [
+            {"id": f"lsn-0800000000000001{number}", "protocol": protocol, "port": number, "rules": [forward((group, 1))]}
+            for protocol, number, group in (("UDP", 9, RAW), ("TCP", 7, GREEN))]})
+        first.guest(plan, client)
+        second.guest(plan, target)
+        enter = [*second.enter, "ip", "netns", "exec", "guest", sys.executable, GUEST]
+        servers = [subprocess.Popen([*enter, *words])
+                   for words in (("serve", "web1", "80"), ("echo", "7"), ("sign", "web1", "9"))]
+
+        def asked(host, *words):
+            done = host.run("ip", "netns", "exec", "guest", sys.executable, GUEST, *words, check=False)
+            return done.stdout.strip() if done.returncode == 0 else None
+        assert wait_for(lambda: first.tool.ask("health", "/run/plan.json").split()[1::2] == ["healthy"] * 3)
+        plan["generation"] += 1
+        for host in hosts:
+            host.apply(plan)
+        for host in hosts:
+            assert json.loads(json.loads(asked(host, "get", f"http://{NODE}/"))["body"])["name"] == "web1"
+            assert asked(host, "line", NODE2, "7") == NODE2
+            assert set(json.loads(asked(host, "ask", NODE2, "9", "4"))) == {f"web1 {NODE2}"}
+        for server in servers:
+            server.kill()
+        for host in hosts:
+            host.tool.ask("remove", VPC)
+            host.close()
+        sh("ip", "link", "del", "underlay")
