@@ -8,7 +8,9 @@
  *
  *     <acl>_in, <acl>_out         the entries in order: return (pass) or drop
  *     <subnet>_in, <subnet>_out   what crosses the boundary -> the ACL's chain
- *     <nat>_in, <nat>_out         a NAT gateway stands in a subnet of its own: both ways */
+ *     <nat>_in, <nat>_out         a NAT gateway stands in a subnet of its own: both ways
+ *     <subnet>_node_in, _out      the same boundary for what ends or begins at a balancer's node,
+ *                                 which no two taps tell: neighbours are those of its block */
 #include "kernel-priv.h"
 
 #include "network/address.h"
@@ -205,6 +207,74 @@ add_nat_gateways(VirgaRuleset *ruleset, const VirgaKernelConfig *config, const V
     }
 }
 
+/* Only the uplink could bring a neighbour's address from elsewhere. */
+static void
+add_node_boundary(VirgaRuleset *ruleset, const VirgaVpcSubnet *subnet, const VirgaVpcAcl *acl,
+                  bool egress)
+{
+    g_autofree char *id = virga_policy_identifier(subnet->id);
+    g_autofree char *name = g_strconcat(id, egress ? "_node_out" : "_node_in", NULL);
+    g_autofree char *entries = chain_name(acl->id, egress);
+    VirgaRulesetPart *chain = virga_ruleset_add(ruleset, "chain", VIRGA_POLICY_TABLE, name, "");
+
+    if (!egress)
+        virga_ruleset_line(chain, "iifname \"" VIRGA_UPLINK "\" goto %s", entries);
+    virga_ruleset_line(chain, "ip %s %s return", egress ? "daddr" : "saddr", subnet->cidr);
+    virga_ruleset_line(chain, "goto %s", entries);
+}
+
+/* Nodes by address, guests of this host by tap: whose subnet has an ACL that may deny something in
+ * this direction. */
+static void
+add_node_dispatch(VirgaRuleset *ruleset, const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
+                  bool egress)
+{
+    VirgaRulesetPart *nodes =
+        virga_ruleset_add(ruleset, "map", VIRGA_POLICY_TABLE,
+                          egress ? "node_leaving" : "node_entering", "type ipv4_addr : verdict");
+    VirgaRulesetPart *taps = virga_ruleset_add(ruleset, "map", VIRGA_POLICY_TABLE,
+                                               egress ? "leaving_to_node" : "entering_from_node",
+                                               "type ifname : verdict");
+
+    for (guint i = 0; i < plan->ports->len; i++) {
+        const VirgaVpcPort *port = plan->ports->pdata[i];
+        g_autofree char *id = virga_policy_identifier(port->subnet_id);
+        g_autofree char *tap = virga_kernel_tap(config, port->id);
+        const char *way = egress ? "out" : "in";
+
+        if (is_open(virga_vpc_plan_acl_of(plan, port->subnet_id), egress))
+            continue;
+        if (virga_kernel_has_tap(config, port))
+            virga_ruleset_line(taps, "\"%s\" : jump %s_node_%s", tap, id, way);
+        else if (virga_kernel_is_local(config, port) && port->of_balancer)
+            virga_ruleset_line(nodes, "%s : jump %s_node_%s", port->address, id, way);
+    }
+}
+
+/* Chains for both ends of what ends at a node (input, prerouting) and begins at one (output). */
+static void
+add_nodes(VirgaRuleset *ruleset, const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
+{
+    VirgaRulesetPart *chain;
+
+    for (guint i = 0; i < plan->subnets->len; i++) {
+        const VirgaVpcSubnet *subnet = plan->subnets->pdata[i];
+        const VirgaVpcAcl *acl = virga_vpc_plan_acl_of(plan, subnet->id);
+
+        for (int egress = 0; egress < 2; egress++)
+            if (!is_open(acl, egress))
+                add_node_boundary(ruleset, subnet, acl, egress);
+    }
+    add_node_dispatch(ruleset, config, plan, true);
+    add_node_dispatch(ruleset, config, plan, false);
+    chain = virga_ruleset_add(ruleset, "chain", VIRGA_POLICY_TABLE, "to_node", "");
+    virga_ruleset_line(chain, "iifname vmap @leaving_to_node");
+    virga_ruleset_line(chain, "ip daddr vmap @node_entering");
+    chain = virga_ruleset_add(ruleset, "chain", VIRGA_POLICY_TABLE, "from_node", "");
+    virga_ruleset_line(chain, "ip saddr vmap @node_leaving");
+    virga_ruleset_line(chain, "oifname vmap @entering_from_node");
+}
+
 static bool
 is_watched(const VirgaVpcPlan *plan, const char *subnet_id)
 {
@@ -223,7 +293,7 @@ is_needed(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
             continue;
         for (guint p = 0; p < plan->ports->len; p++) {
             const VirgaVpcPort *port = plan->ports->pdata[p];
-            if (virga_kernel_has_tap(config, port) && g_str_equal(port->subnet_id, subnet->id))
+            if (virga_kernel_is_local(config, port) && g_str_equal(port->subnet_id, subnet->id))
                 return true;
         }
         for (guint g = 0; g < plan->nat_gateways->len; g++) {
@@ -234,6 +304,24 @@ is_needed(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
         }
     }
     return false;
+}
+
+static bool
+has_node(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
+{
+    for (guint i = 0; i < plan->ports->len; i++) {
+        const VirgaVpcPort *port = plan->ports->pdata[i];
+
+        if (virga_kernel_is_local(config, port) && port->of_balancer)
+            return true;
+    }
+    return false;
+}
+
+bool
+virga_policy_acls_of_nodes(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
+{
+    return is_needed(config, plan) && has_node(config, plan);
 }
 
 bool
@@ -248,5 +336,7 @@ virga_policy_acls(VirgaRuleset *ruleset, const VirgaKernelConfig *config, const 
     add_subnets(ruleset, config, plan);
     add_dispatch(ruleset, config, plan);
     add_nat_gateways(ruleset, config, plan);
+    if (has_node(config, plan))
+        add_nodes(ruleset, config, plan);
     return true;
 }

@@ -75,7 +75,7 @@ virga_policy_balancers(VirgaRuleset *ruleset, const VirgaKernelConfig *config,
 }
 
 void
-virga_policy_balancer_hooks(VirgaRuleset *ruleset, VirgaRulesetPart *input)
+virga_policy_balancer_hooks(VirgaRuleset *ruleset, VirgaRulesetPart *input, bool acls)
 {
     VirgaRulesetPart *chain =
         virga_ruleset_add(ruleset, "chain", VIRGA_POLICY_TABLE, "balancer", "");
@@ -89,6 +89,8 @@ virga_policy_balancer_hooks(VirgaRuleset *ruleset, VirgaRulesetPart *input)
     virga_ruleset_line(chain, "drop");
     chain = virga_ruleset_add(ruleset, "chain", VIRGA_POLICY_TABLE, "output",
                               "type filter hook output priority filter; policy accept");
+    if (acls)
+        virga_ruleset_line(chain, "ip saddr @from_balancer jump from_node");
     virga_ruleset_line(chain, "ct state established,related accept");
     virga_ruleset_line(chain, "ip saddr vmap @from_balancer");
 }

@@ -77,11 +77,14 @@ void virga_policy_groups(VirgaRuleset *ruleset, const VirgaKernelConfig *config,
 /* False if no ACL may deny anything here: then nothing is added, and no packet need ask. */
 bool virga_policy_acls(VirgaRuleset *ruleset, const VirgaKernelConfig *config,
                        const VirgaVpcPlan *plan);
+/* Whether the chains "to_node" and "from_node" are there: what ends or begins at a balancer's node
+ * is asked about by them. */
+bool virga_policy_acls_of_nodes(const VirgaKernelConfig *config, const VirgaVpcPlan *plan);
 /* balancers.c: maps and chains of this host's nodes; false if there is none.  Then what leads to
  * them, called while 'input' has what it has for established connections and no more. */
 bool virga_policy_balancers(VirgaRuleset *ruleset, const VirgaKernelConfig *config,
                             const VirgaVpcPlan *plan);
-void virga_policy_balancer_hooks(VirgaRuleset *ruleset, VirgaRulesetPart *input);
+void virga_policy_balancer_hooks(VirgaRuleset *ruleset, VirgaRulesetPart *input, bool acls);
 /* "tcp dport 22"; "" matches everything, NULL no IPv4 packet.  The caller owns it. */
 char *virga_policy_match(const char *protocol, gint64 from, gint64 to);
 /* "sg-0abc" as an identifier of nft; the caller owns it. */

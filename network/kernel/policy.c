@@ -227,14 +227,17 @@ static void
 add_input(VirgaRuleset *ruleset, const VirgaKernelConfig *config, const VirgaVpcPlan *plan,
           bool balancers)
 {
+    bool acls = balancers && virga_policy_acls_of_nodes(config, plan);
     VirgaRulesetPart *chain =
         add(ruleset, "chain", "input", "type filter hook input priority filter; policy drop");
     g_autofree char *resolver = virga_kernel_resolver(plan);
 
     virga_ruleset_line(chain, "iifname \"lo\" accept");
+    if (acls)
+        virga_ruleset_line(chain, "ip daddr @to_balancer jump to_node");
     virga_ruleset_line(chain, "ct state established,related accept");
     if (balancers)
-        virga_policy_balancer_hooks(ruleset, chain);
+        virga_policy_balancer_hooks(ruleset, chain, acls);
     virga_ruleset_line(chain, "iifname != \"v%s*\" drop", config->tag);
     virga_ruleset_line(chain, "udp dport 67 accept");
     virga_ruleset_line(chain,

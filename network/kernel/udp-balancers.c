@@ -163,6 +163,8 @@ virga_policy_udp(VirgaRuleset *ruleset, const VirgaKernelConfig *config, const V
     parts.in = add(ruleset, "map", "udp_in", "type ipv4_addr . inet_service : verdict");
     parts.source = add(ruleset, "map", "udp_sources", "type ipv4_addr : ipv4_addr");
     chain = add(ruleset, "chain", "udp_front", "");
+    if (virga_policy_acls_of_nodes(config, plan))
+        virga_ruleset_line(chain, "jump to_node");
     virga_ruleset_line(chain, "ct state established,related accept");
     virga_ruleset_line(chain, "ct mark set " VIRGA_UDP_MARK);
     virga_ruleset_line(chain, "iifname { \"" VIRGA_UPLINK "\", \"" VIRGA_VXLAN

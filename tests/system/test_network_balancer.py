@@ -380,6 +380,57 @@ if INSIDE:
             assert not lab.run("client", "line", NODE2, "8443")
         assert not list(pathlib.Path(f"/run/virga/{VPC}/haproxy").glob("*.pem"))
 
+    def test_network_acls(lab):
+        """Those of the node's subnet and of the other side's are asked about what crosses the boundary, answers too."""
+        far = port(7, "172.31.2.21", [CLIENT], subnet_id="subnet-08000000000000002")
+        lab.plan["subnets"].append({"id": far["subnet_id"], "zone": "us-east-1a", "cidr": "172.31.2.0/24"})
+        lab.plan["ports"].append(far)
+        lab.plan["groups"][2]["rules"].append(rule("ingress", "-1", group=FRONT))
+        lab.plan["target_groups"] += [target_group(GREEN, "HTTP", [], health_timeout_s=2),
+                                      target_group(RAW, "UDP", [("web1", 9), ("web2", 9)])]
+        lab.plan["target_groups"][1]["targets"] = [{"address": far["address"], "port": 80}]
+        lab.plan["balancers"][0]["listeners"][0]["rules"].append(forward(
+            (GREEN, 1), priority=5, conditions=[{"field": "path", "values": ["/far"]}]))
+        lab.plan["balancers"].append({"id": NLB, "type": "network", "port_ids": ["eni-08000000000000006"],
+                                      "idle_timeout_s": 350, "listeners": [
+                                          {"id": "lsn-08000000000000002", "protocol": "UDP", "port": 53,
+                                           "rules": [forward((RAW, 1))]}]})
+        lab.plug("far", far)
+        lab.start("far", "serve", "far", "80")
+        assert wait_for(lambda: set(lab.health().values()) == {"healthy"})
+        lab.apply()
+
+        def entry(egress, allow, protocol="-1", low=-1, high=-1, cidr="0.0.0.0/0", number=100):
+            return dict(number=number, egress=egress, allow=allow, protocol=protocol, from_port=low, to_port=high, cidr4=cidr)
+
+        def acl(subnet, *entries):
+            return lab.changed(lambda plan: plan.update(acls=[{
+                "id": "acl-08000000000000001", "subnet_ids": [subnet],
+                "entries": [*entries, entry(False, True, number=1000), entry(True, True, number=1000)]}]))
+
+        def reached():
+            tries = {name: lab.start(name, "get", f"http://{PUBLIC if name == 'world' else NODE}/")
+                     for name in ("client", "far", "world")}
+            asked = lab.start("far", "ask", NODE2, "53", "2")
+            there = {name for name, process in tries.items() if process.communicate()[0]}
+            return there | ({"udp"} if None not in json.loads(asked.communicate()[0]) else set())
+        assert reached() == {"client", "far", "world", "udp"}
+        with acl(SUBNET, entry(False, False, cidr="172.31.2.0/24")):
+            assert reached() == {"client", "world"}
+        with acl(SUBNET, entry(False, False, "tcp", 80, 80)):
+            assert reached() == {"client", "udp"}
+        with acl(SUBNET, entry(True, False, "tcp", 1024, 65535)):
+            assert reached() == {"client", "udp"}       # answers are denied
+        with acl(far["subnet_id"], entry(True, False, "tcp", 80, 80)):
+            assert reached() == {"client", "world", "udp"}
+        with acl(far["subnet_id"], entry(False, False, "tcp", 80, 80)):
+            assert reached() == {"client", "far", "world", "udp"}
+            assert wait_for(lambda: lab.health()[f"{GREEN}/{far['address']}:80"].startswith("unhealthy"))
+        assert wait_for(lambda: set(lab.health().values()) == {"healthy"}) and lab.said("/far")["name"] == "far"
+        lab.plan.update(make_plan(), generation=lab.plan["generation"])
+        lab.tool.ask("tap-remove", VPC, "vtst" + far["id"][-11:])
+        lab.apply()
+
     def test_gone_elsewhere(lab):
         with lab.changed(lambda plan: plan["ports"][4].update(host_id="host-2")):
             assert lab.said() is None

@@ -91,6 +91,40 @@ test_policy(void)
     golden_assert("network/policy-balancer.nft", policy);
 }
 
+static void
+add_entry(VirgaVpcAcl *acl, int number, bool egress, bool allow, const char *cidr)
+{
+    VirgaVpcAclEntry *entry = virga_vpc_acl_add_entry(acl, number, egress, allow);
+
+    entry->protocol = g_strdup("-1");
+    entry->from_port = entry->to_port = -1;
+    entry->cidr4 = g_strdup(cidr);
+}
+
+/* An ACL of the nodes' subnet is asked about both of their sides. */
+static void
+test_acls(void)
+{
+    g_autofree char *text = example_text();
+    g_autoptr(VirgaVpcPlan) plan = virga_vpc_plan_from_text(text, NULL);
+    const VirgaKernelConfig config = example_config();
+    VirgaVpcAcl *acl = virga_vpc_plan_add_acl(plan, "acl-08000000000000001");
+    g_autoptr(VirgaRuleset) open = NULL, ruleset = NULL;
+    g_autofree char *policy = NULL;
+
+    open = virga_policy_vpc(&config, plan);
+    virga_policy_udp(open, &config, plan, NULL);
+    acl->is_default = true;
+    add_entry(acl, 100, false, false, "192.0.2.0/24");
+    add_entry(acl, 200, false, true, "0.0.0.0/0");
+    add_entry(acl, 100, true, false, "198.51.100.0/24");
+    add_entry(acl, 200, true, true, "0.0.0.0/0");
+    ruleset = virga_policy_vpc(&config, plan);
+    virga_policy_udp(ruleset, &config, plan, NULL);
+    policy = virga_ruleset_diff(open, ruleset);
+    golden_assert("network/policy-balancer-acl.nft", policy);
+}
+
 /* A flow whose target has no part in it any more is forgotten, and no other one. */
 static void
 test_udp_flows(void)
@@ -362,6 +396,7 @@ main(int argc, char **argv)
     g_test_add_func("/balancer/round-trip", test_round_trip);
     g_test_add_func("/balancer/config", test_config);
     g_test_add_func("/balancer/policy", test_policy);
+    g_test_add_func("/balancer/acls", test_acls);
     g_test_add_func("/balancer/udp-flows", test_udp_flows);
     g_test_add_func("/balancer/nowhere", test_nowhere);
     g_test_add_func("/balancer/refusals", test_refusals);
