@@ -47,6 +47,7 @@ static const Mapping mappings[] = {
     { "volume size", VIRGA_ERROR_QUOTA, "VolumeLimitExceeded", 400 },
     { "volume", VIRGA_ERROR_CAPACITY, "InsufficientVolumeCapacity", 500 },
     { "volume", VIRGA_ERROR_STATE, "IncorrectState", 400 },
+    { "volume modification", VIRGA_ERROR_STATE, "IncorrectModificationState", 400 },
     { "volume attachment", VIRGA_ERROR_NOT_FOUND, "InvalidAttachment.NotFound", 400 },
     { "volume zone", VIRGA_ERROR_INVALID, "InvalidVolume.ZoneMismatch", 400 },
     { "volume instance", VIRGA_ERROR_STATE, "IncorrectState", 400 },

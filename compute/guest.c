@@ -23,7 +23,10 @@ static const VirgaRecordType file_type = { "snapshot", sizeof(VirgaSnapshotFile)
 static const VirgaField disk_fields[] = {
     REQUIRED(VirgaGuestDisk, STRING, id),
     REQUIRED(VirgaGuestDisk, STRING, device),
+    FIELD(VirgaGuestDisk, STRING, type),
     REQUIRED(VirgaGuestDisk, INTEGER, size_gib),
+    FIELD(VirgaGuestDisk, INTEGER, iops),
+    FIELD(VirgaGuestDisk, INTEGER, throughput),
     { "files", VIRGA_FIELD_RECORDS, offsetof(VirgaGuestDisk, files), false, &file_type },
     FIELD(VirgaGuestDisk, BOOL, made),
     FIELD(VirgaGuestDisk, BOOL, delete_on_termination),
@@ -67,11 +70,10 @@ const char *
 virga_guest_step_name(VirgaGuestStep step)
 {
     static const char *const names[] = {
-        "settled",        "wait",      "make disks",  "prepare taps",
-        "start",          "plug",      "resume",      "plug devices in",
-        "unplug devices", "cut disks", "join layers", "ask to shut down",
-        "power off",      "reboot",    "reset",       "retire",
-        "remove",         "lost",      "off by guest"
+        "settled",   "wait",        "make disks",       "prepare taps",   "start",
+        "plug",      "resume",      "plug devices in",  "unplug devices", "tune disks",
+        "cut disks", "join layers", "ask to shut down", "power off",      "reboot",
+        "reset",     "retire",      "remove",           "lost",           "off by guest"
     };
 
     return names[step];
@@ -102,6 +104,8 @@ step_to_run(const VirgaGuestWish *want, const VirgaGuestFacts *is)
             return VIRGA_GUEST_DROP_DEVICES;
         if (is->device_lacking)
             return VIRGA_GUEST_ADD_DEVICES;
+        if (is->tune_asked)
+            return VIRGA_GUEST_TUNE;
         if (is->rebooting)
             return is->reboot_overdue ? VIRGA_GUEST_RESET : VIRGA_GUEST_WAIT;
         if (want->reboots > MAX(want->reboots_done, is->reboots_done))

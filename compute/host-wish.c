@@ -35,7 +35,8 @@ static const char sql_guests[] =
     " 'reboots', i.reboots, 'reboots_done', i.reboots_done, 'vcpus', i.vcpus,"
     " 'memory_mib', i.memory_mib, 'boot_mode', i.boot_mode,"
     " 'disks', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
-    "   'id', v.id, 'device', a.device, 'size_gib', v.size_gib,"
+    "   'id', v.id, 'device', a.device, 'size_gib', v.size_gib, 'type', v.type,"
+    "   'iops', v.iops, 'throughput', v.throughput,"
     /* Of a snapshot that is gone nothing is made, not even something empty. */
     "   'files', CASE WHEN v.made OR v.snapshot_id IS NULL THEN NULL"
     "     WHEN EXISTS (SELECT 1 FROM snapshot s WHERE s.id = v.snapshot_id)"

@@ -21,6 +21,7 @@
 #include "core/quota.h"
 #include "network/interface.h"
 #include "network/vpc.h"
+#include "storage/volume-modification.h"
 #include "storage/volume.h"
 
 #include <string.h>
@@ -30,11 +31,13 @@
 #define MOVING                                                                                     \
     "EXISTS (SELECT 1 FROM network_interface n WHERE n.instance_id = i.id AND n.transition IS NOT" \
     " NULL), EXISTS (SELECT 1 FROM volume_attachment a WHERE a.instance_id = i.id"                 \
-    " AND a.transition IS NOT NULL)"
+    " AND a.transition IS NOT NULL), EXISTS (SELECT 1 FROM volume_modification m"                  \
+    " JOIN volume_attachment a ON a.volume_id = m.volume_id WHERE m.state = 'modifying'"           \
+    " AND a.instance_id = i.id)"
 static const char sql_lock[] =
     "SELECT " INSTANCE_COLUMNS ", i.generation, " MOVING " FROM instance i"
     " WHERE i.id = $1 AND i.host_id = $2 FOR UPDATE";
-enum { GENERATION = INSTANCE_COLUMN_COUNT, HAS_MOVING, HAS_MOVING_VOLUMES };
+enum { GENERATION = INSTANCE_COLUMN_COUNT, HAS_MOVING, HAS_MOVING_VOLUMES, HAS_MODIFIED };
 static const char sql_update[] =
     "UPDATE instance SET wish = $2, state = $3, claimed = $4, ran = ran OR $5,"
     " reason_code = nullif($6, ''), reason_message = nullif($7, ''), transition_reason = $8,"
@@ -276,6 +279,8 @@ apply(VirgaTxn *txn, VirgaArena *arena, const VirgaRows *rows, int row,
             settle_interfaces(txn, arena, instance, facts, settled, &generation, error)) &&
            (!virga_rows_bool(rows, row, HAS_MOVING_VOLUMES) ||
             settle_volumes(txn, instance, facts, settled, &generation, error)) &&
+           (!virga_rows_bool(rows, row, HAS_MODIFIED) || settled->state == VIRGA_INSTANCE_PENDING ||
+            virga_modification_settle(txn, instance->id, error)) &&
            write_settled(txn, instance, facts, settled, generation, error) &&
            log_change(txn, instance, settled, error);
 }

@@ -3,6 +3,7 @@
 
 #include "compute/host.h"
 #include "core/error.h"
+#include "core/quota.h"
 #include "core/tag.h"
 
 static const char sql_lock_instance[] =
@@ -164,4 +165,64 @@ virga_volume_detach(VirgaTxn *txn, VirgaArena *arena, const char *account_id, co
            virga_event_add(txn, error, volume_id, "%s from %s",
                            instance.stopped ? "detached" : "asked to be detached",
                            ret->instance_id);
+}
+
+/* ---- changes ---- */
+
+static bool
+check_change(VirgaTxn *txn, VirgaArena *arena, const VirgaVolume *volume, GError **error)
+{
+    const char *ids[] = { volume->id, NULL };
+    VirgaModification *modification;
+    size_t count;
+
+    if (volume->deleting || volume->lost)
+        return virga_fail(error, "volume", VIRGA_ERROR_STATE, "Volume '%s' is in the '%s' state.",
+                          volume->id, volume->lost ? "error" : "deleting");
+    if (!virga_modification_list(txn, arena, volume->account_id, ids, &modification, &count, error))
+        return false;
+    return count == 0 || !g_str_equal(modification->state, "modifying") ||
+           virga_fail(error, "volume modification", VIRGA_ERROR_STATE,
+                      "The volume '%s' is already being modified.", volume->id);
+}
+
+bool
+virga_volume_lock_for_change(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                             const char *volume_id, VirgaVolume *ret, GError **error)
+{
+    g_auto(Instance) instance = { 0 };
+    const char *before;
+
+    if (!virga_volume_find(txn, arena, account_id, volume_id, ret, error))
+        return false;
+    before = ret->instance_id;
+    if (before && !lock_instance(txn, account_id, before, NULL, &instance, error))
+        return false;
+    if (!virga_volume_lock(txn, arena, account_id, volume_id, ret, error))
+        return false;
+    if (g_strcmp0(before, ret->instance_id) != 0)
+        return virga_fail(error, "database", VIRGA_ERROR_RETRY, "volume \"%s\" has just moved",
+                          volume_id);
+    return check_change(txn, arena, ret, error);
+}
+
+bool
+virga_volume_modify(VirgaTxn *txn, const VirgaVolume *volume, const VirgaVolumeShape *original,
+                    const VirgaVolumeShape *target, GError **error)
+{
+    g_auto(Instance) instance = { 0 };
+
+    if (volume->instance_id &&
+        !lock_instance(txn, volume->account_id, volume->instance_id, NULL, &instance, error))
+        return false;
+    return virga_modification_begin(txn, volume->id, original, target,
+                                    !volume->instance_id || instance.stopped, error) &&
+           (!volume->instance_id || tell_host(txn, &instance, error)) &&
+           virga_event_add(txn, error, volume->id,
+                           "changed from %s, %" G_GINT64_FORMAT " GiB to %s, %" G_GINT64_FORMAT
+                           " GiB",
+                           original->type, original->size_gib, target->type, target->size_gib) &&
+           (target->size_gib == original->size_gib ||
+            virga_quota_claim(txn, volume->account_id, VIRGA_QUOTA_VOLUME_GIB,
+                              target->size_gib - original->size_gib, error));
 }

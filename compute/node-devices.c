@@ -99,9 +99,78 @@ node_has_port(const Guest *guest, const VirgaGuestPort *port)
     return has(guest->present[VIRGA_DEVICE_PORT], port->mac);
 }
 
+/* ---- size and speed ---- */
+
+void
+node_shape_disk(const VirgaGuestDisk *disk, VirgaDomainDisk *device)
+{
+    device->size_gib = disk->size_gib;
+    if (disk->type)
+        device->limits =
+            virga_volume_limits(disk->type, disk->size_gib, disk->iops, disk->throughput);
+}
+
+/* All that tuning is about, in one text. */
+static char *
+shapes_of(const VirgaGuestWish *want)
+{
+    GString *text = g_string_new(NULL);
+
+    for (guint i = 0; i < want->disks->len; i++) {
+        const VirgaGuestDisk *disk = disk_at(want, i);
+
+        if (!disk->leaving)
+            g_string_append_printf(
+                text, "%s %s %" G_GINT64_FORMAT " %" G_GINT64_FORMAT " %" G_GINT64_FORMAT "\n",
+                disk->id, disk->type ? disk->type : "", disk->size_gib, disk->iops,
+                disk->throughput);
+    }
+    return g_string_free(text, FALSE);
+}
+
+static bool
+is_tuned(const Guest *guest, const VirgaGuestWish *want)
+{
+    g_autofree char *shapes = shapes_of(want);
+
+    return g_strcmp0(guest->tuned, shapes) == 0;
+}
+
+static void
+note_tuned(Guest *guest, const VirgaGuestWish *want)
+{
+    g_free(guest->tuned);
+    guest->tuned = shapes_of(want);
+}
+
+bool
+node_tune_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
+{
+    g_autofree VirgaDomainDisk *disks = g_new0(VirgaDomainDisk, want->disks->len);
+    g_autofree char *serials = g_malloc0((gsize) want->disks->len * VIRGA_DISK_SERIAL_SIZE);
+    size_t count = 0;
+
+    for (guint i = 0; i < want->disks->len; i++) {
+        char *serial = serials + (gsize) i * VIRGA_DISK_SERIAL_SIZE;
+
+        if (disk_at(want, i)->leaving)
+            continue;
+        node_disk_serial(disk_at(want, i)->id, serial);
+        disks[count].serial = serial;
+        node_shape_disk(disk_at(want, i), &disks[count++]);
+    }
+    if (!node->hypervisor->tune(node->hypervisor, guest->id, disks, count, error))
+        return false;
+    note_tuned(guest, want);
+    return true;
+}
+
+/* ---- */
+
 void
 node_forget_devices(Guest *guest)
 {
+    g_clear_pointer(&guest->tuned, g_free);
     for (int kind = 0; kind < VIRGA_DEVICE_KINDS; kind++)
         g_clear_pointer(&guest->present[kind], g_strfreev);
     g_clear_pointer(&guest->dropped, g_strfreev);
@@ -124,6 +193,7 @@ node_note_devices(Guest *guest, const VirgaGuestWish *want)
         guest->present[kind] = g_strv_builder_end(keys);
     }
     guest->present_generation = want->generation;
+    note_tuned(guest, want);
 }
 
 /* Only what the present wish still lets go: a device may come back. */
@@ -213,6 +283,7 @@ node_look_at_devices(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, 
         }
     }
     is->device_asked = waiting;
+    is->tune_asked = is->domain == VIRGA_DOMAIN_RUNNING && !is_tuned(guest, want);
     return true;
 }
 
@@ -247,7 +318,9 @@ add_disk(VirgaNode *node, Guest *guest, const VirgaGuestDisk *disk, const char *
     node_claim_volumes(node, ids);
     path = node->volumes->path(node->volumes, disk->id);
     device.path = path;
-    added = node->hypervisor->attach_disk(node->hypervisor, guest->id, &device, error);
+    node_shape_disk(disk, &device);
+    added = node->volumes->grow(node->volumes, disk->id, disk->size_gib, error) &&
+            node->hypervisor->attach_disk(node->hypervisor, guest->id, &device, error);
     node_release_volumes(node, ids);
     return added;
 }

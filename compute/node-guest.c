@@ -287,6 +287,9 @@ start_domain(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError *
             .serial = virga_arena_strdup(arena, serial),
             .target = virga_arena_printf(arena, "vd%c", (int) ('a' + spec.disk_count % 26)),
         };
+        node_shape_disk(disk, &disks[spec.disk_count]);
+        if (!node->volumes->grow(node->volumes, disk->id, disk->size_gib, error))
+            return false;
         spec.disk_count++;
     }
     for (guint i = 0; i < want->ports->len; i++) {
@@ -401,6 +404,8 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, const Virga
         return node_add_devices(node, guest, want, error);
     case VIRGA_GUEST_DROP_DEVICES:
         return node_drop_devices(node, guest, want, error);
+    case VIRGA_GUEST_TUNE:
+        return node_tune_disks(node, guest, want, error);
     case VIRGA_GUEST_CUT:
         node_cut_disks(node, guest, want, is->domain);
         return true;

@@ -44,6 +44,7 @@ typedef struct {
     gint64 present_generation;           /* … as seen under this wish; 0: not known */
     GStrv dropped;                       /* ids of leaving devices of which nothing is left */
     gint64 drop_first_at, drop_asked_at; /* when it was asked to let go of one */
+    char *tuned;                         /* what its disks were told to be; NULL: not known */
     gint64 join_asked_at;                /* when the joining of layers was looked at last; … */
     gint64 join_next_at;                 /* … not again before */
     bool retired;                        /* domain and taps were removed and not made since */
@@ -172,6 +173,9 @@ void node_forget_devices(Guest *guest); /* it is off */
 /* The guest was started with all of the wish that does not leave. */
 void node_note_devices(Guest *guest, const VirgaGuestWish *want);
 bool node_has_port(const Guest *guest, const VirgaGuestPort *port);
+/* How large and fast a disk shall be, to be given to the hypervisor. */
+void node_shape_disk(const VirgaGuestDisk *disk, VirgaDomainDisk *device);
+bool node_tune_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error);
 bool node_add_devices(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error);
 bool node_drop_devices(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error);
 gint64 node_drop_again_at(const Guest *guest, const VirgaGuestWish *want);

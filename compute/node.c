@@ -7,8 +7,8 @@
 
 #define TICK_MS        200
 #define GUEST_LOOK_S   10 /* every guest is looked at this often, event or not */
-#define VPC_LOOK_S     5 /* what somebody has taken away is back within twice that */
-#define GARBAGE_ROUNDS 3 /* looks from one collection to the next */
+#define VPC_LOOK_S     5  /* what somebody has taken away is back within twice that */
+#define GARBAGE_ROUNDS 3  /* looks from one collection to the next */
 #define STORE_DELAY_S  1
 #define VPC_WORKERS    4
 
@@ -64,6 +64,7 @@ guest_free(gpointer data)
     wish_release(guest->wish);
     g_strfreev(guest->made);
     g_strfreev(guest->kept);
+    g_free(guest->tuned);
     for (int kind = 0; kind < VIRGA_DEVICE_KINDS; kind++) {
         g_strfreev(guest->present[kind]);
         g_strfreev(guest->plugged_ids[kind]);

@@ -223,6 +223,13 @@ fake_cut(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *dis
 }
 
 static bool
+fake_tune(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *disks, size_t count,
+          GError **error)
+{
+    return fake_cut(hypervisor, id, disks, count, error);
+}
+
+static bool
 fake_join(VirgaHypervisor *hypervisor, const char *id, const char *key, const char *layer,
           const char *below, bool *ret_done, GError **error)
 {
@@ -322,6 +329,7 @@ virga_hypervisor_fake_new(VirgaHypervisorEvent event, gpointer data)
                                     .detach = fake_detach,
                                     .cut = fake_cut,
                                     .join = fake_join,
+                                    .tune = fake_tune,
                                     .remove = fake_remove,
                                     .screenshot = fake_screenshot,
                                     .interrupt = fake_interrupt,

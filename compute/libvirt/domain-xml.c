@@ -85,6 +85,29 @@ add_cpu(xmlNode *domain, const char *type)
 }
 
 static void
+add_limit(xmlNode *tune, const char *name, gint64 number)
+{
+    if (number)
+        add_number(tune, name, number);
+}
+
+static void
+add_limits(xmlNode *disk, const VirgaVolumeLimits *limits)
+{
+    xmlNode *tune;
+
+    if (!limits->iops && !limits->bytes)
+        return;
+    tune = add(disk, "iotune", NULL);
+    add_limit(tune, "total_bytes_sec", limits->bytes);
+    add_limit(tune, "total_iops_sec", limits->iops);
+    add_limit(tune, "total_bytes_sec_max", limits->bytes_burst);
+    add_limit(tune, "total_iops_sec_max", limits->iops_burst);
+    add_limit(tune, "total_bytes_sec_max_length", limits->bytes_burst_s);
+    add_limit(tune, "total_iops_sec_max_length", limits->iops_burst_s);
+}
+
+static void
 add_disk(xmlNode *devices, const VirgaDomainDisk *disk)
 {
     xmlNode *node = add(devices, "disk", "type", "file", "device", "disk", NULL);
@@ -93,6 +116,7 @@ add_disk(xmlNode *devices, const VirgaDomainDisk *disk)
         "error_policy", "enospace", NULL);
     add(node, "source", "file", disk->path, NULL);
     add(node, "target", "dev", disk->target, "bus", "virtio", NULL);
+    add_limits(node, &disk->limits);
     add_text(node, "serial", disk->serial);
 }
 

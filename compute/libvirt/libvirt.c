@@ -419,7 +419,9 @@ libvirt_attach_disk(VirgaHypervisor *hypervisor, const char *id, const VirgaDoma
     virDomainPtr domain = need_domain(hypervisor, id, error);
     char *is = domain ? read_xml(domain, id, error) : NULL;
     g_autofree char *target = is ? virga_domain_xml_free_target(is) : NULL;
-    VirgaDomainDisk device = { .path = disk->path, .serial = disk->serial, .target = target };
+    VirgaDomainDisk device = {
+        .path = disk->path, .serial = disk->serial, .target = target, .limits = disk->limits
+    };
     g_autofree char *xml = target ? virga_domain_disk_xml(&device) : NULL;
     bool done = xml && (virDomainAttachDeviceFlags(domain, xml, VIR_DOMAIN_AFFECT_LIVE) == 0 ||
                         fail(error, "plug a disk into", id));
@@ -520,6 +522,71 @@ libvirt_cut(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *
     if (cut)
         virDomainSnapshotFree(cut);
     free(is);
+    if (domain)
+        virDomainFree(domain);
+    return done;
+}
+
+/* Whatever is not limited is said to be so: it may have been. */
+static bool
+set_limits(virDomainPtr domain, const char *id, const char *target, const VirgaVolumeLimits *limits,
+           GError **error)
+{
+    const struct {
+        const char *name;
+        gint64 value;
+    } all[] = {
+        { VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC, limits->bytes },
+        { VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_IOPS_SEC, limits->iops },
+        { VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC_MAX, limits->bytes_burst },
+        { VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_IOPS_SEC_MAX, limits->iops_burst },
+        { VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC_MAX_LENGTH, limits->bytes_burst_s },
+        { VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_IOPS_SEC_MAX_LENGTH, limits->iops_burst_s },
+    };
+    virTypedParameterPtr parameters = NULL;
+    int count = 0, capacity = 0;
+    bool done = true;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(all); i++)
+        if (virTypedParamsAddULLong(&parameters, &count, &capacity, all[i].name,
+                                    (unsigned long long) all[i].value) < 0)
+            done = fail(error, "limit a disk of", id);
+    done = done && (virDomainSetBlockIoTune(domain, target, parameters, count,
+                                            VIR_DOMAIN_AFFECT_LIVE) == 0 ||
+                    fail(error, "limit a disk of", id));
+    virTypedParamsFree(parameters, count);
+    return done;
+}
+
+static bool
+grow(virDomainPtr domain, const char *id, const char *target, gint64 size_gib, GError **error)
+{
+    unsigned long long bytes = (unsigned long long) size_gib << 30;
+    virDomainBlockInfo info;
+
+    if (virDomainGetBlockInfo(domain, target, &info, 0) < 0)
+        return fail(error, "look at a disk of", id);
+    return info.capacity >= bytes ||
+           virDomainBlockResize(domain, target, bytes, VIR_DOMAIN_BLOCK_RESIZE_BYTES) == 0 ||
+           fail(error, "enlarge a disk of", id);
+}
+
+static bool
+libvirt_tune(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *disks,
+             size_t count, GError **error)
+{
+    virDomainPtr domain = need_domain(hypervisor, id, error);
+    char *xml = domain ? read_xml(domain, id, error) : NULL;
+    bool done = xml != NULL;
+
+    for (size_t i = 0; done && i < count; i++) {
+        g_auto(GStrv) layers = NULL;
+        g_autofree char *target = virga_domain_xml_disk(xml, disks[i].serial, &layers);
+
+        done = !target || (grow(domain, id, target, disks[i].size_gib, error) &&
+                           set_limits(domain, id, target, &disks[i].limits, error));
+    }
+    free(xml);
     if (domain)
         virDomainFree(domain);
     return done;
@@ -679,6 +746,7 @@ virga_hypervisor_libvirt_new(const VirgaLibvirtSettings *settings, VirgaHypervis
                                        .detach = libvirt_detach,
                                        .cut = libvirt_cut,
                                        .join = libvirt_join,
+                                       .tune = libvirt_tune,
                                        .remove = libvirt_remove,
                                        .screenshot = libvirt_screenshot,
                                        .interrupt = libvirt_interrupt,

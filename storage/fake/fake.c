@@ -62,6 +62,12 @@ fake_delete(VirgaVolumeDriver *driver, const char *volume_id, GError **error)
     return true;
 }
 
+static bool
+fake_grow(VirgaVolumeDriver *driver, const char *volume_id, gint64 size_gib, GError **error)
+{
+    return true;
+}
+
 static char *
 fake_path(VirgaVolumeDriver *driver, const char *volume_id)
 {
@@ -181,6 +187,7 @@ virga_volume_fake_new(void)
     fake->base = (VirgaVolumeDriver){ .name = "fake",
                                       .inspect = fake_inspect,
                                       .create = fake_create,
+                                      .grow = fake_grow,
                                       .delete = fake_delete,
                                       .path = fake_path,
                                       .list = fake_list,

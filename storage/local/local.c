@@ -107,6 +107,19 @@ local_create(VirgaVolumeDriver *driver, const VirgaVolumeWish *wish, GError **er
 }
 
 static bool
+local_grow(VirgaVolumeDriver *driver, const char *volume_id, gint64 size_gib, GError **error)
+{
+    g_autofree char *path = local_path(driver, volume_id);
+    g_autofree char *size = g_strdup_printf("%" G_GINT64_FORMAT "G", size_gib);
+    const char *argv[] = { "qemu-img", "resize", "-q", "-f", "qcow2", path, size, NULL };
+    gint64 bytes;
+
+    return local_read_header(path, &bytes, NULL, error) &&
+           (bytes >= size_gib << 30 || (virga_process_run(argv, NULL, QEMU_IMG_MS, NULL, error) &&
+                                        local_sync_file(path, error)));
+}
+
+static bool
 local_delete(VirgaVolumeDriver *driver, const char *volume_id, GError **error)
 {
     Local *local = (Local *) driver;
@@ -162,6 +175,7 @@ virga_volume_local_new(const char *directory, gint64 reserved_gib, VirgaSnapshot
     local->base = (VirgaVolumeDriver){ .name = "local",
                                        .inspect = local_inspect,
                                        .create = local_create,
+                                       .grow = local_grow,
                                        .delete = local_delete,
                                        .path = local_path,
                                        .list = local_list,

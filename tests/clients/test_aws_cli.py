@@ -460,6 +460,9 @@ def test_volumes(fake_cloud, aws, image):
         return aws.query("Volumes[].Attachments[].State", "describe-volumes", "--volume-ids", id_)
     wait_for(lambda: states() == ["attached"], 30, "the volume to be attached")
     aws.fails("VolumeInUse", "delete-volume", "--volume-id", id_)
+    aws.ec2("modify-volume", "--volume-id", id_, "--size", "4")
+    wait_for(lambda: aws.query("VolumesModifications[].ModificationState", "describe-volumes-modifications",
+                               "--volume-ids", id_) == ["completed"], 30, "the volume to be modified")
     snapshots(fake_cloud, aws, instance, id_)
     aws.ec2("detach-volume", "--volume-id", id_)
     aws.ec2("wait", "volume-available", "--volume-ids", id_)

@@ -116,6 +116,40 @@ def test_killed_on_the_way(cloud, guests, daemon):
     wait_for(lambda: not os.path.exists(file_of(cloud, volume)), 30, "end of the file")
 
 
+def test_larger_and_slower(cloud, guests):
+    """The guest that has the disk sees it grow, and feels its type, and so does one that gets it."""
+    one, two = guests
+    volume = cloud.ec2.create_volume(AvailabilityZone=cloud.env["AWS_DEFAULT_REGION"] + "a", Size=4)["VolumeId"]
+    disk = attach(cloud, volume, one)
+
+    def change(**options):
+        cloud.ec2.modify_volume(VolumeId=volume, **options)
+        wait_for(lambda: cloud.ec2.describe_volumes_modifications(VolumeIds=[volume])[
+            "VolumesModifications"][0]["ModificationState"] == "completed", 30, "changed volume")
+
+    def seconds(instance, disk):
+        """For 600 reads, one after the other."""
+        return float(cloud.ssh(instance, "echo 4 >/sys/block/%s/queue/read_ahead_kb; echo 3 >/proc/sys/vm/drop_caches; "
+                               "read a b </proc/uptime; head -c 2457600 %s >/dev/null; read c d </proc/uptime; "
+                               "echo $a $c | awk '{print $2 - $1}'" % (os.path.basename(disk), disk)))
+
+    def size(instance, disk):
+        return int(cloud.ssh(instance, "blockdev --getsize64 " + disk)) >> 30
+    fast = seconds(one, disk)
+    change(Size=5)
+    assert size(one, disk) == 5
+    change(Size=6, VolumeType="io1", Iops=100)
+    assert size(one, disk) == 6
+    slow = seconds(one, disk)
+    assert slow > 4.5 and slow > fast + 2, (fast, slow)
+    detach(cloud, volume, one)
+    change(Size=7)  # while nobody has it
+    disk = attach(cloud, volume, two)
+    assert size(two, disk) == 7 and seconds(two, disk) > 4.5
+    detach(cloud, volume, two)
+    cloud.ec2.delete_volume(VolumeId=volume)
+
+
 def test_vanished_bytes_are_lost(cloud, guests):
     """A volume that was written once is never made anew and empty."""
     volume = cloud.ec2.create_volume(AvailabilityZone=cloud.env["AWS_DEFAULT_REGION"] + "a", Size=1)["VolumeId"]

@@ -13,9 +13,20 @@
 #define GUEST "i-0b234567890abcdef"
 
 static const VirgaDomainDisk disks[] = {
-    { "/var/lib/virga/volumes/vol-08000000000000001.qcow2", "vol08000000000000001", "vda" },
-    { "/var/lib/virga/volumes/vol-08000000000000002.qcow2", "vol08000000000000002", "vdb" },
-    { "/var/lib/virga/volumes/vol-08000000000000003.qcow2", "vol08000000000000003", "vdc" },
+    { "/var/lib/virga/volumes/vol-08000000000000001.qcow2",
+      "vol08000000000000001",
+      "vda",
+      0,
+      { 0 } },
+    { .path = "/var/lib/virga/volumes/vol-08000000000000002.qcow2",
+      .serial = "vol08000000000000002",
+      .target = "vdb",
+      .limits = { .iops = 100, .iops_burst = 3000, .iops_burst_s = 1862, .bytes = 134217728 } },
+    { "/var/lib/virga/volumes/vol-08000000000000003.qcow2",
+      "vol08000000000000003",
+      "vdc",
+      0,
+      { 0 } },
 };
 static const VirgaDomainPort ports[] = { { "02:00:00:00:00:01", "vvga00000001" },
                                          { "02:00:00:00:00:02", "vvga00000002" } };

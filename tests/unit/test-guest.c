@@ -118,6 +118,11 @@ static const struct {
       0,
       { .domain = RUNNING, .plugged = true, .device_leaving = true },
       VIRGA_GUEST_ASK_SHUTDOWN },
+    { "run",
+      false,
+      0,
+      { .domain = RUNNING, .plugged = true, .tune_asked = true },
+      VIRGA_GUEST_TUNE },
     /* snapshots, before all else, and what they leave, after it */
     { "run",
       false,
@@ -246,6 +251,9 @@ check_step(const VirgaGuestWish *want, const VirgaGuestFacts *is, VirgaGuestStep
     case VIRGA_GUEST_REMOVE:
         g_assert_true(off && g_str_equal(want->wish, "terminate") && !is->absent);
         break;
+    case VIRGA_GUEST_TUNE:
+        g_assert_true(run && is->domain == RUNNING && is->plugged && is->tune_asked);
+        break;
     case VIRGA_GUEST_CUT:
         g_assert_true(is->cut_asked);
         break;
@@ -272,7 +280,7 @@ check_step(const VirgaGuestWish *want, const VirgaGuestFacts *is, VirgaGuestStep
 static void
 test_every_input(void)
 {
-    for (unsigned bits = 0; bits < 1u << 19; bits++)
+    for (unsigned bits = 0; bits < 1u << 20; bits++)
         for (int domain = ABSENT; domain <= STUCK; domain++)
             for (int reason = 0; reason <= VIRGA_DOMAIN_REASON_CRASH; reason++)
                 for (size_t w = 0; w < G_N_ELEMENTS(wishes); w++) {
@@ -297,6 +305,7 @@ test_every_input(void)
                         .layer_surplus = bits >> 16 & 1,
                         .join_asked = bits >> 17 & 1,
                         .halt_asked = bits >> 18 & 1,
+                        .tune_asked = bits >> 19 & 1,
                     };
 
                     check_step(&want, &is, virga_guest_next_step(&want, &is));

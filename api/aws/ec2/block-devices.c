@@ -32,22 +32,6 @@ ec2_attachment_state(const char *transition, bool made)
     return transition ? transition : made ? "attached" : "attaching";
 }
 
-gint64
-ec2_volume_iops(const char *type, gint64 size_gib)
-{
-    if (g_str_equal(type, "gp3"))
-        return 3000;
-    if (g_str_equal(type, "gp2"))
-        return CLAMP(size_gib * 3, 100, 16000);
-    return 0;
-}
-
-gint64
-ec2_volume_throughput(const char *type)
-{
-    return g_str_equal(type, "gp3") ? 125 : 0;
-}
-
 static bool
 check_figure(bool given, gint64 value, gint64 min, gint64 max, const char *name, const char *type,
              GError **error)

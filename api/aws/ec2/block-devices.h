@@ -15,7 +15,3 @@ const char *ec2_attachment_state(const char *transition, bool made);
 /* Checks what is asked of a volume by itself (AvailabilityZone and Encrypted are the caller's);
  * *ret_type is its type. */
 bool ec2_check_volume(const Ec2CreateVolumeRequest *request, const char **ret_type, GError **error);
-
-/* What a volume is shown to have if nothing else was asked for; 0: the type has no such figure. */
-gint64 ec2_volume_iops(const char *type, gint64 size_gib);
-gint64 ec2_volume_throughput(const char *type);

@@ -2,6 +2,8 @@
 /* DescribeVolumes. */
 #include "volumes.h"
 
+#include "storage/volume-limits.h"
+
 static const VirgaFilterField volume_fields[] = {
     { "attachment.attach-time", "Attachments.AttachTime" },
     { "attachment.delete-on-termination", "Attachments.DeleteOnTermination" },
@@ -39,8 +41,8 @@ ec2_show_attachment(const VirgaVolume *row)
 void
 ec2_show_volume(const VirgaCall *call, const VirgaVolume *row, Ec2TagList tags, Ec2Volume *shown)
 {
-    gint64 iops = row->iops ? row->iops : ec2_volume_iops(row->type, row->size_gib);
-    gint64 throughput = row->throughput ? row->throughput : ec2_volume_throughput(row->type);
+    gint64 iops = row->iops ? row->iops : virga_volume_iops(row->type, row->size_gib);
+    gint64 throughput = row->throughput ? row->throughput : virga_volume_throughput(row->type);
 
     *shown = (Ec2Volume){ .volume_id = row->id,
                           .size = row->size_gib,

@@ -11,7 +11,8 @@
 
 typedef struct {
     char *id, *device;
-    gint64 size_gib;
+    char *type;                        /* NULL: without limits */
+    gint64 size_gib, iops, throughput; /* iops, throughput 0: of the type */
     GPtrArray *files; /* VirgaSnapshotFile: of what it is made, if it was not yet */
     bool made, delete_on_termination;
     bool leaving; /* to be unplugged; only while the guest runs */
@@ -50,6 +51,7 @@ typedef struct {
     bool device_lacking; /* the running guest is without a port or disk that it shall have */
     bool device_leaving; /* of one that it shall not have, there is still something */
     bool device_asked;   /* … and the guest was asked just now to let go of it */
+    bool tune_asked;     /* its disks are to be larger or faster or slower than they are */
     bool cut_asked;      /* the moment of a snapshot of a disk is to be made */
     bool halt_asked;     /* … when the domain is gone, which is to be started again then */
     bool layer_surplus;  /* layers of a disk that the running guest has can be joined */
@@ -73,6 +75,7 @@ typedef enum {
     VIRGA_GUEST_RESUME,
     VIRGA_GUEST_ADD_DEVICES,  /* to the running guest */
     VIRGA_GUEST_DROP_DEVICES, /* from it */
+    VIRGA_GUEST_TUNE,         /* size and speed of its disks */
     VIRGA_GUEST_CUT,          /* make the moment of snapshots */
     VIRGA_GUEST_JOIN,         /* layers of its disks */
     VIRGA_GUEST_ASK_SHUTDOWN,

@@ -4,6 +4,8 @@
  * All fail with noun "domain"; RETRY when the hypervisor cannot be reached just now. */
 #pragma once
 
+#include "storage/volume-limits.h"
+
 #include <glib.h>
 #include <stdbool.h>
 
@@ -25,6 +27,8 @@ typedef enum {
 typedef struct {
     const char *path, *serial;
     const char *target; /* "vda"; plugged in, one that is free */
+    gint64 size_gib;    /* only for tune() */
+    VirgaVolumeLimits limits;
 } VirgaDomainDisk;
 
 typedef struct {
@@ -86,6 +90,10 @@ struct VirgaHypervisor {
      * no layer of the disk is joined. */
     bool (*join)(VirgaHypervisor *hypervisor, const char *id, const char *key, const char *layer,
                  const char *below, bool *ret_done, GError **error);
+    /* Makes disks of a running domain as large and as fast as that; none gets smaller.  Disks that
+     * it does not have are passed over. */
+    bool (*tune)(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *disks,
+                 size_t count, GError **error);
     /* Takes the definition away; the domain is off. */
     bool (*remove)(VirgaHypervisor *hypervisor, const char *id, GError **error);
     /* What its screen shows, as PNG or PPM, the caller's. */

@@ -8,6 +8,7 @@
  * QUOTA; "volume attachment" NOT_FOUND; "root volume" STATE. */
 #pragma once
 
+#include "storage/volume-modification.h"
 #include "storage/volume.h"
 
 #define VIRGA_ATTACHMENTS_MAX 28 /* of an instance, as EC2 has it */
@@ -22,3 +23,11 @@ bool virga_volume_attach(VirgaTxn *txn, VirgaArena *arena, const char *account_i
 bool virga_volume_detach(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                          const char *volume_id, const char *instance_id, const char *device,
                          VirgaVolume *ret, GError **error);
+
+/* A volume for a change, with its instance: locked.  Noun "volume": NOT_FOUND, STATE; "volume
+ * modification" STATE while an earlier change has not reached the guest. */
+bool virga_volume_lock_for_change(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
+                                  const char *volume_id, VirgaVolume *ret, GError **error);
+/* Changes it; what its account may have is claimed. */
+bool virga_volume_modify(VirgaTxn *txn, const VirgaVolume *volume, const VirgaVolumeShape *original,
+                         const VirgaVolumeShape *target, GError **error);
