@@ -50,7 +50,11 @@ static const char sql_deprecate[] =
     "UPDATE image SET deprecated = to_timestamp(nullif($2::bigint, 0) / 1000000.0) WHERE id = $1";
 static const char sql_set_state[] = "UPDATE image SET state = $2 WHERE id = $1"
                                     " AND state IN ('available', 'disabled')";
-/* What is pending is settled by the last of its snapshots, or by the first that failed. */
+/* What is pending is settled by the last of its snapshots, or by the first that failed.  Two that
+ * end at the same time wait for each other here, so that the second one sees the first. */
+static const char sql_lock_pending[] =
+    "SELECT 1 FROM image WHERE state = 'pending' AND id IN (SELECT m.image_id FROM image_device m"
+    " WHERE m.snapshot_id = $1) ORDER BY id FOR UPDATE";
 static const char sql_settle[] =
     "UPDATE image i SET state = CASE WHEN u.failed THEN 'failed' ELSE 'available' END,"
     " state_reason = u.message FROM (SELECT d.image_id, bool_or(s.state = 'error') AS failed,"
@@ -351,7 +355,8 @@ virga_image_disable(VirgaTxn *txn, const char *id, bool disable, GError **error)
 bool
 virga_image_settle(VirgaTxn *txn, const char *snapshot_id, GError **error)
 {
-    return virga_txn_run(txn, error, NULL, sql_settle, "s", snapshot_id);
+    return virga_txn_run(txn, error, NULL, sql_lock_pending, "s", snapshot_id) &&
+           virga_txn_run(txn, error, NULL, sql_settle, "s", snapshot_id);
 }
 
 bool
