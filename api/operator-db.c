@@ -101,6 +101,11 @@ static const char sql_why_volume[] =
     " v.size_gib, coalesce(v.host_id, ''), coalesce(v.snapshot_id, ''),"
     " coalesce(a.instance_id, ''), coalesce(a.device, '') FROM volume v"
     " LEFT JOIN volume_attachment a ON a.volume_id = v.id WHERE v.id = $1";
+static const char sql_why_snapshot[] =
+    "SELECT CASE WHEN deleted THEN 'deleted, others stand on it' WHEN state = 'pending' AND NOT cut"
+    " THEN 'pending, waits for its moment' ELSE state END, progress, size_gib, bytes,"
+    " coalesce(volume_id, ''), coalesce(parent_id, ''), coalesce(host_id, ''),"
+    " coalesce(message, '') FROM snapshot WHERE id = $1";
 static const char sql_retire[] =
     "UPDATE access_key SET active = false"
     " WHERE account_id = $1 AND principal = $2 AND id <> $3 AND active";
@@ -329,6 +334,9 @@ virga_operator_db_why(VirgaTxn *txn, JsonBuilder *json, const char *id, GError *
                                         "idisk_free_gib", "iseen_s_ago", NULL };
     static const char *const volume[] = { "tstate",    "isize_gib", "thost", "tsnapshot",
                                           "tinstance", "tdevice",   NULL };
+    static const char *const snapshot[] = { "tstate", "iprogress", "isize_gib",
+                                            "ibytes", "tvolume",   "tparent",
+                                            "thost",  "tmessage",  NULL };
     g_autoptr(VirgaRows) events = virga_txn_query(txn, error, sql_events, "s", id);
     bool found = false;
 
@@ -337,7 +345,9 @@ virga_operator_db_why(VirgaTxn *txn, JsonBuilder *json, const char *id, GError *
     add_text(json, "id", id);
     if (!add_subject(txn, json, id, "instance", sql_why_instance, instance, &found, error) ||
         (!found && !add_subject(txn, json, id, "host", sql_why_host, host, &found, error)) ||
-        (!found && !add_subject(txn, json, id, "volume", sql_why_volume, volume, &found, error)))
+        (!found && !add_subject(txn, json, id, "volume", sql_why_volume, volume, &found, error)) ||
+        (!found &&
+         !add_subject(txn, json, id, "snapshot", sql_why_snapshot, snapshot, &found, error)))
         return false;
     if (!found && virga_rows_count(events) == 0)
         return virga_fail(error, "resource", VIRGA_ERROR_NOT_FOUND, "nothing is known of \"%s\"",

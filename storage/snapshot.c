@@ -228,7 +228,8 @@ virga_snapshot_begin(VirgaTxn *txn, VirgaArena *arena, const VirgaSnapshotSpec *
         return false;
     parent = has_tip ? tip : has_source ? source : NULL;
     return insert(txn, spec, spec->volume_id, virga_rows_int(rows, 0, SIZE_GIB), parent,
-                  *ret_host_id, error);
+                  *ret_host_id, error) &&
+           virga_event_add(txn, error, spec->id, "begun of %s", spec->volume_id);
 }
 
 bool

@@ -127,6 +127,7 @@ def test_moment_while_the_guest_writes(cloud, guest, writer):
     last = count(cloud, guest)
     cloud.ssh(guest, "echo 3 >/proc/sys/vm/drop_caches")
     assert len(numbers(cloud, guest, disk, last + 9)) == last
+    assert "completed" in cloud.virga("why", snapshot).stdout
     drop(cloud, volume)
 
 
