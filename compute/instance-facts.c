@@ -36,7 +36,7 @@
     " AND a.instance_id = i.id)"
 static const char sql_lock[] =
     "SELECT " INSTANCE_COLUMNS ", i.generation, " MOVING " FROM instance i"
-    " WHERE i.id = $1 AND i.host_id = $2 FOR UPDATE";
+    " WHERE i.id = ANY ($1) AND i.host_id = $2 ORDER BY i.id FOR UPDATE";
 enum { GENERATION = INSTANCE_COLUMN_COUNT, HAS_MOVING, HAS_MOVING_VOLUMES, HAS_MODIFIED };
 static const char sql_update[] =
     "UPDATE instance SET wish = $2, state = $3, claimed = $4, ran = ran OR $5,"
@@ -285,29 +285,113 @@ apply(VirgaTxn *txn, VirgaArena *arena, const VirgaRows *rows, int row,
            log_change(txn, instance, settled, error);
 }
 
-/* 'ret_forget': the host may drop what it knows of this instance. */
+/* True if more than the instance's own row will change. */
 static bool
-report_one(VirgaTxn *txn, VirgaArena *arena, const char *host_id, const VirgaInstanceFacts *facts,
-           VirgaQuotaBook *quotas, bool *ret_forget, GError **error)
+reaches_out(const VirgaRows *rows, int row, const VirgaInstance *instance,
+            const VirgaInstanceSettled *settled)
 {
-    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_lock, "ss", facts->id, host_id);
-    VirgaInstance instance;
-    VirgaInstanceSettled settled;
+    return settled->unclaim || settled->gone || settled->wish != instance->wish ||
+           virga_rows_bool(rows, row, HAS_MOVING) ||
+           virga_rows_bool(rows, row, HAS_MOVING_VOLUMES) ||
+           virga_rows_bool(rows, row, HAS_MODIFIED);
+}
 
-    if (!rows)
+/* A report being taken in: what was said, and the rows that it is about. */
+typedef struct {
+    VirgaTxn *txn;
+    VirgaArena *arena;
+    const char *host_id;
+    const VirgaInstanceFacts *facts;
+    size_t count;
+    VirgaRows *rows;
+    int *row_of; /* each fact's, or -1 */
+    VirgaInstance *instances;
+    VirgaInstanceSettled *settled; /* each fact's, where it has a row */
+} Report;
+
+static bool
+is_old(const Report *report, size_t i)
+{
+    return report->facts[i].generation <
+           virga_rows_int(report->rows, report->row_of[i], GENERATION);
+}
+
+/* Locks all that the report is about. */
+static bool
+lock_all(Report *report, GError **error)
+{
+    g_autoptr(GHashTable) rows = g_hash_table_new(g_str_hash, g_str_equal);
+    const char **ids = virga_arena_new_array(report->arena, const char *, report->count + 1);
+
+    for (size_t i = 0; i < report->count; i++)
+        ids[i] = report->facts[i].id;
+    report->rows = virga_txn_query(report->txn, error, sql_lock, "as", ids, report->host_id);
+    if (!report->rows)
         return false;
-    *ret_forget = virga_rows_count(rows) == 0;
-    if (*ret_forget)
-        return true;
-    virga_instance_read(rows, 0, arena, &instance);
+    for (int i = 0; i < virga_rows_count(report->rows); i++)
+        g_hash_table_insert(rows, (gpointer) virga_rows_text(report->rows, i, 0),
+                            GINT_TO_POINTER(i + 1));
+    report->row_of = virga_arena_new_array(report->arena, int, report->count);
+    report->instances = virga_arena_new_array(report->arena, VirgaInstance, report->count);
+    report->settled = virga_arena_new_array(report->arena, VirgaInstanceSettled, report->count);
+    for (size_t i = 0; i < report->count; i++) {
+        report->row_of[i] = GPOINTER_TO_INT(g_hash_table_lookup(rows, ids[i])) - 1;
+        if (report->row_of[i] < 0)
+            continue;
+        virga_instance_read(report->rows, report->row_of[i], report->arena, &report->instances[i]);
+        report->settled[i] = virga_instance_settle(&report->instances[i], &report->facts[i]);
+    }
+    return true;
+}
+
+/* Then the host and the VPCs, if changes of the instances come to them. */
+static bool
+hold(const Report *report, GError **error)
+{
+    const char **vpcs = virga_arena_new_array(report->arena, const char *, report->count + 1);
+    const char *hosts[] = { report->host_id, NULL };
+    size_t found = 0;
+
+    for (size_t i = 0; i < report->count; i++)
+        if (report->row_of[i] >= 0 && !is_old(report, i) &&
+            reaches_out(report->rows, report->row_of[i], &report->instances[i],
+                        &report->settled[i]))
+            vpcs[found++] = report->instances[i].vpc_id;
+    return found == 0 || virga_rows_hold(report->txn, hosts, vpcs, error);
+}
+
+static bool
+take_in(const Report *report, size_t i, VirgaQuotaBook *quotas, GError **error)
+{
+    const VirgaInstanceFacts *facts = &report->facts[i];
+
     /* Facts about an older wish say nothing about this one, but for what cannot be undone. */
-    if (facts->generation < virga_rows_int(rows, 0, GENERATION))
-        return record_volumes(txn, facts, error) &&
-               (!facts->console ||
-                virga_txn_run(txn, error, NULL, sql_console, "ss", facts->id, facts->console));
-    settled = virga_instance_settle(&instance, facts);
-    *ret_forget = settled.gone;
-    return apply(txn, arena, rows, 0, &instance, facts, &settled, quotas, error);
+    if (is_old(report, i))
+        return record_volumes(report->txn, facts, error) &&
+               (!facts->console || virga_txn_run(report->txn, error, NULL, sql_console, "ss",
+                                                 facts->id, facts->console));
+    return apply(report->txn, report->arena, report->rows, report->row_of[i], &report->instances[i],
+                 facts, &report->settled[i], quotas, error);
+}
+
+static bool
+take_all_in(Report *report, VirgaQuotaBook *quotas, char ***ret_forget, GError **error)
+{
+    char **forget = virga_arena_new_array(report->arena, char *, report->count + 1);
+    size_t forgotten = 0;
+
+    if (!lock_all(report, error) || !hold(report, error))
+        return false;
+    for (size_t i = 0; i < report->count; i++) {
+        bool known = report->row_of[i] >= 0;
+
+        if (known && !take_in(report, i, quotas, error))
+            return false;
+        if (!known || (!is_old(report, i) && report->settled[i].gone))
+            forget[forgotten++] = virga_arena_strdup(report->arena, report->facts[i].id);
+    }
+    *ret_forget = forget;
+    return true;
 }
 
 bool
@@ -317,21 +401,14 @@ virga_instance_report(VirgaDb *db, VirgaArena *arena, const char *host_id,
 {
     g_autoptr(VirgaTxn) txn = virga_db_begin(db, error);
     g_autoptr(VirgaQuotaBook) quotas = virga_quota_book_new();
-    char **forget = virga_arena_new_array(arena, char *, count + 1);
-    size_t forgotten = 0;
+    Report report = {
+        .txn = txn, .arena = arena, .host_id = host_id, .facts = facts, .count = count
+    };
+    bool done = txn && take_all_in(&report, quotas, ret_forget, error) &&
+                virga_quota_book_write(txn, quotas, error) && virga_txn_commit(txn, error);
 
-    if (!txn)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        bool drop;
-
-        if (!report_one(txn, arena, host_id, &facts[i], quotas, &drop, error))
-            return false;
-        if (drop)
-            forget[forgotten++] = virga_arena_strdup(arena, facts[i].id);
-    }
-    *ret_forget = forget;
-    return virga_quota_book_write(txn, quotas, error) && virga_txn_commit(txn, error);
+    virga_rows_free(report.rows);
+    return done;
 }
 
 /* A host that has been silent for as long as the transition: users get an answer, the claims stay
@@ -358,6 +435,23 @@ give_up(VirgaTxn *txn, VirgaArena *arena, const VirgaRows *rows, int row, VirgaQ
     return apply(txn, arena, rows, row, &instance, &facts, &settled, quotas, error);
 }
 
+static bool
+hold_stuck(VirgaTxn *txn, VirgaArena *arena, const VirgaRows *rows, GError **error)
+{
+    size_t count = (size_t) virga_rows_count(rows);
+    const char **hosts = virga_arena_new_array(arena, const char *, count + 1);
+    const char **vpcs = virga_arena_new_array(arena, const char *, count + 1);
+
+    for (size_t i = 0; i < count; i++) {
+        VirgaInstance instance;
+
+        virga_instance_read(rows, (int) i, arena, &instance);
+        hosts[i] = instance.host_id;
+        vpcs[i] = instance.vpc_id;
+    }
+    return virga_rows_hold(txn, hosts, vpcs, error);
+}
+
 bool
 virga_instance_sweep(VirgaDb *db, GError **error)
 {
@@ -370,6 +464,8 @@ virga_instance_sweep(VirgaDb *db, GError **error)
         return false;
     rows = virga_txn_query(txn, error, sql_stuck, "i", (gint64) STUCK_S);
     if (!rows)
+        return false;
+    if (!hold_stuck(txn, arena, rows, error))
         return false;
     for (int i = 0; i < virga_rows_count(rows); i++)
         if (!give_up(txn, arena, rows, i, quotas, error))

@@ -23,9 +23,21 @@ static const char sql_lost_public[] =
     " WHERE n.id = ANY ($1) AND n.wants_public AND i.wish = 'run' AND NOT EXISTS"
     " (SELECT 1 FROM public_address p WHERE p.interface_id = n.id"
     " AND p.private_address = n.address) ORDER BY n.id";
+static const char sql_hold_hosts[] =
+    "SELECT 1 FROM host WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE";
+static const char sql_hold_vpcs[] =
+    "SELECT 1 FROM vpc WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE";
 static const char sql_generation[] = "UPDATE instance SET generation = $2 WHERE id = $1";
 static const char sql_vpcs[] =
     "SELECT DISTINCT vpc_id FROM network_interface WHERE id = ANY ($1) ORDER BY vpc_id";
+
+bool
+virga_rows_hold(VirgaTxn *txn, const char *const *host_ids, const char *const *vpc_ids,
+                GError **error)
+{
+    return (!*host_ids || virga_txn_post(txn, error, sql_hold_hosts, "a", host_ids)) &&
+           (!*vpc_ids || virga_txn_post(txn, error, sql_hold_vpcs, "a", vpc_ids));
+}
 
 static bool
 read_one(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
@@ -91,9 +103,15 @@ virga_interface_lock_only(VirgaTxn *txn, VirgaArena *arena, const char *account_
 static bool
 tell_hosts(VirgaTxn *txn, const char *const *ids, GError **error)
 {
+    static const char *const none[] = { NULL };
     g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_instances, "a", ids);
+    g_autofree const char **hosts = rows ? g_new0(const char *, virga_rows_count(rows) + 1) : NULL;
 
     if (!rows)
+        return false;
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        hosts[i] = virga_rows_text(rows, i, 1);
+    if (!virga_rows_hold(txn, hosts, none, error))
         return false;
     for (int i = 0; i < virga_rows_count(rows); i++) {
         gint64 generation;

@@ -228,8 +228,8 @@ insert(Making *making, GError **error)
                          making->association_id, host_id) &&
            virga_event_add(txn, error, spec->id, "asked for on host %s",
                            host_id ? host_id : "none") &&
-           virga_quota_claim(txn, spec->account_id, VIRGA_QUOTA_NAT_GATEWAYS, 1, error) &&
            touch(txn, spec->id, making->subnet->vpc_id, error) &&
+           virga_quota_claim(txn, spec->account_id, VIRGA_QUOTA_NAT_GATEWAYS, 1, error) &&
            (!host_id || virga_host_wake(txn, host_id, error));
 }
 
@@ -303,9 +303,9 @@ end_one(VirgaTxn *txn, const VirgaRows *rows, int row, const char *state, const 
            virga_interface_delete_managed(txn, virga_rows_text(rows, row, 2), error) &&
            virga_event_add(txn, error, id, "%s%s%s", state, failure ? ": " : "",
                            failure ? failure : "") &&
+           virga_vpc_touch(txn, virga_rows_text(rows, row, 3), error) &&
            virga_quota_claim(txn, virga_rows_text(rows, row, 1), VIRGA_QUOTA_NAT_GATEWAYS, -1,
-                             error) &&
-           virga_vpc_touch(txn, virga_rows_text(rows, row, 3), error);
+                             error);
 }
 
 static bool

@@ -159,15 +159,20 @@ delete_volumes(GError **error)
 static bool
 copy_snapshots(GError **error)
 {
-    g_autoptr(VirgaTxn) txn = virga_db_begin(services.db, error);
-    g_autoptr(VirgaRows) rows = txn ? virga_txn_query(txn, error, sql_pending, "") : NULL;
+    g_autoptr(VirgaTxn) read = virga_db_read(services.db, error);
+    g_autoptr(VirgaRows) rows = read ? virga_txn_query(read, error, sql_pending, "") : NULL;
 
-    for (int i = 0; rows && i < virga_rows_count(rows); i++)
-        if (!virga_snapshot_complete(txn, virga_rows_text(rows, i, 1), virga_rows_text(rows, i, 0),
+    for (int i = 0; rows && i < virga_rows_count(rows); i++) {
+        g_autoptr(VirgaTxn) txn = virga_db_begin(services.db, error);
+
+        if (!txn ||
+            !virga_snapshot_complete(txn, virga_rows_text(rows, i, 1), virga_rows_text(rows, i, 0),
                                      SNAPSHOT_BYTES, "x", false, error) ||
-            !virga_image_settle(txn, virga_rows_text(rows, i, 0), error))
+            !virga_image_settle(txn, virga_rows_text(rows, i, 0), error) ||
+            !virga_txn_commit(txn, error))
             return false;
-    return rows && virga_txn_commit(txn, error);
+    }
+    return rows != NULL;
 }
 
 static int held, ended; /* atomic */
@@ -175,16 +180,18 @@ static int held, ended; /* atomic */
 static bool
 cut_snapshots(GError **error)
 {
-    g_autoptr(VirgaTxn) txn = virga_db_begin(services.db, error);
-    g_autoptr(VirgaRows) rows = txn ? virga_txn_query(txn, error, sql_uncut, "") : NULL;
+    g_autoptr(VirgaTxn) read = virga_db_read(services.db, error);
+    g_autoptr(VirgaRows) rows = read ? virga_txn_query(read, error, sql_uncut, "") : NULL;
 
     for (int i = 0; rows && i < virga_rows_count(rows); i++) {
+        g_autoptr(VirgaTxn) txn = virga_db_begin(services.db, error);
         const char *ids[] = { virga_rows_text(rows, i, 0), NULL };
 
-        if (!virga_snapshot_note_cut(txn, virga_rows_text(rows, i, 1), ids, error))
+        if (!txn || !virga_snapshot_note_cut(txn, virga_rows_text(rows, i, 1), ids, error) ||
+            !virga_txn_commit(txn, error))
             return false;
     }
-    return rows && virga_txn_commit(txn, error);
+    return rows != NULL;
 }
 
 static gpointer

@@ -23,6 +23,7 @@ cloud_init(void)
 void
 cloud_end(void)
 {
+    postgres_assert_no_deadlock(postgres);
     postgres_free(postgres);
 }
 

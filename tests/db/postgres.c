@@ -96,6 +96,18 @@ print_log(Postgres *postgres)
         g_printerr("%s\n", text);
 }
 
+void
+postgres_assert_no_deadlock(Postgres *postgres)
+{
+    g_autofree char *log = g_build_filename(postgres->folder, "log", NULL), *text = NULL;
+
+    g_assert_true(g_file_get_contents(log, &text, NULL, NULL));
+    if (strstr(text, "deadlock detected")) {
+        g_printerr("%s\n", text);
+        g_error("transactions ran into each other");
+    }
+}
+
 static void
 run(Postgres *postgres, const char *const *argv)
 {

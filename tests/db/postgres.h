@@ -10,6 +10,10 @@ typedef struct Postgres Postgres;
 
 /* Starts a server, or returns NULL if PostgreSQL is not installed: tests are then skipped. */
 Postgres *postgres_new(void);
+
+/* Ends the program if transactions have run into each other. */
+void postgres_assert_no_deadlock(Postgres *postgres);
+
 void postgres_free(Postgres *postgres);
 
 /* libpq's connection string of an empty new database, the caller's. */

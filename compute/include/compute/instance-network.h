@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where instances and network interfaces meet.
  *
- * Transactions take rows in this order, so that none waits for one that waits for it: instances,
- * interfaces, addresses, hosts, quotas, VPCs. */
+ * Transactions take rows in this order, each kind in order of its ids, so that none waits for one
+ * that waits for it: instances, interfaces, addresses, hosts, VPCs, quotas. */
 #pragma once
 
 #include "core/config.h"
 #include "core/db.h"
 #include "network/interface.h"
+
+/* Takes the rows of hosts and VPCs that changes of several instances will come to in the order of
+ * the instances; nothing is waited for now.  Ids may repeat. */
+bool virga_rows_hold(VirgaTxn *txn, const char *const *host_ids, const char *const *vpc_ids,
+                     GError **error);
 
 /* An interface of the account, locked together with its instance; 'ret' is in 'arena'.
  * Noun "network interface": NOT_FOUND. */
