@@ -441,17 +441,17 @@ is_thinking(void)
     return reason && reason->message && strstr(reason->message, "in the process of unplug");
 }
 
-/* A disk whose layers are being joined cannot be unplugged.  What is left of it is done later. */
+/* A disk whose layers are being joined can be neither unplugged nor cut.  What is left of it is
+ * done later. */
 static void
-stop_joining(virDomainPtr domain, const char *key)
+stop_joining(virDomainPtr domain, const char *xml, const char *key)
 {
-    char *xml = virDomainGetXMLDesc(domain, 0);
     g_auto(GStrv) layers = NULL;
-    g_autofree char *target = xml ? virga_domain_xml_disk(xml, key, &layers) : NULL;
+    g_autofree char *target = virga_domain_xml_disk(xml, key, &layers);
+    virDomainBlockJobInfo job;
 
-    if (target)
+    if (target && virDomainGetBlockJobInfo(domain, target, &job, 0) == 1)
         virDomainBlockJobAbort(domain, target, 0);
-    free(xml);
 }
 
 static bool
@@ -463,8 +463,13 @@ libvirt_detach(VirgaHypervisor *hypervisor, const char *id, VirgaDeviceKind kind
     g_auto(GStrv) keys = domain ? read_devices(domain, id, kind, &aliases, error) : NULL;
     bool done = keys != NULL;
 
-    if (done && kind == VIRGA_DEVICE_DISK)
-        stop_joining(domain, key);
+    if (done && kind == VIRGA_DEVICE_DISK) {
+        char *xml = read_xml(domain, id, NULL);
+
+        if (xml)
+            stop_joining(domain, xml, key);
+        free(xml);
+    }
     for (size_t i = 0; done && keys[i]; i++)
         if (g_ascii_strcasecmp(keys[i], key) == 0)
             done = virDomainDetachDeviceAlias(domain, aliases[i], VIR_DOMAIN_AFFECT_LIVE) == 0 ||
@@ -516,9 +521,14 @@ libvirt_cut(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *
     virDomainPtr domain = need_domain(hypervisor, id, error);
     char *is = domain ? read_xml(domain, id, error) : NULL;
     g_autofree char *xml = is ? cut_xml(is, disks, count) : NULL;
-    virDomainSnapshotPtr cut = xml ? virDomainSnapshotCreateXML(domain, xml, flags) : NULL;
-    bool done = is && (!xml || cut || fail(error, "cut the disks of", id));
+    virDomainSnapshotPtr cut = NULL;
+    bool done;
 
+    for (size_t i = 0; xml && i < count; i++)
+        stop_joining(domain, is, disks[i].serial);
+    if (xml)
+        cut = virDomainSnapshotCreateXML(domain, xml, flags);
+    done = is && (!xml || cut || fail(error, "cut the disks of", id));
     if (cut)
         virDomainSnapshotFree(cut);
     free(is);

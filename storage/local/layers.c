@@ -22,6 +22,8 @@
 #include <unistd.h>
 
 #define LAYERS_SUFFIX ".layers"
+#define JOINED_SUFFIX                                                                              \
+    ".joined" /* beside a layer that is, or was, being joined with the one below */
 
 typedef struct {
     guint64 number; /* 0: the lowest */
@@ -220,6 +222,16 @@ copy_path(Local *local, const VirgaSnapshotWish *snapshot)
                            snapshot->id);
 }
 
+/* False once the layer below may have got some of what is in this one: it is not any more what it
+ * was at the moment between them. */
+static bool
+keeps_moment(const Layer *layer)
+{
+    g_autofree char *mark = g_strconcat(layer->path, JOINED_SUFFIX, NULL);
+
+    return access(mark, F_OK) != 0;
+}
+
 /* What the parent holds, as a file here: *ret_known is false if that is not known any more.  From
  * no parent, and from an empty one, all differs (*ret_file NULL). */
 static bool
@@ -232,6 +244,9 @@ find_parent(Local *local, GPtrArray *layers, const VirgaSnapshotWish *snapshot, 
     *ret_file = NULL;
     *ret_known = true;
     if (!snapshot->parent_id)
+        return true;
+    *ret_known = !layer || keeps_moment(layer);
+    if (!*ret_known)
         return true;
     if (layer)
         return local_read_header(layer->path, NULL, ret_file, error);
@@ -314,7 +329,7 @@ forget_joined(GPtrArray *layers, GError **error)
 
     for (guint i = layers->len; i-- > 0;) {
         const Layer *layer = layer_at(layers, i);
-        g_autofree char *below = NULL;
+        g_autofree char *below = NULL, *mark = NULL;
 
         if (g_strcmp0(layer->path, wanted) == 0) {
             if (!local_read_header(layer->path, NULL, &below, error))
@@ -328,9 +343,28 @@ forget_joined(GPtrArray *layers, GError **error)
                 return false;
         if (g_unlink(layer->path) < 0)
             return virga_fail_errno(error, "volume", errno, "could not delete \"%s\"", layer->path);
+        mark = g_strconcat(layer->path, JOINED_SUFFIX, NULL);
+        g_unlink(mark);
         g_ptr_array_remove_index(layers, i);
     }
     return true;
+}
+
+/* The moment at which a layer begins is forgotten, for good: it is going to be joined. */
+static bool
+forget_moment(const Layer *layer, GError **error)
+{
+    g_autofree char *mark = g_strconcat(layer->path, JOINED_SUFFIX, NULL);
+    g_autofree char *directory = g_path_get_dirname(layer->path);
+    int fd;
+
+    if (!keeps_moment(layer))
+        return true;
+    fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return virga_fail_errno(error, "volume", errno, "could not write \"%s\"", mark);
+    close(fd);
+    return local_sync_file(directory, error);
 }
 
 bool
@@ -345,6 +379,8 @@ local_surplus(VirgaVolumeDriver *driver, const char *volume_id, char **ret_path,
     if (!forget_joined(layers, error))
         return false;
     if (layers->len > 2) {
+        if (!forget_moment(layer_at(layers, 1), error))
+            return false;
         *ret_path = g_strdup(layer_at(layers, 1)->path);
         *ret_below = g_strdup(layer_at(layers, 0)->path);
     }
@@ -361,6 +397,8 @@ local_join(VirgaVolumeDriver *driver, const char *volume_id, GError **error)
         return false;
     if (layers->len <= 2)
         return true;
+    if (!forget_moment(layer_at(layers, 1), error))
+        return false;
     path = layer_at(layers, 1)->path;
     above = layer_at(layers, 2)->path;
 
