@@ -119,6 +119,21 @@ def test_only_of_ones_own(cloud, running):  # noqa: F811
         cloud.other.create_image(InstanceId=running[0], Name="made")
 
 
+def test_deregistered_with_its_snapshots(cloud, running):  # noqa: F811
+    """But for what another image has.  Debian's botocore does not know the parameter."""
+    image = make(cloud, running[0])
+    cloud.settle()
+    found = {n: e["SnapshotId"] for n, e in devices(cloud, image).items()}
+    cloud.ec2.register_image(Name="second", RootDeviceName="/dev/sdf", BlockDeviceMappings=[
+        {"DeviceName": "/dev/sdf", "Ebs": {"SnapshotId": found["/dev/sdf"]}}])
+    xml = cloud.raw({"Action": "DeregisterImage", "ImageId": image, "DeleteAssociatedSnapshots": "true"})
+    assert "<snapshotId>%s</snapshotId><returnCode>success<" % found["/dev/xvda"] in xml.replace("\n", ""), xml
+    assert "<snapshotId>%s</snapshotId><returnCode>skipped<" % found["/dev/sdf"] in xml.replace("\n", ""), xml
+    assert [s["SnapshotId"] for s in cloud.ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]] == \
+        sorted([IMAGE_SNAPSHOT, found["/dev/sdf"]])
+    check(cloud)
+
+
 def test_pending_snapshot(cloud, running):  # noqa: F811
     one = cloud.ec2.create_snapshot(VolumeId=running[1])["SnapshotId"]
     with fails("IncorrectState"):

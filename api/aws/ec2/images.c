@@ -5,6 +5,9 @@
 #include "block-devices.h"
 #include "images.h"
 
+#include "api/store.h"
+#include "compute/volume-snapshot.h"
+
 #include "compute/image.h"
 
 #define CLOUD_ALIAS "amazon"
@@ -360,22 +363,69 @@ ec2_register_image(VirgaCall *call, const Ec2RegisterImageRequest *request,
     return true;
 }
 
+typedef struct {
+    const Ec2DeregisterImageRequest *request;
+    Ec2DeleteSnapshotReturnCode *results;
+    const char *const **files; /* of each snapshot that went */
+    size_t count;
+} Deregister;
+
+/* A snapshot that another image has stays, and so does one of another account. */
+static bool
+delete_snapshot(VirgaCall *call, VirgaTxn *txn, Deregister *asked, const char *id, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    const char *code = "success";
+
+    if (!virga_snapshot_remove(txn, call->arena, call->account_id, id, &asked->files[asked->count],
+                               &reason)) {
+        if (!virga_error_is(reason, "snapshot", VIRGA_ERROR_IN_USE) &&
+            !virga_error_is(reason, "snapshot", VIRGA_ERROR_DENIED) &&
+            !virga_error_is(reason, "snapshot", VIRGA_ERROR_NOT_FOUND)) {
+            g_propagate_error(error, g_steal_pointer(&reason));
+            return false;
+        }
+        code = virga_error_is(reason, NULL, VIRGA_ERROR_DENIED) ? "missing-permissions" : "skipped";
+        asked->files[asked->count] = NULL;
+    }
+    asked->results[asked->count++] =
+        (Ec2DeleteSnapshotReturnCode){ .snapshot_id = id, .return_code = code };
+    return true;
+}
+
 static bool
 deregister(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
 {
-    return virga_image_deregister(txn, call->account_id, data, error);
+    Deregister *asked = data;
+    const VirgaImage *image =
+        virga_image_lock(txn, call->arena, call->account_id, asked->request->image_id, error);
+
+    if (!image || !virga_image_deregister(txn, call->account_id, image->id, error))
+        return false;
+    asked->count = 0;
+    asked->results = ec2_array(call, Ec2DeleteSnapshotReturnCode, image->device_count);
+    asked->files = ec2_array(call, const char *const *, image->device_count);
+    for (size_t i = 0; asked->request->delete_associated_snapshots && i < image->device_count; i++)
+        if (image->devices[i].snapshot_id &&
+            !delete_snapshot(call, txn, asked, image->devices[i].snapshot_id, error))
+            return false;
+    return true;
 }
 
 bool
 ec2_deregister_image(VirgaCall *call, const Ec2DeregisterImageRequest *request,
                      Ec2DeregisterImageResponse *response, GError **error)
 {
-    if (!virga_api_check_id(request->image_id, "ami", "InvalidAMIID.Malformed", error))
+    Deregister asked = { .request = request };
+
+    if (!virga_api_check_id(request->image_id, "ami", "InvalidAMIID.Malformed", error) ||
+        !ec2_transaction(call, deregister, &asked, error))
         return false;
-    if (request->delete_associated_snapshots)
-        return ec2_unsupported(error, "DeleteAssociatedSnapshots");
-    if (!ec2_transaction(call, deregister, (gpointer) request->image_id, error))
-        return false;
+    for (size_t i = 0; i < asked.count; i++)
+        if (asked.files[i])
+            virga_store_forget(ec2_services(call), asked.files[i]);
+    response->delete_snapshot_results.items = asked.results;
+    response->delete_snapshot_results.count = asked.count;
     response->return_ = response->has_return_ = true;
     return true;
 }
