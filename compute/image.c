@@ -19,19 +19,24 @@
     "SELECT i.id, i.account_id, i.name, i.description, i.architecture, i.boot_mode,"               \
     " i.root_device_name, i.imds_support, i.state, i.protection, i.is_public, i.ena_support,"      \
     " i.of_cloud, " SHARED ", coalesce(i.protected_until > now(), false), " TIMES ","              \
-    " i.source_instance_id, i.state_reason,"                                                       \
-    " d.device, d.snapshot_id, d.volume_type, d.size_gib, coalesce(d.iops, 0),"                    \
+    " i.source_instance_id, i.state_reason, " WITH_DEVICES
+#define WITH_DEVICES                                                                               \
+    "d.device, d.snapshot_id, d.volume_type, d.size_gib, coalesce(d.iops, 0),"                     \
     " coalesce(d.throughput, 0), d.delete_on_termination FROM image i"                             \
     " LEFT JOIN image_device d ON d.image_id = i.id WHERE "
 #define TIMES                                                                                      \
     VIRGA_SQL_TIME("i.created")                                                                    \
     ", " VIRGA_SQL_TIME("i.last_launched") ", " VIRGA_SQL_TIME("i.deprecated")
 #define IN_ORDER " ORDER BY i.id, d.device <> i.root_device_name, d.device"
-enum { IMAGE_ID = 0, DEVICE = 20 };
+enum { IMAGE_ID = 0, LAUNCHABLE_DEVICE = 8, DEVICE = 20 };
 
 /* One statement each: a prepared statement keeps its plan. */
 static const char sql_list[] = IMAGE_SELECT USABLE IN_ORDER;
 static const char sql_list_ids[] = IMAGE_SELECT "i.id = ANY ($2) AND " USABLE IN_ORDER;
+static const char sql_launchable[] =
+    "SELECT i.id, i.account_id, i.architecture, i.boot_mode, i.root_device_name, i.imds_support,"
+    " i.state, " VIRGA_SQL_TIME("i.last_launched") ", " WITH_DEVICES
+                                                   "i.id = $2 AND " USABLE IN_ORDER;
 static const char sql_lock[] = "SELECT 1 FROM image WHERE id = $1 AND account_id = $2 FOR UPDATE";
 static const char sql_launched[] = "UPDATE image SET last_launched = now() WHERE id = $1";
 static const char sql_permissions[] =
@@ -79,15 +84,15 @@ static const char sql_insert_device[] =
 static const char sql_delete[] = "DELETE FROM image WHERE id = $1 AND account_id = $2";
 
 static VirgaImageDevice
-read_device(const VirgaRows *rows, int row, VirgaArena *arena)
+read_device(const VirgaRows *rows, int row, int column, VirgaArena *arena)
 {
-    return (VirgaImageDevice){ .device = virga_rows_dup(rows, arena, row, DEVICE),
-                               .snapshot_id = virga_rows_dup(rows, arena, row, DEVICE + 1),
-                               .volume_type = virga_rows_dup(rows, arena, row, DEVICE + 2),
-                               .size_gib = virga_rows_int(rows, row, DEVICE + 3),
-                               .iops = virga_rows_int(rows, row, DEVICE + 4),
-                               .throughput = virga_rows_int(rows, row, DEVICE + 5),
-                               .delete_on_termination = virga_rows_bool(rows, row, DEVICE + 6) };
+    return (VirgaImageDevice){ .device = virga_rows_dup(rows, arena, row, column),
+                               .snapshot_id = virga_rows_dup(rows, arena, row, column + 1),
+                               .volume_type = virga_rows_dup(rows, arena, row, column + 2),
+                               .size_gib = virga_rows_int(rows, row, column + 3),
+                               .iops = virga_rows_int(rows, row, column + 4),
+                               .throughput = virga_rows_int(rows, row, column + 5),
+                               .delete_on_termination = virga_rows_bool(rows, row, column + 6) };
 }
 
 static VirgaImage
@@ -119,22 +124,9 @@ bool
 virga_image_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *const *ids,
                  VirgaImage **ret, size_t *ret_count, GError **error)
 {
-    return virga_image_list_send(txn, account_id, ids, error) &&
-           virga_image_list_receive(txn, arena, ret, ret_count, error);
-}
-
-bool
-virga_image_list_send(VirgaTxn *txn, const char *account_id, const char *const *ids, GError **error)
-{
-    return ids ? virga_txn_send(txn, error, sql_list_ids, "sa", account_id, ids)
-               : virga_txn_send(txn, error, sql_list, "s", account_id);
-}
-
-bool
-virga_image_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaImage **ret, size_t *ret_count,
-                         GError **error)
-{
-    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
+    g_autoptr(VirgaRows) rows =
+        ids ? virga_txn_query(txn, error, sql_list_ids, "sa", account_id, ids)
+            : virga_txn_query(txn, error, sql_list, "s", account_id);
     VirgaImageDevice *devices;
     VirgaImage *image = NULL;
 
@@ -150,10 +142,41 @@ virga_image_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaImage **ret, siz
         }
         if (!virga_rows_text(rows, i, DEVICE))
             continue; /* it is without any */
-        devices[i] = read_device(rows, i, arena);
+        devices[i] = read_device(rows, i, DEVICE, arena);
         if (image->device_count++ == 0)
             image->devices = &devices[i];
     }
+    return true;
+}
+
+bool
+virga_image_launchable_send(VirgaTxn *txn, const char *account_id, const char *id, GError **error)
+{
+    return virga_txn_send(txn, error, sql_launchable, "ss", account_id, id);
+}
+
+bool
+virga_image_launchable_receive(VirgaTxn *txn, VirgaArena *arena, VirgaImage **ret, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_receive(txn, error);
+    size_t count = rows ? (size_t) virga_rows_count(rows) : 0;
+    VirgaImage *image = virga_arena_new_array(arena, VirgaImage, 1);
+
+    *ret = count ? image : NULL;
+    if (count == 0)
+        return rows != NULL;
+    *image = (VirgaImage){ .id = virga_rows_dup(rows, arena, 0, IMAGE_ID),
+                           .account_id = virga_rows_dup(rows, arena, 0, 1),
+                           .architecture = virga_rows_dup(rows, arena, 0, 2),
+                           .boot_mode = virga_rows_dup(rows, arena, 0, 3),
+                           .root_device_name = virga_rows_dup(rows, arena, 0, 4),
+                           .imds_support = virga_rows_dup(rows, arena, 0, 5),
+                           .state = virga_rows_dup(rows, arena, 0, 6),
+                           .last_launched = virga_rows_time(rows, 0, 7),
+                           .devices = virga_arena_new_array(arena, VirgaImageDevice, count) };
+    for (size_t i = 0; i < count && virga_rows_text(rows, (int) i, LAUNCHABLE_DEVICE); i++)
+        image->devices[image->device_count++] =
+            read_device(rows, (int) i, LAUNCHABLE_DEVICE, arena);
     return true;
 }
 

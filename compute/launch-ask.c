@@ -155,18 +155,17 @@ receive_groups(Launch *launch, GError **error)
 static bool
 receive_image(Launch *launch, GError **error)
 {
-    VirgaImage *images;
-    size_t count;
+    VirgaImage *image;
 
-    if (!virga_image_list_receive(launch->txn, launch->arena, &images, &count, error))
+    if (!virga_image_launchable_receive(launch->txn, launch->arena, &image, error))
         return false;
-    if (count == 0)
+    if (!image)
         return virga_fail(error, "image", VIRGA_ERROR_NOT_FOUND,
                           "The image id '[%s]' does not exist", launch->spec->image_id);
-    if (!g_str_equal(images->state, "available"))
+    if (!g_str_equal(image->state, "available"))
         return virga_fail(error, "image", VIRGA_ERROR_STATE, "The image ID '%s' is not available",
-                          images->id);
-    launch->image = images;
+                          image->id);
+    launch->image = image;
     return true;
 }
 
@@ -174,10 +173,9 @@ bool
 virga_launch_ask_send(const Launch *launch, GError **error)
 {
     const VirgaInstanceSpec *spec = launch->spec;
-    const char *image_ids[] = { spec->image_id, NULL };
     VirgaTxn *txn = launch->txn;
 
-    return virga_image_list_send(txn, spec->account_id, image_ids, error) &&
+    return virga_image_launchable_send(txn, spec->account_id, spec->image_id, error) &&
            (!spec->key_name ||
             virga_txn_send(txn, error, sql_key, "ss", spec->account_id, spec->key_name)) &&
            virga_host_list_send(txn, error) &&

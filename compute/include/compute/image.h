@@ -32,11 +32,13 @@ typedef struct {
 bool virga_image_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                       const char *const *ids, VirgaImage **ret, size_t *ret_count, GError **error);
 
-/* The two halves of it, so that it may share a round trip with others (virga_txn_send()). */
-bool virga_image_list_send(VirgaTxn *txn, const char *account_id, const char *const *ids,
-                           GError **error);
-bool virga_image_list_receive(VirgaTxn *txn, VirgaArena *arena, VirgaImage **ret, size_t *ret_count,
-                              GError **error);
+/* One usable image as a launch needs it, in two halves (virga_txn_send()): not known are its name,
+ * description, protection, permissions and times, but for the last launch.  'ret' is NULL if there
+ * is none. */
+bool virga_image_launchable_send(VirgaTxn *txn, const char *account_id, const char *id,
+                                 GError **error);
+bool virga_image_launchable_receive(VirgaTxn *txn, VirgaArena *arena, VirgaImage **ret,
+                                    GError **error);
 
 /* One usable image; noun "image": NOT_FOUND. */
 VirgaImage *virga_image_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
