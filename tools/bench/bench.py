@@ -27,7 +27,6 @@ from wrk import wrk  # noqa: E402
 BUILD = os.environ["VIRGA_BUILD"]
 PACE = os.path.join(BUILD, "tools", "bench", "pace")
 PROBE = os.path.join(BUILD, "tools", "bench", "libvirt-probe")
-TICK = os.sysconf("SC_CLK_TCK")
 IMAGE = os.environ["VIRGA_IMAGE_MICRO"]
 FAKE = {"node": {"driver": "fake", "vcpu-overcommit": "1000000", "memory-overcommit": "100000"}}
 
@@ -75,14 +74,15 @@ def processes(names):
 
 
 def cpu_s(names):
+    """To the nanosecond, as the scheduler has it: the times of /proc/PID/stat are samples."""
     total = 0
     for pid in processes(names):
-        try:
-            fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
-        except OSError:
-            pass
-    return total / TICK
+        for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+            try:
+                total += int(open(path).read().split()[0])
+            except OSError:
+                pass
+    return total / 1e9
 
 
 def pss_mib(names):
