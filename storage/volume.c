@@ -13,8 +13,8 @@ static const char sql_insert_attached[] =
     "WITH made AS (INSERT INTO volume (id, account_id, zone, host_id, size_gib, type, iops,"
     " throughput, snapshot_id) VALUES ($1, $2, $3, $4, $5, $6, nullif($7::bigint, 0),"
     " nullif($8::bigint, 0), $9))"
-    " INSERT INTO volume_attachment (volume_id, instance_id, device, delete_on_termination)"
-    " VALUES ($1, $10, $11, $12)";
+    " INSERT INTO volume_attachment (volume_id, account_id, instance_id, device,"
+    " delete_on_termination) VALUES ($1, $2, $10, $11, $12)";
 #define VOLUME_SELECT                                                                              \
     "SELECT v.id, v.account_id, v.zone, v.host_id, v.type, v.snapshot_id, v.size_gib,"             \
     " coalesce(v.iops, 0), coalesce(v.throughput, 0), " CREATED ","                                \
@@ -36,12 +36,14 @@ static const char sql_list_ids[] = VOLUME_SELECT WITH_ATTACHMENTS
     "volume_attachment a, LATERAL (SELECT * FROM volume WHERE id = a.volume_id OFFSET 0) v"        \
     " WHERE a.instance_id = ANY ($2) AND v.account_id = $1"
 static const char sql_list_of[] = VOLUME_SELECT OF_INSTANCES " ORDER BY v.id";
-#define ATTACHMENT_SELECT                                                                          \
-    "SELECT v.id, a.instance_id, a.device, a.delete_on_termination, v.made, " ATTACHED ","         \
-    " a.transition FROM "
-static const char sql_attachments[] = ATTACHMENT_SELECT
-    "volume v JOIN volume_attachment a ON a.volume_id = v.id WHERE v.account_id = $1";
-static const char sql_attachments_of[] = ATTACHMENT_SELECT OF_INSTANCES;
+#define ATTACHMENT_SELECT(made)                                                                    \
+    "SELECT a.volume_id, a.instance_id, a.device, a.delete_on_termination, " made ", " ATTACHED    \
+    ", a.transition FROM "
+/* Of all the volumes, only those without bytes are looked at: there are few. */
+static const char sql_attachments[] =
+    ATTACHMENT_SELECT("a.volume_id NOT IN (SELECT id FROM volume WHERE account_id = $1"
+                      " AND NOT made)") "volume_attachment a WHERE a.account_id = $1";
+static const char sql_attachments_of[] = ATTACHMENT_SELECT("v.made") OF_INSTANCES;
 static const char sql_made[] = "UPDATE volume SET made = true WHERE id = $1 AND NOT made";
 static const char sql_lost[] = "UPDATE volume SET lost = true WHERE id = $1 AND NOT lost";
 static const char sql_delete[] =
@@ -61,8 +63,9 @@ static const char sql_detach[] = "DELETE FROM volume_attachment WHERE instance_i
 
 static const char sql_lock[] = "SELECT 1 FROM volume WHERE id = $1 AND account_id = $2 FOR UPDATE";
 static const char sql_put[] =
-    "INSERT INTO volume_attachment (volume_id, instance_id, device, delete_on_termination,"
-    " transition) VALUES ($1, $2, $3, false, CASE WHEN $4 THEN 'attaching' END)";
+    "INSERT INTO volume_attachment (volume_id, account_id, instance_id, device,"
+    " delete_on_termination, transition) SELECT id, account_id, $2, $3, false,"
+    " CASE WHEN $4 THEN 'attaching' END FROM volume WHERE id = $1";
 static const char sql_bind[] = "UPDATE volume SET host_id = $2 WHERE id = $1";
 static const char sql_take[] =
     "UPDATE volume_attachment SET transition = 'detaching' WHERE volume_id = $1";

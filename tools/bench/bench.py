@@ -176,8 +176,8 @@ INSERT INTO network_interface_group (interface_id, group_id, position)
     SELECT 'eni-' || d, g.id, 1 FROM made, (SELECT id FROM security_group LIMIT 1) g;
 INSERT INTO volume (id, account_id, zone, size_gib, type, made)
     SELECT 'vol-' || d, account, 'us-east-1a', 8, 'gp2', true FROM made;
-INSERT INTO volume_attachment (volume_id, instance_id, device, delete_on_termination)
-    SELECT 'vol-' || d, 'i-' || d, '/dev/xvda', true FROM made;
+INSERT INTO volume_attachment (volume_id, account_id, instance_id, device, delete_on_termination)
+    SELECT 'vol-' || d, account, 'i-' || d, '/dev/xvda', true FROM made;
 INSERT INTO tag (resource_id, key, value, account_id, resource_type)
     SELECT 'i-' || d, key, value, account, 'instance' FROM made,
         LATERAL (VALUES ('Name', 'n' || n), ('team', 't' || n / 200), ('stage', 'test')) tag (key, value);
