@@ -39,12 +39,7 @@ static const struct {
 char *
 virga_uuid_new(void)
 {
-    char text[VIRGA_UUID_SIZE];
-    uuid_t uuid;
-
-    uuid_generate_random(uuid);
-    uuid_unparse_lower(uuid, text);
-    return g_strdup(text);
+    return g_uuid_string_random();
 }
 
 char *

@@ -30,7 +30,7 @@ bool virga_id_to_uuid(const char *id, char uuid[static VIRGA_UUID_SIZE]);
 /* The id with 'prefix' that has this UUID, or NULL if the UUID is none of ours. */
 char *virga_id_from_uuid(const char *prefix, const char *uuid);
 
-/* A random UUID in text, for request ids and the like. */
+/* A random UUID in text, for names: unique, but no secret, since it can be guessed from others. */
 char *virga_uuid_new(void);
 
 /* The kind of resource that an id names, in EC2's words ("instance", "key-pair"), or NULL if the
