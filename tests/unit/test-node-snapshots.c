@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Snapshots by the host's worker over the fake drivers: whichever call fails, the moments pass, and
+ * what is terminated keeps its bytes for the copies. */
+#include "node-host.h"
+
+/* The controller wants one of each disk; 'halt': the guest is to be off for it. */
+static void
+ask_snapshots(Host *host, bool halt)
+{
+    g_autofree char *text =
+        g_strdup_printf("[{\"id\":\"snap-08000000000000001\",\"volume_id\":\"%s\",\"halt\":%s},"
+                        "{\"id\":\"snap-08000000000000002\",\"volume_id\":\"%s\",\"halt\":%s}]",
+                        disk_ids[0], halt ? "true" : "false", disk_ids[1], halt ? "true" : "false");
+    g_autoptr(JsonNode) json = json_from_string(text, NULL);
+
+    g_mutex_lock(&host->node->lock);
+    node_take_snapshots_locked(host->node, json_node_get_array(json));
+    g_mutex_unlock(&host->node->lock);
+}
+
+static guint
+count_cut(Host *host)
+{
+    guint count = 0;
+
+    for (guint i = 0; i < host->node->snapshots->len; i++)
+        count += ((Snapshot *) host->node->snapshots->pdata[i])->cut;
+    return count;
+}
+
+/* Visits until the moments have passed, without waiting until they are tried again. */
+static void
+finish_cuts(Host *host)
+{
+    for (int i = 0; i < VISITS_MAX && count_cut(host) < G_N_ELEMENTS(disk_ids); i++) {
+        for (guint j = 0; j < host->node->snapshots->len; j++)
+            ((Snapshot *) host->node->snapshots->pdata[j])->try_at = 0;
+        host_visit(host);
+    }
+    host_finish(host);
+    g_assert_cmpuint(count_cut(host), ==, G_N_ELEMENTS(disk_ids));
+    g_assert_cmpuint(host->node->cut->len, ==, G_N_ELEMENTS(disk_ids));
+}
+
+/* Whichever call fails, the moments pass and the guest runs; what is terminated keeps the bytes
+ * until the copies are made. */
+static bool
+take_snapshots(bool halt, bool restart, Driver driver, unsigned call)
+{
+    g_autoptr(Host) host = host_new();
+    bool failed;
+
+    host_ask(host, "run");
+    host_finish(host);
+    ask_snapshots(host, halt);
+    host_fail_at(host, driver, call);
+    host_visit(host);
+    failed = host_has_failed(host, driver);
+    host_fail_at(host, driver, 0);
+    if (restart && count_cut(host) == 0)
+        host_restart_node(host);
+    finish_cuts(host);
+    host_assert_running(host);
+    host_ask(host, "terminate");
+    host_finish(host);
+    g_assert_cmpint(host_guest(host)->power, ==, VIRGA_POWER_ABSENT);
+    g_assert_cmpuint(host_count_volumes(host), ==, G_N_ELEMENTS(disk_ids));
+    g_assert_cmpuint(g_strv_length(host_guest(host)->kept), ==, G_N_ELEMENTS(disk_ids));
+    return failed;
+}
+
+static void
+test_snapshots(void)
+{
+    for (int variant = 0; variant < 4; variant++) {
+        unsigned calls = 0;
+
+        for (int driver = 0; driver < DRIVERS; driver++)
+            for (unsigned call = 1, failed = true; failed; call++) {
+                failed = take_snapshots(variant & 1, variant & 2, (Driver) driver, call);
+                g_assert_cmpuint(call, <, CALLS_MAX);
+                calls += failed;
+            }
+        g_test_message("variant %d: %u calls", variant, calls);
+        g_assert_cmpuint(calls, >, 4);
+    }
+}
+
+/* Of a disk whose bytes were never made it is nothing; of one whose bytes are gone, a failure. */
+static void
+test_snapshot_of_nothing(void)
+{
+    g_autoptr(Host) host = host_new();
+    Snapshot *snapshot;
+
+    host_ask(host, "run");
+    host_finish(host);
+    host_ask(host, "stop");
+    host_finish(host);
+    virga_volume_fake_lose(host->volumes, disk_ids[0]);
+    virga_volume_fake_lose(host->volumes, disk_ids[1]);
+    ask_snapshots(host, false);
+    ((Snapshot *) host->node->snapshots->pdata[1])->made = false;
+    host_visit(host);
+    snapshot = host->node->snapshots->pdata[0];
+    g_assert_true(snapshot->cut && snapshot->lost && !snapshot->nothing);
+    snapshot = host->node->snapshots->pdata[1];
+    g_assert_true(snapshot->cut && snapshot->nothing && !snapshot->lost);
+    g_assert_cmpuint(host->node->cut->len, ==, 0);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_log_set_writer_func(host_write_log, NULL, NULL);
+    g_test_add_func("/node/snapshots", test_snapshots);
+    g_test_add_func("/node/snapshot-of-nothing", test_snapshot_of_nothing);
+    return g_test_run();
+}
