@@ -4,9 +4,6 @@
  * what is terminated leaves nothing behind. */
 #include "node-host.h"
 
-#include "network/fake.h"
-
-#include <glib/gstdio.h>
 #include <string.h>
 
 /* The second port has gone, or was never there: the controller hears of it. */
