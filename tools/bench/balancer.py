@@ -86,11 +86,11 @@ def answers(lab, namespace, node):
 def measure():
     import network_lab as lab
     import test_network_balancer as vpc
-    lab.sh("ip", "link", "set", "lo", "up")
+    lab.make_world(knows_pool=True)
     pathlib.Path("/run/target.cfg").write_text(TARGET)
-    ours, targets = vpc.Lab(), ["web1", "web2"]
-    for number, name in enumerate(vpc.NAMES):
-        ours.plug(number, name)
+    ours, targets = vpc.Lab(vpc.make_plan()), ["web1", "web2"]
+    for name, port in zip(vpc.NAMES, list(ours.plan["ports"])):
+        ours.plug(name, port)
     floor = Plain(lab, vpc.NODE, {name: vpc.ADDRESSES[name] for name in [*targets, "client"]})
     servers = [inside(side + name, "haproxy", "-db", "-f", "/run/target.cfg")
                for name in targets for side in ("", "bare-")]
@@ -104,7 +104,7 @@ def measure():
             rates.append(rate(client, vpc.NODE))
     network.row("HTTP requests through a load balancer against HAProxy alone", statistics.median(clients["client"]),
                 statistics.median(clients["bare-client"]), "/s", "≥ 0.9x")
-    ours.tool.close()
+    ours.close()
     for server in servers:
         server.terminate()
 
