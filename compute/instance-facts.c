@@ -348,16 +348,15 @@ lock_all(Report *report, GError **error)
 static bool
 hold(const Report *report, GError **error)
 {
-    const char **vpcs = virga_arena_new_array(report->arena, const char *, report->count + 1);
-    const char *hosts[] = { report->host_id, NULL };
+    VirgaInstance *reaching = virga_arena_new_array(report->arena, VirgaInstance, report->count);
     size_t found = 0;
 
     for (size_t i = 0; i < report->count; i++)
         if (report->row_of[i] >= 0 && !is_old(report, i) &&
             reaches_out(report->rows, report->row_of[i], &report->instances[i],
                         &report->settled[i]))
-            vpcs[found++] = report->instances[i].vpc_id;
-    return found == 0 || virga_rows_hold(report->txn, hosts, vpcs, error);
+            reaching[found++] = report->instances[i];
+    return virga_instance_hold(report->txn, report->arena, reaching, found, true, error);
 }
 
 static bool
@@ -414,42 +413,21 @@ virga_instance_report(VirgaDb *db, VirgaArena *arena, const char *host_id,
 /* A host that has been silent for as long as the transition: users get an answer, the claims stay
  * until the host returns and reports. */
 static bool
-give_up(VirgaTxn *txn, VirgaArena *arena, const VirgaRows *rows, int row, VirgaQuotaBook *quotas,
-        GError **error)
+give_up(VirgaTxn *txn, VirgaArena *arena, const VirgaRows *rows, int row,
+        const VirgaInstance *instance, VirgaQuotaBook *quotas, GError **error)
 {
-    VirgaInstance instance;
-    VirgaInstanceFacts facts = { 0 };
-    VirgaInstanceSettled settled;
+    VirgaInstanceFacts facts = { .id = instance->id };
+    VirgaInstanceSettled settled = unchanged(instance);
 
-    virga_instance_read(rows, row, arena, &instance);
-    facts.id = instance.id;
-    settled = unchanged(&instance);
     settled.reason_code = "Server.InternalError";
     settled.reason_message = "Server.InternalError: the host of the instance does not answer";
-    if (instance.wish == VIRGA_WISH_STOP) {
+    if (instance->wish == VIRGA_WISH_STOP) {
         settled.state = VIRGA_INSTANCE_STOPPED;
     } else {
         settled.wish = VIRGA_WISH_TERMINATE;
         settled.state = VIRGA_INSTANCE_TERMINATED;
     }
-    return apply(txn, arena, rows, row, &instance, &facts, &settled, quotas, error);
-}
-
-static bool
-hold_stuck(VirgaTxn *txn, VirgaArena *arena, const VirgaRows *rows, GError **error)
-{
-    size_t count = (size_t) virga_rows_count(rows);
-    const char **hosts = virga_arena_new_array(arena, const char *, count + 1);
-    const char **vpcs = virga_arena_new_array(arena, const char *, count + 1);
-
-    for (size_t i = 0; i < count; i++) {
-        VirgaInstance instance;
-
-        virga_instance_read(rows, (int) i, arena, &instance);
-        hosts[i] = instance.host_id;
-        vpcs[i] = instance.vpc_id;
-    }
-    return virga_rows_hold(txn, hosts, vpcs, error);
+    return apply(txn, arena, rows, row, instance, &facts, &settled, quotas, error);
 }
 
 bool
@@ -459,16 +437,20 @@ virga_instance_sweep(VirgaDb *db, GError **error)
     g_autoptr(VirgaArena) arena = virga_arena_new();
     g_autoptr(VirgaQuotaBook) quotas = virga_quota_book_new();
     g_autoptr(VirgaRows) rows = NULL;
+    VirgaInstance *stuck;
 
     if (!txn)
         return false;
     rows = virga_txn_query(txn, error, sql_stuck, "i", (gint64) STUCK_S);
     if (!rows)
         return false;
-    if (!hold_stuck(txn, arena, rows, error))
+    stuck = virga_arena_new_array(arena, VirgaInstance, (size_t) virga_rows_count(rows));
+    for (int i = 0; i < virga_rows_count(rows); i++)
+        virga_instance_read(rows, i, arena, &stuck[i]);
+    if (!virga_instance_hold(txn, arena, stuck, (size_t) virga_rows_count(rows), true, error))
         return false;
     for (int i = 0; i < virga_rows_count(rows); i++)
-        if (!give_up(txn, arena, rows, i, quotas, error))
+        if (!give_up(txn, arena, rows, i, &stuck[i], quotas, error))
             return false;
     return virga_txn_run(txn, error, NULL, sql_forget_tokens, "") &&
            virga_txn_run(txn, error, NULL, sql_forget_terminated, "i",

@@ -33,3 +33,8 @@ const char *virga_wish_name(VirgaWish wish);
 bool virga_instance_lock(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                          const char *const *ids, VirgaInstance **ret, size_t *ret_count,
                          GError **error);
+
+/* Takes the rows of the instances' hosts, and of their VPCs if 'with_vpcs', in the order in which
+ * all do (compute/instance-network.h); the instances are locked.  Nothing is waited for now. */
+bool virga_instance_hold(VirgaTxn *txn, VirgaArena *arena, const VirgaInstance *instances,
+                         size_t count, bool with_vpcs, GError **error);

@@ -3,7 +3,6 @@
 #include "instance-priv.h"
 
 #include "compute/host.h"
-#include "compute/instance-network.h"
 #include "core/quota.h"
 #include "network/interface.h"
 
@@ -215,23 +214,6 @@ step_reboot(VirgaTxn *txn, VirgaArena *arena, const Call *call, const VirgaInsta
            virga_event_add(txn, error, instance->id, "asked to reboot");
 }
 
-/* A start gives addresses back to interfaces, of which their VPCs hear. */
-static bool
-hold(VirgaTxn *txn, VirgaArena *arena, const VirgaInstance *instances, size_t count, bool with_vpcs,
-     GError **error)
-{
-    const char **hosts = virga_arena_new_array(arena, const char *, count + 1);
-    const char **vpcs = virga_arena_new_array(arena, const char *, count + 1);
-    size_t placed = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        if (instances[i].host_id)
-            hosts[placed++] = instances[i].host_id;
-        vpcs[i] = with_vpcs ? instances[i].vpc_id : NULL;
-    }
-    return virga_rows_hold(txn, hosts, vpcs, error);
-}
-
 static bool
 attempt(VirgaDb *db, VirgaArena *arena, const Call *call, Step step, VirgaInstanceChange **ret,
         GError **error)
@@ -243,7 +225,9 @@ attempt(VirgaDb *db, VirgaArena *arena, const Call *call, Step step, VirgaInstan
 
     if (!txn ||
         !virga_instance_lock(txn, arena, call->account_id, call->ids, &instances, &count, error) ||
-        (count > 1 && !hold(txn, arena, instances, count, step == step_start, error)))
+        /* A start gives addresses back to interfaces, of which their VPCs hear. */
+        (count > 1 &&
+         !virga_instance_hold(txn, arena, instances, count, step == step_start, error)))
         return false;
     changes = virga_arena_new_array(arena, VirgaInstanceChange, count);
     for (size_t i = 0; i < count; i++) {

@@ -3,6 +3,7 @@
  * instance-facts.c takes in what hosts report. */
 #include "instance-priv.h"
 
+#include "compute/instance-network.h"
 #include "core/limits.h"
 
 #define STRINGIFY_(x) #x
@@ -244,4 +245,20 @@ virga_instance_lock(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
         return false;
     read_all(rows, arena, &found, &count);
     return put_in_order(arena, ids, found, count, ret, ret_count, error);
+}
+
+bool
+virga_instance_hold(VirgaTxn *txn, VirgaArena *arena, const VirgaInstance *instances, size_t count,
+                    bool with_vpcs, GError **error)
+{
+    const char **hosts = virga_arena_new_array(arena, const char *, count + 1);
+    const char **vpcs = virga_arena_new_array(arena, const char *, count + 1);
+    size_t placed = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (instances[i].host_id)
+            hosts[placed++] = instances[i].host_id;
+        vpcs[i] = with_vpcs ? instances[i].vpc_id : NULL;
+    }
+    return virga_rows_hold(txn, hosts, vpcs, error);
 }
