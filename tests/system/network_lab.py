@@ -4,7 +4,7 @@
 Everything happens below one "unshare": its own network ("the host"), mounts, /run and processes,
 which vanish together.  Guests are network namespaces; their taps are stood in for by veth pairs,
 which the driver moves like any link of the right name, except in the tests of taps themselves."""
-import contextlib, copy, json, os, pathlib, subprocess, sys, time
+import contextlib, copy, json, os, pathlib, select, subprocess, sys, time
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -101,6 +101,69 @@ def wait_for(condition):
 
 def listening(name, port):
     return wait_for(lambda: f":{port} " in sh("ip", "netns", "exec", name, "ss", "-Hltn"))
+
+
+class Ear:
+    """A program that tells of changes, and changes of our own by which it is known to listen."""
+
+    def __init__(self, enter, monitor, mark, changes):
+        self.enter, self.mark, self.changes = enter, mark, changes
+        self.process = subprocess.Popen([*enter, *monitor], stdout=subprocess.PIPE)
+        self.said = b""
+
+    def listens(self):
+        """True once its socket is told of changes; a mark of nft's would make the driver look anew."""
+        for line in open(f"/proc/{self.process.pid}/net/netlink").read().splitlines()[1:]:
+            _, _, port, groups = line.split()[:4]
+            if int(port) == self.process.pid and int(groups, 16):
+                return True
+        return False
+
+    def hear(self):
+        """Makes a change until it is heard; all lines until then."""
+        def heard():
+            if self.mark.encode() not in self.said:
+                for command in self.changes:
+                    sh(*self.enter, *command)
+            if select.select([self.process.stdout], [], [], 0.5)[0]:
+                self.said += os.read(self.process.stdout.fileno(), 65536)
+            return self.mark.encode() in self.said
+        assert wait_for(heard)
+        whole, _, self.said = self.said.rpartition(b"\n")
+        return whole.decode().splitlines()
+
+    def others(self, lines):
+        """Without those of our own changes; nft ends each with a line that begins with "#"."""
+        kept, change = [], []
+        for line in lines:
+            if line.startswith("#"):
+                kept += [] if change and all(self.mark in one for one in change) else [*change, line]
+                change = []
+            else:
+                change.append(line)
+        return kept + [line for line in change if self.mark not in line]
+
+
+@contextlib.contextmanager
+def silence(namespace=None, device="lo", with_filter=True):
+    """Nothing changes meanwhile that ip, and nft unless without, could tell of."""
+    enter = ["ip", "netns", "exec", namespace] if namespace else []
+    route, table = ["198.51.100.77", "dev", device], ["table", "ip", "ear"]
+    ears = [Ear(enter, ["ip", "monitor", "link", "address", "route", "rule"], route[0],
+                [["ip", "route", "add", *route], ["ip", "route", "del", *route]])]
+    if with_filter:
+        ears.append(Ear(enter, ["nft", "monitor"], " ".join(table), [["nft", "add", *table], ["nft", "delete", *table]]))
+    try:
+        for ear in ears:
+            assert wait_for(ear.listens)
+        yield
+        for ear in ears:
+            others = ear.others(ear.hear())
+            assert not others, others
+    finally:
+        for ear in ears:
+            ear.process.terminate()
+            ear.process.wait()
 
 
 class PlanLab:

@@ -10,7 +10,7 @@ The host does not masquerade, so the world (192.0.2.1) sees public addresses.  S
 import json, re, select, subprocess, sys
 import pytest
 
-from network_lab import (GUEST, INSIDE, VPC, Host, PlanLab, Tool, listening, make_world, needs_tool, ping, rule,
+from network_lab import (GUEST, INSIDE, VPC, Host, PlanLab, Tool, listening, make_world, needs_tool, ping, rule, silence,
                          run_inside, sh, wait_for)
 
 if not INSIDE:
@@ -429,16 +429,8 @@ if INSIDE:
         lab.apply()
         lab.tool.close()
         lab.tool = Tool()
-        monitor = subprocess.Popen(["ip", "-n", NS, "monitor", "link", "address", "route", "rule"], text=True,
-                                   stdout=subprocess.PIPE)
-        def hears():
-            sh("ip", "-n", NS, "route", "add", "198.51.100.77", "dev", "up0")
-            sh("ip", "-n", NS, "route", "del", "198.51.100.77", "dev", "up0")
-            return select.select([monitor.stdout], [], [], 0)[0]
-        assert wait_for(hears)
-        lab.apply()
-        monitor.terminate()
-        assert [line for line in monitor.communicate(timeout=10)[0].splitlines() if "198.51.100.77" not in line] == []
+        with silence(NS, "up0", with_filter=False):
+            lab.apply()
 
     def test_remove_leaves_nothing(lab):
         lab.tool.ask("remove", VPC)
