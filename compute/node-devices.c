@@ -307,7 +307,7 @@ static bool
 add_disk(VirgaNode *node, Guest *guest, const VirgaGuestDisk *disk, const char *serial,
          GError **error)
 {
-    g_autofree char *path = NULL;
+    g_autoptr(VirgaVolumeSource) source = NULL;
     VirgaDomainDisk device = { .serial = serial };
 
     const char *const ids[] = { disk->id, NULL };
@@ -316,8 +316,7 @@ add_disk(VirgaNode *node, Guest *guest, const VirgaGuestDisk *disk, const char *
     if (!node_make_disk(node, guest, disk, error))
         return false;
     node_claim_volumes(node, ids);
-    path = node->volumes->path(node->volumes, disk->id);
-    device.path = path;
+    device.source = source = node->volumes->source(node->volumes, disk->id);
     node_shape_disk(disk, &device);
     added = node->volumes->grow(node->volumes, disk->id, disk->size_gib, error) &&
             node->hypervisor->attach_disk(node->hypervisor, guest->id, &device, error);

@@ -263,6 +263,8 @@ static bool
 start_domain(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError **error)
 {
     g_autoptr(VirgaArena) arena = virga_arena_new();
+    g_autoptr(GPtrArray) sources =
+        g_ptr_array_new_with_free_func((GDestroyNotify) virga_volume_source_free);
     g_autofree char *console = node_console_path(node, guest->id);
     VirgaDomainDisk *disks = virga_arena_new_array(arena, VirgaDomainDisk, want->disks->len);
     VirgaDomainPort *ports = virga_arena_new_array(arena, VirgaDomainPort, want->ports->len);
@@ -276,14 +278,16 @@ start_domain(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError *
 
     for (guint i = 0; i < want->disks->len; i++) {
         const VirgaGuestDisk *disk = disk_at(want, i);
-        g_autofree char *path = node->volumes->path(node->volumes, disk->id);
+        VirgaVolumeSource *source;
         char serial[VIRGA_DISK_SERIAL_SIZE];
 
         if (disk->leaving)
             continue;
         node_disk_serial(disk->id, serial);
+        source = node->volumes->source(node->volumes, disk->id);
+        g_ptr_array_add(sources, source);
         disks[spec.disk_count] = (VirgaDomainDisk){
-            .path = virga_arena_strdup(arena, path),
+            .source = source,
             .serial = virga_arena_strdup(arena, serial),
             .target = virga_arena_printf(arena, "vd%c", (int) ('a' + spec.disk_count % 26)),
         };

@@ -56,6 +56,7 @@ find_disk(const VirgaGuestWish *want, const char *volume_id)
 /* One that is to be cut, by value: the table may change while a driver works. */
 typedef struct {
     char *id, *volume_id, *path;
+    bool begun;                    /* there is a layer; 'path' NULL: its driver made the moment */
     bool made, cut, nothing, lost; /* of Snapshot */
 } Cut;
 
@@ -160,7 +161,8 @@ begin_layer(VirgaNode *node, Cut *cut, GError **error)
         return false;
     cut->nothing = !exists && !cut->made;
     cut->lost = !exists && cut->made;
-    return !exists || node->volumes->begin_layer(node->volumes, &wish, &cut->path, error);
+    cut->begun = exists && node->volumes->begin_layer(node->volumes, &wish, &cut->path, error);
+    return !exists || cut->begun;
 }
 
 static bool
@@ -193,7 +195,7 @@ move_domain(VirgaNode *node, Guest *guest, VirgaDomainState state, GArray *cuts,
             if (g_str_equal(g_array_index(cuts, Cut, j).volume_id, cut->volume_id))
                 serial = NULL;
         if (serial)
-            disks[count++] = (VirgaDomainDisk){ .path = cut->path, .serial = serial };
+            disks[count++] = (VirgaDomainDisk){ .layer = cut->path, .serial = serial };
     }
     return node->hypervisor->cut(node->hypervisor, guest->id, disks, count, error);
 }
@@ -205,13 +207,32 @@ look_at_cuts(VirgaNode *node, GArray *cuts, GError **error)
         Cut *cut = &g_array_index(cuts, Cut, i);
         VirgaSnapshotWish wish = { .id = cut->id, .volume_id = cut->volume_id };
 
-        if (cut->path && !node->volumes->is_cut(node->volumes, &wish, &cut->cut, error))
+        if (cut->begun && !node->volumes->is_cut(node->volumes, &wish, &cut->cut, error))
             return false;
-        if (cut->path && !cut->cut)
+        if (cut->begun && !cut->cut)
             return virga_fail(error, "volume", VIRGA_ERROR_INTERNAL, "\"%s\" is still written to",
                               cut->volume_id);
     }
     return true;
+}
+
+/* Where drivers make moments by themselves, one after the other, those of several disks are the
+ * same while the guest stands still.  If this process ends meanwhile, the next one finds a paused
+ * domain that shall run. */
+static bool
+make_moment(VirgaNode *node, Guest *guest, VirgaDomainState domain, GArray *cuts, GError **error)
+{
+    VirgaHypervisor *hypervisor = node->hypervisor;
+    bool hold = cuts->len > 1 && domain == VIRGA_DOMAIN_RUNNING && node->volumes->makes_moments;
+    g_autoptr(GError) reason = NULL;
+    bool made;
+
+    if (hold && !hypervisor->pause(hypervisor, guest->id, error))
+        return false;
+    made = begin_layers(node, cuts, error) && move_domain(node, guest, domain, cuts, error);
+    if (hold && !hypervisor->resume(hypervisor, guest->id, &reason))
+        virga_notice("instance", guest->id, "could not go on: %s", reason->message);
+    return made;
 }
 
 void
@@ -225,8 +246,7 @@ node_cut_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaD
     for (guint i = 0; i < cuts->len; i++)
         ids[i] = g_array_index(cuts, Cut, i).volume_id;
     node_claim_volumes(node, ids);
-    if (!begin_layers(node, cuts, &error) || !move_domain(node, guest, domain, cuts, &error) ||
-        !look_at_cuts(node, cuts, &error))
+    if (!make_moment(node, guest, domain, cuts, &error) || !look_at_cuts(node, cuts, &error))
         virga_notice("instance", guest->id, "could not cut its disks: %s", error->message);
     node_release_volumes(node, ids);
     note_cuts(node, (const Cut *) (void *) cuts->data, cuts->len);
@@ -245,7 +265,7 @@ node_cut_volume(VirgaNode *node, Snapshot *snapshot, GError **error)
     owned = node_owner_locked(node, snapshot->volume_id) != NULL;
     g_mutex_unlock(&node->lock);
     done = !owned && begin_layer(node, &cut, error);
-    if (done && cut.path)
+    if (done && cut.begun)
         done = node->volumes->is_cut(node->volumes, &wish, &cut.cut, error) &&
                (cut.cut || virga_fail(error, "volume", VIRGA_ERROR_RETRY,
                                       "\"%s\" is still written to", snapshot->volume_id));

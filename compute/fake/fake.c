@@ -115,6 +115,13 @@ fake_resume(VirgaHypervisor *hypervisor, const char *id, GError **error)
 }
 
 static bool
+fake_pause(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    return set_state((Fake *) hypervisor, id, VIRGA_DOMAIN_PAUSED, VIRGA_DOMAIN_REASON_NONE, false,
+                     error);
+}
+
+static bool
 fake_shutdown(VirgaHypervisor *hypervisor, const char *id, GError **error)
 {
     if (((Fake *) hypervisor)->deaf)
@@ -327,6 +334,7 @@ virga_hypervisor_fake_new(VirgaHypervisorEvent event, gpointer data)
                                     .attach_port = fake_attach_port,
                                     .attach_disk = fake_attach_disk,
                                     .detach = fake_detach,
+                                    .pause = fake_pause,
                                     .cut = fake_cut,
                                     .join = fake_join,
                                     .tune = fake_tune,

@@ -220,21 +220,59 @@ libvirt_inspect(VirgaHypervisor *hypervisor, const char *id, VirgaDomainState *r
     return done;
 }
 
+/* The key by which a disk's source is opened, given to libvirt alone.  Asked for again, it is the
+ * same one. */
+static bool
+keep_secret(virConnectPtr connection, const VirgaVolumeSource *source, GError **error)
+{
+    g_autofree char *xml = source->key ? virga_domain_secret_xml(source) : NULL;
+    g_autofree guchar *bytes = NULL;
+    virSecretPtr secret;
+    gsize size;
+    bool done;
+
+    if (!source->key)
+        return true;
+    secret = virSecretDefineXML(connection, xml, 0);
+    if (!secret)
+        return fail(error, "define the secret for", source->name);
+    bytes = g_base64_decode(source->key, &size);
+    done = virSecretSetValue(secret, bytes, size, 0) == 0 ||
+           fail(error, "keep the secret for", source->name);
+    explicit_bzero(bytes, size);
+    virSecretFree(secret);
+    return done;
+}
+
+static virDomainPtr
+define(virConnectPtr connection, const VirgaDomainSpec *spec, const char *type, GError **error)
+{
+    g_autofree char *xml = virga_domain_xml(spec, type);
+    virDomainPtr domain;
+
+    for (size_t i = 0; i < spec->disk_count; i++)
+        if (!keep_secret(connection, spec->disks[i].source, error))
+            return NULL;
+    domain = virDomainDefineXML(connection, xml);
+    if (!domain)
+        fail(error, "define", spec->id);
+    return domain;
+}
+
 static bool
 libvirt_start(VirgaHypervisor *hypervisor, const VirgaDomainSpec *spec, GError **error)
 {
     Libvirt *libvirt = (Libvirt *) hypervisor;
-    g_autofree char *xml = virga_domain_xml(spec, libvirt->type);
     virConnectPtr connection = get_connection(libvirt, error);
     virDomainPtr domain;
     bool done;
 
     if (!connection)
         return false;
-    domain = virDomainDefineXML(connection, xml);
+    domain = define(connection, spec, libvirt->type, error);
     virConnectClose(connection);
     if (!domain)
-        return fail(error, "define", spec->id);
+        return false;
     done = virDomainIsActive(domain) == 1 ||
            virDomainCreateWithFlags(domain, VIR_DOMAIN_START_PAUSED) == 0 ||
            fail(error, "start", spec->id);
@@ -298,6 +336,12 @@ static bool
 libvirt_resume(VirgaHypervisor *hypervisor, const char *id, GError **error)
 {
     return call_domain(hypervisor, id, "resume", virDomainResume, error);
+}
+
+static bool
+libvirt_pause(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    return call_domain(hypervisor, id, "pause", virDomainSuspend, error);
 }
 
 static bool
@@ -420,11 +464,12 @@ libvirt_attach_disk(VirgaHypervisor *hypervisor, const char *id, const VirgaDoma
     char *is = domain ? read_xml(domain, id, error) : NULL;
     g_autofree char *target = is ? virga_domain_xml_free_target(is) : NULL;
     VirgaDomainDisk device = {
-        .path = disk->path, .serial = disk->serial, .target = target, .limits = disk->limits
+        .source = disk->source, .serial = disk->serial, .target = target, .limits = disk->limits
     };
     g_autofree char *xml = target ? virga_domain_disk_xml(&device) : NULL;
-    bool done = xml && (virDomainAttachDeviceFlags(domain, xml, VIR_DOMAIN_AFFECT_LIVE) == 0 ||
-                        fail(error, "plug a disk into", id));
+    bool done = xml && keep_secret(virDomainGetConnect(domain), disk->source, error) &&
+                (virDomainAttachDeviceFlags(domain, xml, VIR_DOMAIN_AFFECT_LIVE) == 0 ||
+                 fail(error, "plug a disk into", id));
 
     free(is);
     if (domain)
@@ -503,8 +548,8 @@ cut_xml(const char *xml, const VirgaDomainDisk *disks, size_t count)
         g_autofree char *target = virga_domain_xml_disk(xml, serials[i], &layers);
 
         all[i].target = virga_arena_strdup(arena, target);
-        if (disk && layers && !g_strv_contains((const char *const *) layers, disk->path)) {
-            all[i].path = disk->path;
+        if (disk && layers && !g_strv_contains((const char *const *) layers, disk->layer)) {
+            all[i].layer = disk->layer;
             moved++;
         }
     }
@@ -754,6 +799,7 @@ virga_hypervisor_libvirt_new(const VirgaLibvirtSettings *settings, VirgaHypervis
                                        .attach_port = libvirt_attach_port,
                                        .attach_disk = libvirt_attach_disk,
                                        .detach = libvirt_detach,
+                                       .pause = libvirt_pause,
                                        .cut = libvirt_cut,
                                        .join = libvirt_join,
                                        .tune = libvirt_tune,

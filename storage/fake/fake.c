@@ -4,13 +4,29 @@
 #include "core/error.h"
 
 typedef struct {
+    gint64 size_gib;
+    char *base;        /* id of the snapshot of which it is made, or NULL */
+    GPtrArray *layers; /* ids of the snapshots at whose moments they begin, the lowest first */
+} Volume;
+
+typedef struct {
     VirgaVolumeDriver base;
     GMutex lock;
-    GHashTable *volumes; /* ids */
-    GHashTable *cuts;    /* ids of snapshots */
+    GHashTable *volumes; /* id -> Volume */
+    GHashTable *bases;   /* ids of snapshots */
     unsigned calls, fail_at;
     bool failed;
 } Fake;
+
+static void
+volume_free(gpointer data)
+{
+    Volume *volume = data;
+
+    g_ptr_array_unref(volume->layers);
+    g_free(volume->base);
+    g_free(volume);
+}
 
 /* Counts a call; false if it is the one that shall fail. */
 static bool
@@ -45,7 +61,17 @@ fake_create(VirgaVolumeDriver *driver, const VirgaVolumeWish *wish, GError **err
 
     if (!enter(fake, error))
         return false;
-    g_hash_table_add(fake->volumes, g_strdup(wish->id));
+    if (!g_hash_table_contains(fake->volumes, wish->id)) {
+        Volume *volume = g_new0(Volume, 1);
+
+        volume->size_gib = wish->size_gib;
+        volume->layers = g_ptr_array_new_with_free_func(g_free);
+        if (wish->file_count) {
+            volume->base = g_strdup(wish->files[wish->file_count - 1]->id);
+            g_hash_table_add(fake->bases, g_strdup(volume->base));
+        }
+        g_hash_table_insert(fake->volumes, g_strdup(wish->id), volume);
+    }
     g_mutex_unlock(&fake->lock);
     return true;
 }
@@ -62,16 +88,39 @@ fake_delete(VirgaVolumeDriver *driver, const char *volume_id, GError **error)
     return true;
 }
 
+/* The volume of a call, or unlocked and NULL. */
+static Volume *
+enter_volume(Fake *fake, const char *volume_id, GError **error)
+{
+    Volume *volume = enter(fake, error) ? g_hash_table_lookup(fake->volumes, volume_id) : NULL;
+
+    if (volume || (error && *error))
+        return volume;
+    g_mutex_unlock(&fake->lock);
+    virga_fail(error, "volume", VIRGA_ERROR_INTERNAL, "\"%s\" is not there", volume_id);
+    return NULL;
+}
+
 static bool
 fake_grow(VirgaVolumeDriver *driver, const char *volume_id, gint64 size_gib, GError **error)
 {
+    Volume *volume = enter_volume((Fake *) driver, volume_id, error);
+
+    if (!volume)
+        return false;
+    volume->size_gib = MAX(volume->size_gib, size_gib);
+    g_mutex_unlock(&((Fake *) driver)->lock);
     return true;
 }
 
-static char *
-fake_path(VirgaVolumeDriver *driver, const char *volume_id)
+static VirgaVolumeSource *
+fake_source(VirgaVolumeDriver *driver, const char *volume_id)
 {
-    return g_strdup_printf("/nowhere/%s", volume_id);
+    VirgaVolumeSource *source = g_new0(VirgaVolumeSource, 1);
+
+    source->kind = VIRGA_SOURCE_FILE;
+    source->name = g_strdup_printf("/nowhere/%s", volume_id);
+    return source;
 }
 
 static char **
@@ -92,15 +141,23 @@ fake_list(VirgaVolumeDriver *driver, GError **error)
 }
 
 static bool
+has_layer(const Volume *volume, const char *snapshot_id)
+{
+    return volume &&
+           g_ptr_array_find_with_equal_func(volume->layers, snapshot_id, g_str_equal, NULL);
+}
+
+static bool
 fake_begin_layer(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot, char **ret_path,
                  GError **error)
 {
-    Fake *fake = (Fake *) driver;
+    Volume *volume = enter_volume((Fake *) driver, snapshot->volume_id, error);
 
-    if (!enter(fake, error))
+    if (!volume)
         return false;
-    g_hash_table_add(fake->cuts, g_strdup(snapshot->id));
-    g_mutex_unlock(&fake->lock);
+    if (!has_layer(volume, snapshot->id))
+        g_ptr_array_add(volume->layers, g_strdup(snapshot->id));
+    g_mutex_unlock(&((Fake *) driver)->lock);
     *ret_path = g_strdup_printf("/nowhere/%s.%s", snapshot->volume_id, snapshot->id);
     return true;
 }
@@ -113,7 +170,7 @@ fake_is_cut(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot, bool *
 
     if (!enter(fake, error))
         return false;
-    *ret_cut = g_hash_table_contains(fake->cuts, snapshot->id);
+    *ret_cut = has_layer(g_hash_table_lookup(fake->volumes, snapshot->volume_id), snapshot->id);
     g_mutex_unlock(&fake->lock);
     return true;
 }
@@ -135,11 +192,6 @@ fake_begin_copy(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot, ch
 static void
 fake_end_copy(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot)
 {
-    Fake *fake = (Fake *) driver;
-
-    g_mutex_lock(&fake->lock);
-    g_hash_table_remove(fake->cuts, snapshot->id);
-    g_mutex_unlock(&fake->lock);
 }
 
 static bool
@@ -153,18 +205,59 @@ fake_surplus(VirgaVolumeDriver *driver, const char *volume_id, char **ret_path, 
 static bool
 fake_join(VirgaVolumeDriver *driver, const char *volume_id, GError **error)
 {
+    Fake *fake = (Fake *) driver;
+    Volume *volume;
+
+    if (!enter(fake, error))
+        return false;
+    volume = g_hash_table_lookup(fake->volumes, volume_id);
+    if (volume && volume->layers->len > 1)
+        g_ptr_array_remove_index(volume->layers, 0);
+    g_mutex_unlock(&fake->lock);
     return true;
+}
+
+static bool
+is_used(Fake *fake, const char *snapshot_id)
+{
+    GHashTableIter iter;
+    gpointer volume;
+
+    g_hash_table_iter_init(&iter, fake->volumes);
+    while (g_hash_table_iter_next(&iter, NULL, &volume))
+        if (g_strcmp0(((Volume *) volume)->base, snapshot_id) == 0)
+            return true;
+    return false;
 }
 
 static char **
 fake_bases(VirgaVolumeDriver *driver, bool used, GError **error)
 {
-    return g_new0(char *, 1);
+    Fake *fake = (Fake *) driver;
+    g_autoptr(GStrvBuilder) ids = g_strv_builder_new();
+    GHashTableIter iter;
+    gpointer id;
+
+    if (!enter(fake, error))
+        return NULL;
+    g_hash_table_iter_init(&iter, fake->bases);
+    while (g_hash_table_iter_next(&iter, &id, NULL))
+        if (is_used(fake, id) == used)
+            g_strv_builder_add(ids, id);
+    g_mutex_unlock(&fake->lock);
+    return g_strv_builder_end(ids);
 }
 
 static bool
 fake_drop_base(VirgaVolumeDriver *driver, const char *snapshot_id, GError **error)
 {
+    Fake *fake = (Fake *) driver;
+
+    if (!enter(fake, error))
+        return false;
+    if (!is_used(fake, snapshot_id))
+        g_hash_table_remove(fake->bases, snapshot_id);
+    g_mutex_unlock(&fake->lock);
     return true;
 }
 
@@ -174,7 +267,7 @@ fake_free(VirgaVolumeDriver *driver)
     Fake *fake = (Fake *) driver;
 
     g_hash_table_destroy(fake->volumes);
-    g_hash_table_destroy(fake->cuts);
+    g_hash_table_destroy(fake->bases);
     g_mutex_clear(&fake->lock);
     g_free(fake);
 }
@@ -189,7 +282,7 @@ virga_volume_fake_new(void)
                                       .create = fake_create,
                                       .grow = fake_grow,
                                       .delete = fake_delete,
-                                      .path = fake_path,
+                                      .source = fake_source,
                                       .list = fake_list,
                                       .begin_layer = fake_begin_layer,
                                       .is_cut = fake_is_cut,
@@ -201,8 +294,8 @@ virga_volume_fake_new(void)
                                       .drop_base = fake_drop_base,
                                       .free = fake_free };
     g_mutex_init(&fake->lock);
-    fake->volumes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    fake->cuts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    fake->volumes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, volume_free);
+    fake->bases = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     return &fake->base;
 }
 
@@ -226,4 +319,12 @@ void
 virga_volume_fake_lose(VirgaVolumeDriver *driver, const char *volume_id)
 {
     g_hash_table_remove(((Fake *) driver)->volumes, volume_id);
+}
+
+gint64
+virga_volume_fake_size_gib(VirgaVolumeDriver *driver, const char *volume_id)
+{
+    const Volume *volume = g_hash_table_lookup(((Fake *) driver)->volumes, volume_id);
+
+    return volume ? volume->size_gib : 0;
 }

@@ -5,53 +5,14 @@
 
 #include "core/error.h"
 #include "core/process.h"
-#include "storage/import.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define DEPTH_MAX 8 /* what stands on more becomes one file: each costs a guest's reads a look */
-
-/* A transfer that ended early must not become the base of disks. */
-static bool
-check_size(const char *path, const VirgaSnapshotFile *file, GError **error)
-{
-    struct stat status;
-
-    if (stat(path, &status) < 0)
-        return virga_fail_errno(error, "volume", errno, "could not look at \"%s\"", path);
-    if (file->bytes > 0 && status.st_size != file->bytes)
-        return virga_fail(error, "volume", VIRGA_ERROR_RETRY,
-                          "snapshot \"%s\" came with %" G_GINT64_FORMAT
-                          " bytes instead of %" G_GINT64_FORMAT,
-                          file->id, (gint64) status.st_size, file->bytes);
-    return true;
-}
-
-/* Nor must one that was damaged in the store or on its way. */
-static bool
-check_content(const char *path, const VirgaSnapshotFile *file, GError **error)
-{
-    char sha256[65];
-    bool hashed;
-    int fd;
-
-    if (!file->sha256)
-        return true;
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return virga_fail_errno(error, "volume", errno, "could not open \"%s\"", path);
-    hashed = virga_file_sha256(fd, sha256, error);
-    close(fd);
-    if (hashed && !g_str_equal(sha256, file->sha256))
-        return virga_fail(error, "volume", VIRGA_ERROR_INTERNAL,
-                          "the data of snapshot \"%s\" is damaged", file->id);
-    return hashed;
-}
 
 /* In the store it still stands on what it stood on where it was made. */
 static bool
@@ -80,8 +41,7 @@ fetch_now(Local *local, const VirgaSnapshotFile *file, const char *below, const 
           GError **error)
 {
     g_autofree char *temporary = local_file(local->images, file->id, ".part");
-    bool fetched = local->fetch(file->id, temporary, local->data, error) &&
-                   check_size(temporary, file, error) && check_content(temporary, file, error) &&
+    bool fetched = snapshot_file_fetch(file, temporary, local->fetch, local->data, error) &&
                    stand_on(temporary, below, error);
 
     return finish(local, fetched, temporary, path, error);

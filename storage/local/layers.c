@@ -112,9 +112,9 @@ layer_of(GPtrArray *layers, const char *snapshot_id)
 }
 
 char *
-local_path(VirgaVolumeDriver *driver, const char *volume_id)
+local_path(Local *local, const char *volume_id)
 {
-    g_autoptr(GPtrArray) layers = read_layers((Local *) driver, volume_id);
+    g_autoptr(GPtrArray) layers = read_layers(local, volume_id);
 
     return g_strdup(topmost(layers)->path);
 }

@@ -11,7 +11,7 @@
  *                                      made for the store */
 #pragma once
 
-#include "storage/driver.h"
+#include "driver-priv.h"
 
 #define QEMU_IMG_MS      60000
 #define QEMU_IMG_COPY_MS 3600000 /* for what reads or writes data */
@@ -42,8 +42,9 @@ char *local_base(Local *local, const VirgaVolumeWish *wish, GError **error);
 char **local_bases(VirgaVolumeDriver *driver, bool used, GError **error);
 bool local_drop_base(VirgaVolumeDriver *driver, const char *snapshot_id, GError **error);
 
-/* layers.c: the driver's callbacks */
-char *local_path(VirgaVolumeDriver *driver, const char *volume_id);
+/* layers.c.  The path of the topmost layer, the caller's. */
+char *local_path(Local *local, const char *volume_id);
+/* … and the driver's callbacks */
 bool local_delete_layers(Local *local, const char *volume_id, GError **error);
 bool local_begin_layer(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot,
                        char **ret_path, GError **error);

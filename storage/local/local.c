@@ -106,10 +106,20 @@ local_create(VirgaVolumeDriver *driver, const VirgaVolumeWish *wish, GError **er
     return made;
 }
 
+static VirgaVolumeSource *
+local_source(VirgaVolumeDriver *driver, const char *volume_id)
+{
+    VirgaVolumeSource *source = g_new0(VirgaVolumeSource, 1);
+
+    source->kind = VIRGA_SOURCE_FILE;
+    source->name = local_path((Local *) driver, volume_id);
+    return source;
+}
+
 static bool
 local_grow(VirgaVolumeDriver *driver, const char *volume_id, gint64 size_gib, GError **error)
 {
-    g_autofree char *path = local_path(driver, volume_id);
+    g_autofree char *path = local_path((Local *) driver, volume_id);
     g_autofree char *size = g_strdup_printf("%" G_GINT64_FORMAT "G", size_gib);
     const char *argv[] = { "qemu-img", "resize", "-q", "-f", "qcow2", path, size, NULL };
     gint64 bytes;
@@ -177,7 +187,7 @@ virga_volume_local_new(const char *directory, gint64 reserved_gib, VirgaSnapshot
                                        .create = local_create,
                                        .grow = local_grow,
                                        .delete = local_delete,
-                                       .path = local_path,
+                                       .source = local_source,
                                        .list = local_list,
                                        .begin_layer = local_begin_layer,
                                        .is_cut = local_is_cut,

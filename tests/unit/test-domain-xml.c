@@ -12,21 +12,26 @@
 
 #define GUEST "i-0b234567890abcdef"
 
+static const VirgaVolumeSource sources[] = {
+    { .name = (char *) "/var/lib/virga/volumes/vol-08000000000000001.qcow2" },
+    { .name = (char *) "/var/lib/virga/volumes/vol-08000000000000002.qcow2" },
+    { .name = (char *) "/var/lib/virga/volumes/vol-08000000000000003.qcow2" },
+    { .kind = VIRGA_SOURCE_RBD,
+      .name = (char *) "virga/vol-08000000000000004",
+      .monitors = (char *) "10.0.0.1:3300,10.0.0.2:3300",
+      .user = (char *) "virga",
+      .key = (char *) "c2VjcmV0" },
+    { .kind = VIRGA_SOURCE_NBD, .name = (char *) "/run/virga/nbd/vol-08000000000000005" },
+};
 static const VirgaDomainDisk disks[] = {
-    { "/var/lib/virga/volumes/vol-08000000000000001.qcow2",
-      "vol08000000000000001",
-      "vda",
-      0,
-      { 0 } },
-    { .path = "/var/lib/virga/volumes/vol-08000000000000002.qcow2",
+    { .source = &sources[0], .serial = "vol08000000000000001", .target = "vda" },
+    { .source = &sources[1],
       .serial = "vol08000000000000002",
       .target = "vdb",
       .limits = { .iops = 100, .iops_burst = 3000, .iops_burst_s = 1862, .bytes = 134217728 } },
-    { "/var/lib/virga/volumes/vol-08000000000000003.qcow2",
-      "vol08000000000000003",
-      "vdc",
-      0,
-      { 0 } },
+    { .source = &sources[2], .serial = "vol08000000000000003", .target = "vdc" },
+    { .source = &sources[3], .serial = "vol08000000000000004", .target = "vdd" },
+    { .source = &sources[4], .serial = "vol08000000000000005", .target = "vde" },
 };
 static const VirgaDomainPort ports[] = { { "02:00:00:00:00:01", "vvga00000001" },
                                          { "02:00:00:00:00:02", "vvga00000002" } };
@@ -162,7 +167,8 @@ static void
 test_odd_characters(void)
 {
     static const char odd[] = "/srv/a&b <c> \"d\" 'e' \u00fc/x";
-    VirgaDomainDisk disk = { odd, "vol<&>", "vda" };
+    VirgaVolumeSource source = { .name = (char *) odd };
+    VirgaDomainDisk disk = { .source = &source, .serial = "vol<&>", .target = "vda" };
     VirgaDomainSpec spec = bios();
     g_autofree char *xml = NULL;
     xmlDoc *document;
@@ -212,7 +218,8 @@ test_layers(void)
 static void
 test_cut(void)
 {
-    static const VirgaDomainDisk cut[] = { { "/x&y.qcow2", NULL, "vda" }, { NULL, NULL, "vdb" } };
+    static const VirgaDomainDisk cut[] = { { .layer = "/x&y.qcow2", .target = "vda" },
+                                           { .target = "vdb" } };
     g_autofree char *xml = virga_domain_cut_xml(cut, G_N_ELEMENTS(cut));
     g_autoptr(GRegex) space = g_regex_new(">\\s+<", 0, 0, NULL);
     g_autofree char *dense = g_regex_replace_literal(space, xml, -1, 0, "><", 0, NULL);

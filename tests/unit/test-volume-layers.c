@@ -100,10 +100,19 @@ list_file(Fixture *fixture, const char *id)
     fixture->listed[fixture->file_count++] = file;
 }
 
+static char *
+path_of(VirgaVolumeDriver *driver, const char *id)
+{
+    g_autoptr(VirgaVolumeSource) source = driver->source(driver, id);
+
+    g_assert_cmpint(source->kind, ==, VIRGA_SOURCE_FILE);
+    return g_strdup(source->name);
+}
+
 static void
 write_at(Fixture *fixture, int mib, int pattern)
 {
-    g_autofree char *path = fixture->driver->path(fixture->driver, VOLUME);
+    g_autofree char *path = path_of(fixture->driver, VOLUME);
 
     RUN("qemu-io -f qcow2 -c 'write -P %d %dM 1M' %s", pattern, mib, path);
 }
@@ -112,7 +121,7 @@ write_at(Fixture *fixture, int mib, int pattern)
 static char *
 hash(VirgaVolumeDriver *driver, const char *id)
 {
-    g_autofree char *path = driver->path(driver, id);
+    g_autofree char *path = path_of(driver, id);
 
     return shell("qemu-img convert -O raw %s %s.raw; head -c 8M %s.raw | sha256sum; rm %s.raw",
                  path, path, path, path);
@@ -151,7 +160,7 @@ cut(Fixture *fixture, const char *id)
     g_assert_true(is_cut(fixture, id));
     fixture->driver->begin_layer(fixture->driver, &snapshot, &again, &error);
     g_assert_cmpstr(path, ==, again);
-    top = fixture->driver->path(fixture->driver, VOLUME);
+    top = path_of(fixture->driver, VOLUME);
     g_assert_cmpstr(path, ==, top);
 }
 
@@ -335,7 +344,7 @@ test_written(Fixture *fixture, gconstpointer data)
     int fd;
 
     create(fixture, fixture->driver, VOLUME);
-    path = fixture->driver->path(fixture->driver, VOLUME);
+    path = path_of(fixture->driver, VOLUME);
     fd = open(path, O_RDWR | O_CLOEXEC);
     g_assert_cmpint(fcntl(fd, F_OFD_SETLK, &lock), ==, 0);
     fixture->driver->begin_layer(fixture->driver, &snapshot, &layer, &error);

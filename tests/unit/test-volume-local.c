@@ -118,9 +118,18 @@ count_listed(Fixture *fixture)
 }
 
 static char *
+path_of(VirgaVolumeDriver *driver, const char *id)
+{
+    g_autoptr(VirgaVolumeSource) source = driver->source(driver, id);
+
+    g_assert_cmpint(source->kind, ==, VIRGA_SOURCE_FILE);
+    return g_strdup(source->name);
+}
+
+static char *
 describe(Fixture *fixture, const char *id)
 {
-    g_autofree char *path = fixture->driver->path(fixture->driver, id);
+    g_autofree char *path = path_of(fixture->driver, id);
     const char *argv[] = { "qemu-img", "info", "--output=json", path, NULL };
     char *output = NULL;
 
@@ -132,7 +141,7 @@ static void
 test_create(Fixture *fixture, gconstpointer data)
 {
     VirgaVolumeWish wish = wish_of(fixture, FIRST, SNAPSHOT, 3);
-    g_autofree char *path = fixture->driver->path(fixture->driver, FIRST), *info = NULL;
+    g_autofree char *path = path_of(fixture->driver, FIRST), *info = NULL;
     g_autoptr(GError) error = NULL;
     struct stat before, after;
 

@@ -4,6 +4,8 @@
  * All fail with noun "domain"; RETRY when the hypervisor cannot be reached just now. */
 #pragma once
 
+#include "core/id.h"
+#include "storage/driver.h"
 #include "storage/volume-limits.h"
 
 #include <glib.h>
@@ -25,8 +27,10 @@ typedef enum {
 } VirgaDomainReason;
 
 typedef struct {
-    const char *path, *serial;
+    const VirgaVolumeSource *source; /* for start() and attach_disk() */
+    const char *serial;
     const char *target; /* "vda"; plugged in, one that is free */
+    const char *layer;  /* only for cut(): the file to go on with */
     gint64 size_gib;    /* only for tune() */
     VirgaVolumeLimits limits;
 } VirgaDomainDisk;
@@ -81,9 +85,11 @@ struct VirgaHypervisor {
     /* Asks the guest to let go of a device; returns at once.  An event tells when it has. */
     bool (*detach)(VirgaHypervisor *hypervisor, const char *id, VirgaDeviceKind kind,
                    const char *key, GError **error);
-    /* From one and the same moment on, what the domain writes to these disks goes to the files that
-     * are named: each is an overlay on what the disk has now.  Those that are there already, and
-     * disks that it does not have, are passed over. */
+    /* Holds all its CPUs; what it has written is with its disks.  resume() goes on. */
+    bool (*pause)(VirgaHypervisor *hypervisor, const char *id, GError **error);
+    /* From one and the same moment on, what the domain writes to these disks goes to their layers:
+     * each is an overlay on what the disk has now.  Those that are there already, and disks that it
+     * does not have, are passed over. */
     bool (*cut)(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *disks,
                 size_t count, GError **error);
     /* Joins one layer of a disk with the one below: begins, or looks how far it has come.  What is
@@ -124,6 +130,11 @@ char *virga_domain_xml(const VirgaDomainSpec *spec, const char *type);
 /* The XML of one port or disk, to be plugged in.  The caller owns the text. */
 char *virga_domain_port_xml(const VirgaDomainPort *port);
 char *virga_domain_disk_xml(const VirgaDomainDisk *disk);
+
+/* The libvirt secret that holds the key of a source: its id, a function of whose key it is, and its
+ * XML, the caller's. */
+void virga_domain_secret_uuid(const VirgaVolumeSource *source, char uuid[static VIRGA_UUID_SIZE]);
+char *virga_domain_secret_xml(const VirgaVolumeSource *source);
 
 /* The keys of a domain's devices by its XML, NULL-terminated, and the alias of each (NULL: not
  * wanted); the caller's.  NULL: it is no domain's. */

@@ -35,8 +35,25 @@ typedef struct {
         *parent_file; /* the last of the files of which that one is made; NULL: it is empty */
 } VirgaSnapshotWish;
 
+/* What a hypervisor opens to read and write a volume. */
+typedef enum {
+    VIRGA_SOURCE_FILE, /* a qcow2 file */
+    VIRGA_SOURCE_RBD,  /* an image in a Ceph cluster, raw */
+    VIRGA_SOURCE_NBD,  /* an export behind a Unix socket, raw */
+} VirgaSourceKind;
+
+typedef struct {
+    VirgaSourceKind kind;
+    char *name;                  /* the path of the file or the socket; "POOL/IMAGE" */
+    char *monitors, *user, *key; /* RBD: "ADDRESS:PORT,…"; who opens it, and the key in base64 */
+} VirgaVolumeSource;
+
+void virga_volume_source_free(VirgaVolumeSource *source);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirgaVolumeSource, virga_volume_source_free)
+
 struct VirgaVolumeDriver {
     const char *name;
+    bool makes_moments; /* by itself: see begin_layer() */
     /* Says whether the bytes are there.  A missing volume is a fact, not an error. */
     bool (*inspect)(VirgaVolumeDriver *driver, const char *volume_id, bool *ret_exists,
                     GError **error);
@@ -46,14 +63,15 @@ struct VirgaVolumeDriver {
     bool (*grow)(VirgaVolumeDriver *driver, const char *volume_id, gint64 size_gib, GError **error);
     /* Takes the bytes away, of all layers.  Not there: success. */
     bool (*delete)(VirgaVolumeDriver *driver, const char *volume_id, GError **error);
-    /* Where the hypervisor finds it: its topmost layer; the caller owns the text. */
-    char *(*path)(VirgaVolumeDriver *driver, const char *volume_id);
+    /* Where the hypervisor finds it: its topmost layer; the caller owns it. */
+    VirgaVolumeSource *(*source)(VirgaVolumeDriver *driver, const char *volume_id);
     /* The ids of all volumes that are there, NULL-terminated, the caller's. */
     char **(*list)(VirgaVolumeDriver *driver, GError **error);
 
     /* Makes the layer that begins at a snapshot's moment, empty, above the topmost one.  For a
-     * volume that nobody has open the moment is now; a guest that has it open is to be moved to
-     * *ret_path (the caller's).  Already there: success. */
+     * volume that nobody has open the moment is now.  A guest that has it open is to be moved to
+     * the file *ret_path (the caller's), unless the driver makes moments by itself: then the moment
+     * is now for that one, too, and *ret_path is NULL.  Already there: success. */
     bool (*begin_layer)(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot,
                         char **ret_path, GError **error);
     /* Says whether the moment has passed: the layer is there, and nobody writes below it. */
@@ -69,10 +87,12 @@ struct VirgaVolumeDriver {
 
     /* A layer that can be joined with the one below it, since no snapshot is being copied: the
      * lowest of several.  *ret_path is its path and *ret_below that of the other one, both the
-     * caller's; NULL: there is none to be joined.  What was joined before is forgotten. */
+     * caller's; NULL: there is none that a hypervisor is to join.  What was joined before is
+     * forgotten. */
     bool (*surplus)(VirgaVolumeDriver *driver, const char *volume_id, char **ret_path,
                     char **ret_below, GError **error);
-    /* Joins it; nobody has the volume open. */
+    /* Joins it; nobody has the volume open.  Nothing to be joined: success.  The last moment stays
+     * known. */
     bool (*join)(VirgaVolumeDriver *driver, const char *volume_id, GError **error);
 
     /* The ids of snapshots of which there are base images that volumes stand on ('used'), or that
@@ -95,9 +115,10 @@ typedef bool (*VirgaSnapshotFetch)(const char *snapshot_id, const char *path, gp
 VirgaVolumeDriver *virga_volume_local_new(const char *directory, gint64 reserved_gib,
                                           VirgaSnapshotFetch fetch, gpointer data);
 
-/* Volumes in memory, whose copies are empty files.  'fail_at' n makes the n-th call from now fail
- * once; 0: none. */
+/* Volumes in memory, whose copies are empty files: what they are made of is not looked at.
+ * 'fail_at' n makes the n-th call from now fail once; 0: none. */
 VirgaVolumeDriver *virga_volume_fake_new(void);
+gint64 virga_volume_fake_size_gib(VirgaVolumeDriver *driver, const char *volume_id);
 void virga_volume_fake_fail_at(VirgaVolumeDriver *driver, unsigned call);
 bool virga_volume_fake_failed(VirgaVolumeDriver *driver);
 void virga_volume_fake_lose(VirgaVolumeDriver *driver, const char *volume_id);

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What drivers of volumes share. */
+#pragma once
+
+#include "storage/driver.h"
+
+/* Brings a snapshot's file to 'path' and makes sure that it is whole and as it was made.  What
+ * failed may leave something there. */
+bool snapshot_file_fetch(const VirgaSnapshotFile *file, const char *path, VirgaSnapshotFetch fetch,
+                         gpointer data, GError **error);

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all drivers of volumes have in common. */
+#include "driver-priv.h"
+
+#include "core/error.h"
+#include "storage/import.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void
+virga_volume_source_free(VirgaVolumeSource *source)
+{
+    if (!source)
+        return;
+    g_free(source->name);
+    g_free(source->monitors);
+    g_free(source->user);
+    if (source->key)
+        explicit_bzero(source->key, strlen(source->key));
+    g_free(source->key);
+    g_free(source);
+}
+
+/* A transfer that ended early must not become the base of disks. */
+static bool
+check_size(const char *path, const VirgaSnapshotFile *file, GError **error)
+{
+    struct stat status;
+
+    if (stat(path, &status) < 0)
+        return virga_fail_errno(error, "volume", errno, "could not look at \"%s\"", path);
+    if (file->bytes > 0 && status.st_size != file->bytes)
+        return virga_fail(error, "volume", VIRGA_ERROR_RETRY,
+                          "snapshot \"%s\" came with %" G_GINT64_FORMAT
+                          " bytes instead of %" G_GINT64_FORMAT,
+                          file->id, (gint64) status.st_size, file->bytes);
+    return true;
+}
+
+/* Nor must one that was damaged in the store or on its way. */
+static bool
+check_content(const char *path, const VirgaSnapshotFile *file, GError **error)
+{
+    char sha256[65];
+    bool hashed;
+    int fd;
+
+    if (!file->sha256)
+        return true;
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return virga_fail_errno(error, "volume", errno, "could not open \"%s\"", path);
+    hashed = virga_file_sha256(fd, sha256, error);
+    close(fd);
+    if (hashed && !g_str_equal(sha256, file->sha256))
+        return virga_fail(error, "volume", VIRGA_ERROR_INTERNAL,
+                          "the data of snapshot \"%s\" is damaged", file->id);
+    return hashed;
+}
+
+bool
+snapshot_file_fetch(const VirgaSnapshotFile *file, const char *path, VirgaSnapshotFetch fetch,
+                    gpointer data, GError **error)
+{
+    return fetch(file->id, path, data, error) && check_size(path, file, error) &&
+           check_content(path, file, error);
+}
