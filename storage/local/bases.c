@@ -20,8 +20,8 @@ stand_on(const char *path, const char *below, GError **error)
 {
     g_autofree char *former = NULL;
 
-    return local_read_header(path, NULL, &former, error) &&
-           (g_strcmp0(former, below) == 0 || local_set_below(path, below, error));
+    return qcow2_read_header(path, NULL, &former, error) &&
+           (g_strcmp0(former, below) == 0 || qcow2_set_below(path, below, "qcow2", error));
 }
 
 /* What cannot be finished is removed: the disk may be full of it. */
@@ -122,7 +122,7 @@ add_below(const char *directory, GHashTable *below, GError **error)
         g_autofree char *path = g_build_filename(directory, name, NULL);
         char *base = NULL;
 
-        if (g_str_has_suffix(name, ".qcow2") && !local_read_header(path, NULL, &base, NULL))
+        if (g_str_has_suffix(name, ".qcow2") && !qcow2_read_header(path, NULL, &base, NULL))
             continue; /* it has just gone */
         if (base)
             g_hash_table_add(below, base);

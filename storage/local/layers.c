@@ -159,7 +159,7 @@ make_overlay(const char *directory, const char *below, const char *path, GError 
     gint64 bytes;
     bool made;
 
-    if (!local_read_header(below, &bytes, NULL, error))
+    if (!qcow2_read_header(below, &bytes, NULL, error))
         return false;
     argv[11] = size = g_strdup_printf("%" G_GINT64_FORMAT, bytes);
     made = virga_process_run(argv, NULL, QEMU_IMG_MS, NULL, error);
@@ -206,8 +206,8 @@ local_is_cut(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot, bool 
     *ret_cut = false;
     if (!layer)
         return true;
-    if (!local_read_header(layer->path, NULL, &below, error) ||
-        !local_is_written(below, &written, error))
+    if (!qcow2_read_header(layer->path, NULL, &below, error) ||
+        !qcow2_is_written(below, &written, error))
         return false;
     *ret_cut = !written;
     return true;
@@ -249,8 +249,8 @@ find_parent(Local *local, GPtrArray *layers, const VirgaSnapshotWish *snapshot, 
     if (!*ret_known)
         return true;
     if (layer)
-        return local_read_header(layer->path, NULL, ret_file, error);
-    if (!local_read_header(layer_at(layers, 0)->path, NULL, &base, error))
+        return qcow2_read_header(layer->path, NULL, ret_file, error);
+    if (!qcow2_read_header(layer_at(layers, 0)->path, NULL, &base, error))
         return false;
     if (snapshot->parent_file)
         image = local_file(local->images, snapshot->parent_file, ".qcow2");
@@ -289,8 +289,8 @@ local_begin_copy(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot, c
     if (!layer)
         return virga_fail(error, "volume", VIRGA_ERROR_NOT_FOUND, "\"%s\" has no layer of \"%s\"",
                           snapshot->volume_id, snapshot->id);
-    if (!local_read_header(layer->path, NULL, &frozen, error) ||
-        !local_read_header(frozen, NULL, &below, error) ||
+    if (!qcow2_read_header(layer->path, NULL, &frozen, error) ||
+        !qcow2_read_header(frozen, NULL, &below, error) ||
         !find_parent(local, layers, snapshot, &parent, &known, error))
         return false;
     *ret_whole = !known;
@@ -332,7 +332,7 @@ forget_joined(GPtrArray *layers, GError **error)
         g_autofree char *below = NULL, *mark = NULL;
 
         if (g_strcmp0(layer->path, wanted) == 0) {
-            if (!local_read_header(layer->path, NULL, &below, error))
+            if (!qcow2_read_header(layer->path, NULL, &below, error))
                 return false;
             g_free(wanted);
             wanted = g_steal_pointer(&below);
@@ -408,5 +408,5 @@ local_join(VirgaVolumeDriver *driver, const char *volume_id, GError **error)
 
     /* Done twice after a crash, it writes the same again. */
     return virga_process_run(argv, NULL, QEMU_IMG_COPY_MS, NULL, error) &&
-           local_set_below(above, below, error) && forget_joined(layers, error);
+           qcow2_set_below(above, below, "qcow2", error) && forget_joined(layers, error);
 }

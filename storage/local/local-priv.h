@@ -12,6 +12,7 @@
 #pragma once
 
 #include "driver-priv.h"
+#include "qcow2.h"
 
 #define QEMU_IMG_MS      60000
 #define QEMU_IMG_COPY_MS 3600000 /* for what reads or writes data */
@@ -56,11 +57,3 @@ void local_end_copy(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot
 bool local_surplus(VirgaVolumeDriver *driver, const char *volume_id, char **ret_path,
                    char **ret_below, GError **error);
 bool local_join(VirgaVolumeDriver *driver, const char *volume_id, GError **error);
-
-/* qcow2.c.  What the header of a qcow2 file says: the size of the disk, and the file that it stands
- * on, or NULL, the caller's. */
-bool local_read_header(const char *path, gint64 *ret_size, char **ret_below, GError **error);
-/* True if some process has the file open as a disk that is written to. */
-bool local_is_written(const char *path, bool *ret_written, GError **error);
-/* Writes into a file's header what it stands on ('below' NULL: nothing), and nothing else. */
-bool local_set_below(const char *path, const char *below, GError **error);

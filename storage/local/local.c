@@ -124,7 +124,7 @@ local_grow(VirgaVolumeDriver *driver, const char *volume_id, gint64 size_gib, GE
     const char *argv[] = { "qemu-img", "resize", "-q", "-f", "qcow2", path, size, NULL };
     gint64 bytes;
 
-    return local_read_header(path, &bytes, NULL, error) &&
+    return qcow2_read_header(path, &bytes, NULL, error) &&
            (bytes >= size_gib << 30 || (virga_process_run(argv, NULL, QEMU_IMG_MS, NULL, error) &&
                                         local_sync_file(path, error)));
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is to be known of a qcow2 file without opening it as a disk. */
-#include "local-priv.h"
+#include "qcow2.h"
 
 #include "core/error.h"
 #include "core/process.h"
@@ -14,6 +13,7 @@
 #define PATH_BYTES_MAX 1023 /* the format's limit */
 /* QEMU marks each permission that it has on a file by a lock on a byte of its own. */
 #define WRITER_BYTE 101
+#define SET_MS      60000
 
 typedef struct {
     guint32 magic, version;
@@ -35,7 +35,7 @@ read_header(int fd, Header *header)
 }
 
 bool
-local_read_header(const char *path, gint64 *ret_size, char **ret_below, GError **error)
+qcow2_read_header(const char *path, gint64 *ret_size, char **ret_below, GError **error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     g_autofree char *below = NULL;
@@ -61,7 +61,7 @@ local_read_header(const char *path, gint64 *ret_size, char **ret_below, GError *
 }
 
 bool
-local_is_written(const char *path, bool *ret_written, GError **error)
+qcow2_is_written(const char *path, bool *ret_written, GError **error)
 {
     struct flock lock = {
         .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = WRITER_BYTE, .l_len = 1
@@ -78,11 +78,11 @@ local_is_written(const char *path, bool *ret_written, GError **error)
 }
 
 bool
-local_set_below(const char *path, const char *below, GError **error)
+qcow2_set_below(const char *path, const char *below, const char *format, GError **error)
 {
     const char *on[] = { "qemu-img", "rebase", "-q", "-u",  "-f", "qcow2",
-                         "-F",       "qcow2",  "-b", below, path, NULL };
+                         "-F",       format,   "-b", below, path, NULL };
     const char *off[] = { "qemu-img", "rebase", "-q", "-u", "-f", "qcow2", "-b", "", path, NULL };
 
-    return virga_process_run(below ? on : off, NULL, QEMU_IMG_MS, NULL, error);
+    return virga_process_run(below ? on : off, NULL, SET_MS, NULL, error);
 }
