@@ -19,7 +19,7 @@
     "SELECT i.id, i.account_id, i.name, i.description, i.architecture, i.boot_mode,"               \
     " i.root_device_name, i.imds_support, i.state, i.protection, i.is_public, i.ena_support,"      \
     " i.of_cloud, " SHARED ", coalesce(i.protected_until > now(), false), " TIMES ","              \
-    " i.source_instance_id, i.state_reason, " WITH_DEVICES
+    " i.source_instance_id, i.state_reason, i.source_image_id, " WITH_DEVICES
 #define WITH_DEVICES                                                                               \
     "d.device, d.snapshot_id, d.volume_type, d.size_gib, coalesce(d.iops, 0),"                     \
     " coalesce(d.throughput, 0), d.delete_on_termination FROM image i"                             \
@@ -28,7 +28,7 @@
     VIRGA_SQL_TIME("i.created")                                                                    \
     ", " VIRGA_SQL_TIME("i.last_launched") ", " VIRGA_SQL_TIME("i.deprecated")
 #define IN_ORDER " ORDER BY i.id, d.device <> i.root_device_name, d.device"
-enum { IMAGE_ID = 0, LAUNCHABLE_DEVICE = 8, DEVICE = 20 };
+enum { IMAGE_ID = 0, LAUNCHABLE_DEVICE = 8, DEVICE = 21 };
 
 /* One statement each: a prepared statement keeps its plan. */
 static const char sql_list[] = IMAGE_SELECT USABLE IN_ORDER;
@@ -73,10 +73,9 @@ static const char sql_protect[] =
 static const char sql_insert[] =
     "INSERT INTO image (id, account_id, name, description, architecture, boot_mode,"
     " root_device_name, imds_support, is_public, ena_support, of_cloud, state,"
-    " source_instance_id)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9, $11, $12) ON CONFLICT (account_id, "
-    "name) DO "
-    "NOTHING";
+    " source_instance_id, source_image_id)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9, $11, $12, $13)"
+    " ON CONFLICT (account_id, name) DO NOTHING";
 static const char sql_insert_device[] =
     "INSERT INTO image_device (image_id, device, snapshot_id, size_gib, volume_type, iops,"
     " throughput, delete_on_termination) VALUES ($1, $2, $3, $4, $5, nullif($6::bigint, 0),"
@@ -117,7 +116,8 @@ read_image(const VirgaRows *rows, int row, VirgaArena *arena)
                          .last_launched = virga_rows_time(rows, row, 16),
                          .deprecated = virga_rows_time(rows, row, 17),
                          .source_instance_id = virga_rows_dup(rows, arena, row, 18),
-                         .state_reason = virga_rows_dup(rows, arena, row, 19) };
+                         .state_reason = virga_rows_dup(rows, arena, row, 19),
+                         .source_image_id = virga_rows_dup(rows, arena, row, 20) };
 }
 
 bool
@@ -238,7 +238,8 @@ bool
 virga_image_register(VirgaTxn *txn, VirgaArena *arena, const VirgaImage *image, char **ret_id,
                      GError **error)
 {
-    g_autofree char *id = virga_id_new("ami");
+    g_autofree char *fresh = image->id ? NULL : virga_id_new("ami");
+    const char *id = image->id ? image->id : fresh;
     gint64 inserted;
     bool has_root = false;
 
@@ -250,11 +251,11 @@ virga_image_register(VirgaTxn *txn, VirgaArena *arena, const VirgaImage *image, 
                           "A root device '%s' with a snapshot must be given",
                           image->root_device_name);
     if (!check_description(image->description, error) ||
-        !virga_txn_run(txn, error, &inserted, sql_insert, "ssssssssbbss", id, image->account_id,
+        !virga_txn_run(txn, error, &inserted, sql_insert, "ssssssssbbsss", id, image->account_id,
                        image->name, image->description, image->architecture, image->boot_mode,
                        image->root_device_name, image->imds_support, image->is_public,
                        image->ena_support, image->state ? image->state : "available",
-                       image->source_instance_id))
+                       image->source_instance_id, image->source_image_id))
         return false;
     if (inserted == 0)
         return virga_fail(error, "image", VIRGA_ERROR_EXISTS,

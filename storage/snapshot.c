@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/quota.h"
 #include "core/tag.h"
+#include "storage/snapshot-lock.h"
 
 /* $1: the account that asks. */
 #define SHARED                                                                                     \
@@ -236,8 +237,8 @@ bool
 virga_snapshot_copy(VirgaTxn *txn, VirgaArena *arena, const VirgaSnapshotSpec *spec,
                     const char *source_id, GError **error)
 {
-    const VirgaSnapshot *source =
-        virga_snapshot_get(txn, arena, spec->account_id, source_id, error);
+    const VirgaSnapshot *source = virga_snapshot_get(
+        txn, arena, spec->any_source ? NULL : spec->account_id, source_id, error);
     bool kept;
 
     if (!source)
@@ -289,7 +290,7 @@ virga_snapshot_delete(VirgaTxn *txn, VirgaArena *arena, const VirgaSnapshot *sna
     g_autoptr(GPtrArray) files = g_ptr_array_new();
     g_autoptr(VirgaRows) rows = NULL;
 
-    if (!images)
+    if (!images || !virga_snapshot_lock_check(txn, snapshot->id, error))
         return false;
     if (virga_rows_count(images) > 0)
         return virga_fail(error, "snapshot", VIRGA_ERROR_IN_USE,

@@ -32,7 +32,7 @@ static const struct {
     const char *makes[TYPES_MAX], *uses[TYPES_MAX];
 } makers[] = {
     { "AllocateAddress", { "elastic-ip" } },
-    { "CopyImage", { "image" } },
+    { "CopyImage", { "image", "snapshot" } },
     { "CopySnapshot", { "snapshot" } },
     { "CreateDhcpOptions", { "dhcp-options" } },
     { "CreateFleet", { "fleet", "instance" } },

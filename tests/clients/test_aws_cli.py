@@ -439,7 +439,15 @@ def snapshots(fake_cloud, aws, instance, volume):
     aws.ec2("wait", "image-available", "--image-ids", image)
     both += aws.query("Images[].BlockDeviceMappings[].Ebs.SnapshotId", "describe-images", "--image-ids", image)
     assert len(both) == 4
-    aws.ec2("deregister-image", "--image-id", image)
+    twin = aws.ec2("copy-image", "--source-region", "us-east-1", "--source-image-id", image, "--name", "twin")["ImageId"]
+    both += aws.query("Images[].BlockDeviceMappings[].Ebs.SnapshotId", "describe-images", "--image-ids", twin)
+    assert len(both) == 6
+    for gone in image, twin:
+        aws.ec2("deregister-image", "--image-id", gone)
+    aws.newer("LockSnapshot", SnapshotId=one, LockMode="governance", LockDuration="1")
+    assert one in aws.newer("DescribeLockedSnapshots")
+    aws.fails("OperationNotPermitted", "delete-snapshot", "--snapshot-id", one)
+    aws.newer("UnlockSnapshot", SnapshotId=one)
     for snapshot in both + [one, copied]:
         aws.ec2("delete-snapshot", "--snapshot-id", snapshot)
     aws.fails("InvalidSnapshot.NotFound", "delete-snapshot", "--snapshot-id", one)

@@ -128,6 +128,8 @@ show_image(const VirgaCall *call, const VirgaImage *row, const Ec2Tags *tags, Ec
     shown->tags = ec2_tags_of(tags, row->id);
     shown->deregistration_protection = row->protection;
     shown->source_instance_id = row->source_instance_id;
+    shown->source_image_id = row->source_image_id;
+    shown->source_image_region = row->source_image_id ? call->region : NULL;
     if (row->last_launched)
         shown->last_launched_time = show_time(call, row->last_launched);
 }
@@ -381,11 +383,13 @@ delete_snapshot(VirgaCall *call, VirgaTxn *txn, Deregister *asked, const char *i
                                &reason)) {
         if (!virga_error_is(reason, "snapshot", VIRGA_ERROR_IN_USE) &&
             !virga_error_is(reason, "snapshot", VIRGA_ERROR_DENIED) &&
+            !virga_error_is(reason, "snapshot lock", VIRGA_ERROR_DENIED) &&
             !virga_error_is(reason, "snapshot", VIRGA_ERROR_NOT_FOUND)) {
             g_propagate_error(error, g_steal_pointer(&reason));
             return false;
         }
-        code = virga_error_is(reason, NULL, VIRGA_ERROR_DENIED) ? "missing-permissions" : "skipped";
+        code = virga_error_is(reason, "snapshot", VIRGA_ERROR_DENIED) ? "missing-permissions"
+                                                                      : "skipped";
         asked->files[asked->count] = NULL;
     }
     asked->results[asked->count++] =

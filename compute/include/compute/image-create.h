@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An image of an instance: snapshots of its volumes, all of one moment, and an image that is
- * pending until they are completed. */
+/* Images of what is there: of an instance (snapshots of its volumes, all of one moment, and an
+ * image that is pending until they are completed), or of another image. */
 #pragma once
 
 #include "compute/instance.h"
@@ -16,3 +16,16 @@ typedef struct {
  * STATE, INVALID; those of virga_image_register() and virga_volume_snapshot(). */
 bool virga_image_create(VirgaTxn *txn, VirgaArena *arena, const VirgaImageCreation *creation,
                         char **ret_image_id, const char *const **ret_snapshot_ids, GError **error);
+
+typedef struct {
+    const char *id; /* of the copy */
+    const char *account_id, *source_id, *name;
+    const char *description; /* NULL: the source's */
+} VirgaImageCopy;
+
+/* An image of the account's own with snapshots of its own; no bytes are copied.  Of an image that
+ * was only shared with it, the account needs its snapshots, too, unless the cloud's operator
+ * brought it.  Nouns: "image" NOT_FOUND, STATE if it is not available; "image storage" DENIED;
+ * those of virga_image_register() and virga_snapshot_copy(). */
+bool virga_image_copy(VirgaTxn *txn, VirgaArena *arena, const VirgaImageCopy *copy,
+                      const char *const **ret_snapshot_ids, GError **error);

@@ -16,6 +16,7 @@ typedef struct {
     char *state;              /* "available", "disabled", "pending", "failed" */
     char *state_reason;       /* of one that failed */
     char *source_instance_id; /* of which it was made, or NULL */
+    char *source_image_id;    /* of which it is a copy, or NULL */
     char *protection;         /* "disabled", "enabled-with-cooldown", "enabled-without-cooldown" */
     bool is_public, ena_support;
     bool of_cloud; /* brought by the operator */
@@ -44,7 +45,7 @@ bool virga_image_launchable_receive(VirgaTxn *txn, VirgaArena *arena, VirgaImage
 VirgaImage *virga_image_get(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                             const char *id, GError **error);
 
-/* Makes an image of 'image' (its id and created are ignored; state NULL: "available").  A root
+/* Makes an image of 'image' (id NULL: a new one; state NULL: "available").  A root
  * device with a snapshot that the account may use is required.  Noun "image": EXISTS for a taken
  * name, INVALID; noun "snapshot": NOT_FOUND, STATE if it is not completed and the image is to be
  * available. */

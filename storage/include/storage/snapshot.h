@@ -39,6 +39,7 @@ typedef struct {
     const char *id, *account_id, *description;
     const char *volume_id; /* a volume, which is locked */
     bool halt;             /* a guest that has it is switched off for the moment */
+    bool any_source;       /* of a copy: another's that the account may not use, too */
 } VirgaSnapshotSpec;
 
 /* Begins a snapshot of a volume.  It is completed at once if no host ever had the volume, so that
@@ -52,7 +53,8 @@ bool virga_snapshot_begin(VirgaTxn *txn, VirgaArena *arena, const VirgaSnapshotS
 bool virga_snapshot_copy(VirgaTxn *txn, VirgaArena *arena, const VirgaSnapshotSpec *spec,
                          const char *source_id, GError **error);
 
-/* Deletes a snapshot that is locked.  Noun "snapshot": IN_USE when an image has it.  The files
+/* Deletes a snapshot that is locked.  Noun "snapshot": IN_USE when an image has it;
+ * noun "snapshot lock": DENIED while it is locked.  The files
  * 'ret_files' (ids, in 'arena') are nobody's any more once this is committed; *ret_host_id (or
  * NULL) makes it still, and is to hear of it. */
 bool virga_snapshot_delete(VirgaTxn *txn, VirgaArena *arena, const VirgaSnapshot *snapshot,
