@@ -39,6 +39,7 @@ static const Mapping mappings[] = {
     { "snapshot", VIRGA_ERROR_DENIED, "AuthFailure", 403 },
     { "snapshot permission", VIRGA_ERROR_NOT_FOUND, "InvalidUserID.NotFound", 400 },
     { "snapshot", VIRGA_ERROR_IN_USE, "InvalidSnapshot.InUse", 400 },
+    { "import task", VIRGA_ERROR_NOT_FOUND, "InvalidConversionTaskId", 400 },
     { "image storage", VIRGA_ERROR_DENIED, "InvalidRequest", 400 },
     { "snapshot", VIRGA_ERROR_QUOTA, "SnapshotLimitExceeded", 400 },
     { "snapshot", VIRGA_ERROR_STATE, "IncorrectState", 400 },

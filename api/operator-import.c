@@ -9,20 +9,12 @@
 
 #include "compute/image.h"
 #include "core/error.h"
-#include "core/id.h"
 #include "core/log.h"
 #include "storage/import.h"
 #include "storage/snapshot.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define PART_SUFFIX ".part"
 #define ROOT_DEVICE "/dev/vda"
 #define GIB         (1ll << 30)
 
@@ -84,46 +76,20 @@ find_existing(VirgaServices *services, VirgaArena *arena, const VirgaOperatorImp
                       *ret_id);
 }
 
-/* A file of this name, locked as long as the descriptor is open, so that no sweep takes it. */
-static int
-lock_part(const char *path, GError **error)
-{
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-    if (fd < 0 || flock(fd, LOCK_EX) < 0)
-        virga_fail_errno(error, "disk image", errno, "could not write \"%s\"", path);
-    return fd;
-}
-
 static bool
 make(VirgaServices *services, VirgaArena *arena, const VirgaOperatorImport *import,
      char **ret_image_id, GError **error)
 {
-    g_autofree char *id = virga_id_new("snap");
-    g_autofree char *name = g_strconcat(id, ".qcow2", NULL);
-    g_autofree char *path = g_build_filename(services->store, name, NULL);
-    g_autofree char *part = g_strconcat(path, PART_SUFFIX, NULL);
+    g_auto(VirgaStoreImport) file = { .lock = -1 };
     g_autoptr(VirgaTxn) txn = NULL;
-    VirgaImport disk;
-    int lock = lock_part(part, error);
-    bool done = false;
 
-    if (lock >= 0 && virga_import_convert(import->fd, part, &disk, error)) {
-        txn = virga_db_begin(services->db, error);
-        if (txn && add_rows(txn, arena, import, &disk, id, ret_image_id, error)) {
-            if (rename(part, path) < 0)
-                virga_fail_errno(error, "disk image", errno, "could not name \"%s\"", path);
-            else
-                done = virga_store_sync(services, error) && virga_txn_commit(txn, error);
-        }
-    }
-    if (!done) {
-        unlink(part);
-        unlink(path);
-    }
-    if (lock >= 0)
-        close(lock);
-    return done;
+    if (!virga_store_import(services, import->fd, (VirgaImportOptions){ 0 }, &file, error))
+        return false;
+    txn = virga_db_begin(services->db, error);
+    /* Once its rows may be there the file stays: an answer to a commit may be lost. */
+    file.kept = txn && add_rows(txn, arena, import, &file.disk, file.id, ret_image_id, error) &&
+                virga_store_import_name(&file, error) && virga_store_sync(services, error);
+    return file.kept && virga_txn_commit(txn, error);
 }
 
 bool

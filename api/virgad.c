@@ -2,6 +2,7 @@
 /* virgad: the controller.  Serves the AWS dialect on TCP, hosts and operators on a Unix socket.
  * Any number may run on one database; each is as good as another. */
 #include "api/edge.h"
+#include "api/import-worker.h"
 #include "api/key-cache.h"
 #include "api/node-api.h"
 #include "api/operator.h"
@@ -47,6 +48,7 @@ typedef struct {
     VirgaKeyCache *keys;
     VirgaRightsCache *rights;
     VirgaNodeApi *node_api;
+    VirgaImportWorker *importer;
     VirgaHttpServer *tcp, *local;
     VirgaDbListener *listener;
     GMainLoop *loop;
@@ -164,7 +166,9 @@ on_notification(const char *channel, const char *payload, gpointer data)
         virga_key_cache_flush(virgad->keys);
         virga_rights_cache_flush(virgad->rights);
     }
-    if (g_strcmp0(channel, "virga_key") == 0)
+    if (!channel || g_str_equal(channel, "virga_import"))
+        virga_import_worker_wake(virgad->importer);
+    if (channel && !g_str_equal(channel, "virga_host") && !g_str_equal(channel, "virga_vpc"))
         return;
     /* A VPC's hosts are known to the database alone: all that wait look. */
     virga_node_api_wake(virgad->node_api, g_strcmp0(channel, "virga_host") == 0 ? payload : NULL);
@@ -288,7 +292,8 @@ serve_local(Virgad *virgad, GError **error)
 static bool
 start(Virgad *virgad, GError **error)
 {
-    static const char *const channels[] = { "virga_host", "virga_vpc", "virga_key", NULL };
+    static const char *const channels[] = { "virga_host", "virga_vpc", "virga_key", "virga_import",
+                                            NULL };
     VirgaServices *services = &virgad->services;
     g_autofree char *dsn = make_dsn(services->config);
     VirgaEdgeOptions options = {
@@ -314,6 +319,7 @@ start(Virgad *virgad, GError **error)
     virga_edge_add(virgad->edge, &iam_service);
     virga_edge_add(virgad->edge, &sts_service);
     virgad->node_api = virga_node_api_new(services);
+    virgad->importer = virga_import_worker_new(services);
     virgad->listener = virga_db_listen(dsn, channels, on_notification, virgad);
     virgad->sweeper = g_thread_new("sweep", sweep_main, virgad);
     return serve_local(virgad, error) && serve_tcp(virgad, error);
@@ -331,6 +337,7 @@ stop(Virgad *virgad)
         g_thread_join(virgad->sweeper);
     /* First the polls, so that the server need not wait for them. */
     g_clear_pointer(&virgad->node_api, virga_node_api_free);
+    g_clear_pointer(&virgad->importer, virga_import_worker_free);
     if (virgad->tcp)
         virga_http_server_stop(virgad->tcp, DRAIN_MS);
     if (virgad->local)

@@ -19,10 +19,13 @@ typedef struct {
     const char *initial;
     const char *meaning;
     VirgaConfigReader readers; /* none: "virga up" */
+    const char *const *values; /* of a TEXT; NULL: any */
 } Key;
 
 #define VIRGAD VIRGA_CONFIG_VIRGAD
 #define NODE   VIRGA_CONFIG_NODE
+
+static const char *const import_scopes[] = { "public", "private", "any", NULL };
 
 static const Key keys[] = {
     { "cloud", "region", TEXT, "us-east-1", "Name of the one region.", VIRGAD },
@@ -79,6 +82,19 @@ static const Key keys[] = {
       NODE },
     { "network", "mtu", INTEGER, "0",
       "Largest packet that guests may send; 0: 1500, or 1450 where VPCs span hosts.", NODE },
+    { "storage", "disk-reserved-gib", INTEGER, "2",
+      "Nothing is imported when less than this would stay free on the disk of the store.", VIRGAD },
+    { "storage", "imports", INTEGER, "2", "Imports of disk images that are worked on at a time.",
+      VIRGAD },
+    { "storage", "import-from", TEXT, "public",
+      "Addresses from which ImportImage and ImportSnapshot fetch: `public`, `private` (private "
+      "networks, too) or `any` (also this machine). Whoever may import reads with virgad's "
+      "network.",
+      VIRGAD, import_scopes },
+    { "storage", "import-max-gib", INTEGER, "1024", "Most bytes that one import fetches, in GiB.",
+      VIRGAD },
+    { "quota", "import-tasks", INTEGER, "20", "Imports of an account that have not ended.",
+      VIRGAD },
     { "quota", "instances", INTEGER, "20000",
       "Instances of an account. What [quota] says holds for accounts without a group of their own: "
       "[quota 123456789012] has the same keys.",
@@ -177,7 +193,7 @@ check_value(const Key *key, const char *value)
     case BOOLEAN:
         return g_str_equal(value, "true") || g_str_equal(value, "false");
     default:
-        return true;
+        return !key->values || g_strv_contains(key->values, value);
     }
 }
 

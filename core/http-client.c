@@ -11,7 +11,6 @@
 
 #define ANSWER_BYTES_MAX (64u << 20)
 #define CONNECT_MS       5000L
-#define FETCH_S          3600L
 
 struct VirgaHttpClient {
     char *base, *socket_path;
@@ -240,34 +239,4 @@ virga_http_upload(VirgaHttpClient *client, const char *path, const char *file, u
     done = perform(client, &request, ret_body, error);
     fclose(request.upload);
     return done;
-}
-
-bool
-virga_http_fetch(const char *url, const char *file, gint64 bytes_max, GError **error)
-{
-    FILE *into = fopen(file, "wbe");
-    CURL *curl = curl_easy_init();
-    CURLcode outcome;
-
-    if (!into) {
-        curl_easy_cleanup(curl);
-        return virga_fail_errno(error, "request", errno, "could not write \"%s\"", file);
-    }
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(curl, CURLOPT_MAXREDIRS, 10L);
-    curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, 30000L);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, FETCH_S);
-    curl_easy_setopt(curl, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t) bytes_max);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, into);
-    outcome = curl_easy_perform(curl);
-    curl_easy_cleanup(curl);
-    if (fclose(into) != 0 || outcome != CURLE_OK)
-        return virga_fail(error, "request", VIRGA_ERROR_RETRY, "could not fetch \"%s\": %s", url,
-                          curl_easy_strerror(outcome));
-    return true;
 }

@@ -30,6 +30,8 @@ static const struct {
     { "lt", "launch-template" },
     { "pg", "placement-group" },
     { "fleet", "fleet" },
+    { "import-ami", "import-image-task" },
+    { "import-snap", "import-snapshot-task" },
     { "elb", "elasticloadbalancing:loadbalancer" },
     { "tg", "elasticloadbalancing:targetgroup" },
     { "lsn", "elasticloadbalancing:listener" },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/process.h"
+#include "process-priv.h"
 
 #include "core/error.h"
 
@@ -15,6 +15,7 @@
 
 #define OUTPUT_BYTES_MAX (64u << 20)
 #define STDERR_BYTES_MAX (64u << 10)
+#define WATCH_MS         500
 
 extern char **environ;
 
@@ -31,47 +32,71 @@ close_fd(int *fd)
     *fd = -1;
 }
 
+/* With 'standard' as its standard streams. */
 static bool
-spawn_child(const char *const *argv, Pipes *pipes, pid_t *ret_pid, GError **error)
+spawn_free(const char *const *argv, const int standard[static 3], pid_t *ret_pid, GError **error)
 {
-    int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 };
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none, defaults;
     int failure;
 
+    posix_spawn_file_actions_init(&actions);
+    for (int i = 0; i < 3; i++)
+        posix_spawn_file_actions_adddup2(&actions, standard[i], i);
+    posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+    posix_spawnattr_init(&attributes);
+    sigemptyset(&none);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE); /* daemons ignore it, programs expect it */
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    failure = posix_spawnp(ret_pid, argv[0], &actions, &attributes, (char *const *) argv, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return failure == 0 ||
+           virga_fail_errno(error, "process", failure, "could not run \"%s\"", argv[0]);
+}
+
+static bool
+spawn_confined(const char *const *argv, const VirgaConfinement *confinement,
+               const int standard[static 3], pid_t *ret_pid, GError **error)
+{
+    g_autofree char *path = g_find_program_in_path(argv[0]);
+
+    if (!path)
+        return virga_fail_errno(error, "process", ENOENT, "could not run \"%s\"", argv[0]);
+    return virga_confined_spawn(path, argv, confinement, standard, ret_pid, error);
+}
+
+static bool
+spawn_child(const char *const *argv, const VirgaConfinement *confinement, Pipes *pipes,
+            pid_t *ret_pid, GError **error)
+{
+    int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 };
+    bool done = false;
+
     if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0) {
-        failure = errno;
+        virga_fail_errno(error, "process", errno, "could not run \"%s\"", argv[0]);
     } else {
-        posix_spawn_file_actions_init(&actions);
-        posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
-        posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-        posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
-        posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-        posix_spawnattr_init(&attributes);
-        sigemptyset(&none);
-        posix_spawnattr_setsigmask(&attributes, &none);
-        sigemptyset(&defaults);
-        sigaddset(&defaults, SIGPIPE); /* daemons ignore it, programs expect it */
-        posix_spawnattr_setsigdefault(&attributes, &defaults);
-        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-        failure =
-            posix_spawnp(ret_pid, argv[0], &actions, &attributes, (char *const *) argv, environ);
-        posix_spawnattr_destroy(&attributes);
-        posix_spawn_file_actions_destroy(&actions);
+        const int standard[] = { in[0], out[1], err[1] };
+
+        done = confinement ? spawn_confined(argv, confinement, standard, ret_pid, error)
+                           : spawn_free(argv, standard, ret_pid, error);
     }
     close_fd(&in[0]);
     close_fd(&out[1]);
     close_fd(&err[1]);
     *pipes = (Pipes){ in[1], out[0], err[0] };
-    if (failure == 0) {
+    if (done) {
         fcntl(pipes->in, F_SETFL, O_NONBLOCK);
         return true;
     }
     close_fd(&pipes->in);
     close_fd(&pipes->out);
     close_fd(&pipes->err);
-    return virga_fail_errno(error, "process", failure, "could not run \"%s\"", argv[0]);
+    return false;
 }
 
 /* Appends what is there; closes the descriptor at its end or past the limit. */
@@ -91,10 +116,14 @@ drain(int *fd, GString *into, gsize limit)
     return into->len <= limit;
 }
 
-/* Feeds and reads the child until it closes its outputs.  False: time or output ran out. */
-static bool
-converse(Pipes *pipes, const char *input, gint64 deadline, GString *out, GString *err)
+typedef enum { ENDED, OVERRUN, STOPPED } Outcome; /* OVERRUN: time or output ran out */
+
+/* Feeds and reads the child until it closes its outputs. */
+static Outcome
+converse(Pipes *pipes, const char *input, const VirgaConfinement *confinement, gint64 deadline,
+         GString *out, GString *err)
 {
+    bool watched = confinement && confinement->watch;
     gsize left = input ? strlen(input) : 0;
 
     if (left == 0)
@@ -106,9 +135,12 @@ converse(Pipes *pipes, const char *input, gint64 deadline, GString *out, GString
         gint64 wait_ms = (deadline - g_get_monotonic_time()) / 1000;
 
         if (wait_ms <= 0)
-            return false;
-        if (poll(fds, G_N_ELEMENTS(fds), (int) MIN(wait_ms, G_MAXINT)) < 0 && errno != EINTR)
-            return false;
+            return OVERRUN;
+        if (watched && !confinement->watch(out->str, confinement->data))
+            return STOPPED;
+        if (poll(fds, G_N_ELEMENTS(fds), (int) MIN(wait_ms, watched ? WATCH_MS : G_MAXINT)) < 0 &&
+            errno != EINTR)
+            return OVERRUN;
         if (fds[0].revents) {
             gssize sent = write(pipes->in, input, left);
             if (sent > 0) {
@@ -119,14 +151,14 @@ converse(Pipes *pipes, const char *input, gint64 deadline, GString *out, GString
                 close_fd(&pipes->in);
         }
         if (fds[1].revents && !drain(&pipes->out, out, OUTPUT_BYTES_MAX))
-            return false;
+            return OVERRUN;
         if (fds[2].revents) {
             drain(&pipes->err, err, STDERR_BYTES_MAX);
             if (err->len > STDERR_BYTES_MAX)
                 g_string_erase(err, 0, (gssize) (err->len - STDERR_BYTES_MAX / 2));
         }
     }
-    return true;
+    return ENDED;
 }
 
 /* Waits for the child's end until the deadline.  The pidfd makes the wait bounded without
@@ -158,9 +190,9 @@ last_line(GString *text)
     return newline ? newline + 1 : text->str;
 }
 
-bool
-virga_process_run(const char *const *argv, const char *input, unsigned timeout_ms,
-                  char **ret_output, GError **error)
+static bool
+run(const char *const *argv, const char *input, const VirgaConfinement *confinement,
+    unsigned timeout_ms, char **ret_output, GError **error)
 {
     gint64 deadline = g_get_monotonic_time() + (gint64) timeout_ms * 1000;
     g_autoptr(GString) out = g_string_new(NULL);
@@ -168,24 +200,43 @@ virga_process_run(const char *const *argv, const char *input, unsigned timeout_m
     Pipes pipes;
     pid_t pid;
     int status = 0;
-    bool in_time;
+    Outcome outcome;
 
-    if (!spawn_child(argv, &pipes, &pid, error))
+    if (!spawn_child(argv, confinement, &pipes, &pid, error))
         return false;
-    in_time = converse(&pipes, input, deadline, out, err);
+    outcome = converse(&pipes, input, confinement, deadline, out, err);
     close_fd(&pipes.in);
     close_fd(&pipes.out);
     close_fd(&pipes.err);
-    if (!in_time)
+    if (outcome != ENDED)
         kill(pid, SIGKILL);
-    in_time = wait_child(pid, deadline, &status) && in_time;
-    if (!in_time)
+    if (!wait_child(pid, deadline, &status) && outcome == ENDED)
+        outcome = OVERRUN;
+    if (outcome == STOPPED)
+        return virga_fail(error, "process", VIRGA_ERROR_STATE, "\"%s\" was ended", argv[0]);
+    if (outcome == OVERRUN)
         return virga_fail(error, "process", VIRGA_ERROR_INTERNAL,
                           "\"%s\" did not finish within %u ms", argv[0], timeout_ms);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return virga_fail(error, "process", VIRGA_ERROR_INTERNAL, "\"%s\" failed: %s", argv[0],
-                          last_line(err));
+        return virga_fail(error, "process",
+                          confinement && strstr(err->str, g_strerror(EFBIG)) ? VIRGA_ERROR_CAPACITY
+                                                                             : VIRGA_ERROR_INTERNAL,
+                          "\"%s\" failed: %s", argv[0], last_line(err));
     if (ret_output)
         *ret_output = g_string_free(g_steal_pointer(&out), FALSE);
     return true;
+}
+
+bool
+virga_process_run(const char *const *argv, const char *input, unsigned timeout_ms,
+                  char **ret_output, GError **error)
+{
+    return run(argv, input, NULL, timeout_ms, ret_output, error);
+}
+
+bool
+virga_process_run_confined(const char *const *argv, const VirgaConfinement *confinement,
+                           unsigned timeout_ms, char **ret_output, GError **error)
+{
+    return run(argv, NULL, confinement, timeout_ms, ret_output, error);
 }

@@ -37,6 +37,7 @@ static const struct {
     [VIRGA_QUOTA_ROUTE_TABLES_PER_VPC] = { "route-tables-per-vpc", "route table", NULL },
     [VIRGA_QUOTA_ROUTES_PER_TABLE] = { "routes-per-route-table", "route", NULL },
     [VIRGA_QUOTA_ACLS_PER_VPC] = { "network-acls-per-vpc", "network acl", NULL },
+    [VIRGA_QUOTA_IMPORT_TASKS] = { "import-tasks", "import task", NULL },
     [VIRGA_QUOTA_RULES_PER_ACL] = { "rules-per-network-acl", "network acl entry", NULL },
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(resources) == VIRGA_QUOTA_RESOURCES);

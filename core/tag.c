@@ -47,6 +47,7 @@ static const char sql_owns[] =
     " OR EXISTS (SELECT 1 FROM route_table WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM network_acl WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM dhcp_options WHERE id = $1 AND account_id = $2)"
+    " OR EXISTS (SELECT 1 FROM import_task WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM fleet WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM placement_group WHERE id = $1 AND account_id = $2)"
     " OR EXISTS (SELECT 1 FROM launch_template WHERE id = $1 AND account_id = $2)";

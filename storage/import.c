@@ -10,12 +10,15 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define NOUN              "disk image"
 #define VIRTUAL_BYTES_MAX (16ll << 40)
 #define INFO_MS           30000
 #define CONVERT_MS        3600000
+#define MEMORY_BYTES      (4ll << 30)
+#define CPU_S             3600
 #define HASH_BLOCK_BYTES  (1u << 20)
 #define HASH_CHARS        64
 
@@ -143,33 +146,61 @@ virga_file_sha256(int fd, char hex[static 65], GError **error)
     return true;
 }
 
-/* qemu-img with bounds on what a crafted image can make it take. */
-static bool
-run_qemu_img(const char *const *argv, unsigned timeout_ms, char **ret_output, GError **error)
-{
-    g_autoptr(GPtrArray) all = g_ptr_array_new();
-    static const char *const limits[] = { "prlimit",  "--as=4294967296", "--cpu=3600",
-                                          "--core=0", "--nofile=64",     "qemu-img" };
+/* ---- qemu-img ---- */
 
-    for (size_t i = 0; i < G_N_ELEMENTS(limits); i++)
-        g_ptr_array_add(all, (gpointer) limits[i]);
-    for (; *argv; argv++)
-        g_ptr_array_add(all, (gpointer) *argv);
-    g_ptr_array_add(all, NULL);
-    return virga_process_run((const char *const *) all->pdata, NULL, timeout_ms, ret_output, error);
+typedef struct {
+    int fd;
+    const char *into; /* NULL: nothing is written */
+    gint64 bytes_max;
+    const VirgaImportOptions *options;
+} Job;
+
+/* "    (12.34/100%)", each behind a carriage return */
+static gint64
+percent_of(const char *output)
+{
+    const char *last = strrchr(output, '(');
+
+    return last ? CLAMP(g_ascii_strtoll(last + 1, NULL, 10), 0, 100) : 0;
+}
+
+static bool
+on_output(const char *output, gpointer data)
+{
+    const VirgaImportOptions *options = data;
+
+    return options->watch(percent_of(output), options->data);
+}
+
+static bool
+run_qemu_img(const char *const *argv, const Job *job, unsigned timeout_ms, char **ret_output,
+             GError **error)
+{
+    bool watched = job->into && job->options->watch;
+    VirgaConfinement confinement = { .source = job->fd,
+                                     .output = job->into,
+                                     .memory_bytes = MEMORY_BYTES,
+                                     .file_bytes = job->bytes_max,
+                                     .cpu_s = CPU_S,
+                                     .watch = watched ? on_output : NULL,
+                                     .data = (gpointer) job->options };
+
+    return virga_process_run_confined(argv, &confinement, timeout_ms, ret_output, error);
 }
 
 /* What qemu-img makes of it: our look at the header was right, and the size is sane. */
 static bool
-inspect(const char *path, const char *format, VirgaImport *import, GError **error)
+inspect(const Job *job, const char *format, VirgaImport *import, GError **error)
 {
-    const char *argv[] = { "info", "--output=json", "-f", format, path, NULL };
+    const char *argv[] = { "qemu-img", "info",          "--output=json",     "-f",
+                           format,     "--force-share", VIRGA_CONFINED_PATH, NULL };
+    Job look = { .fd = job->fd };
     g_autoptr(GError) reason = NULL;
     g_autofree char *text = NULL;
     g_autoptr(JsonNode) node = NULL;
     JsonObject *info;
 
-    if (!run_qemu_img(argv, INFO_MS, &text, &reason))
+    if (!run_qemu_img(argv, &look, INFO_MS, &text, &reason))
         return virga_fail(error, NOUN, VIRGA_ERROR_INVALID, "the disk image cannot be read: %s",
                           reason->message);
     node = json_from_string(text, NULL);
@@ -209,31 +240,51 @@ finish(const char *into, VirgaImport *import, GError **error)
 }
 
 bool
-virga_import_convert(int fd, const char *into, VirgaImport *ret, GError **error)
+virga_import_room(const char *path, gint64 reserve_bytes, gint64 *ret_bytes, GError **error)
 {
-    /* The upload has no name any more; this one is good for our children. */
-    g_autofree char *path = g_strdup_printf("/proc/%d/fd/%d", (int) getpid(), fd);
+    struct statvfs room;
+
+    if (statvfs(path, &room) < 0)
+        return virga_fail_errno(error, NOUN, errno, "could not look at \"%s\"", path);
+    *ret_bytes = (gint64) (room.f_bavail * room.f_frsize) - reserve_bytes;
+    return *ret_bytes > 0 ||
+           virga_fail(error, NOUN, VIRGA_ERROR_CAPACITY, "there is no room for another disk image");
+}
+
+static bool
+convert(const Job *job, const char *format, GError **error)
+{
+    const char *argv[] = { "qemu-img", "convert",           "-p",      "-f", format, "-O",
+                           "qcow2",    VIRGA_CONFINED_PATH, job->into, NULL };
+    g_autoptr(GError) reason = NULL;
+
+    if (run_qemu_img(argv, job, CONVERT_MS, NULL, &reason))
+        return true;
+    if (reason->code == VIRGA_ERROR_STATE)
+        return virga_fail(error, NOUN, VIRGA_ERROR_STATE, "the conversion was ended");
+    if (reason->code == VIRGA_ERROR_CAPACITY || strstr(reason->message, g_strerror(ENOSPC)))
+        return virga_fail(error, NOUN, VIRGA_ERROR_CAPACITY, "there is no room for the disk image");
+    return virga_fail(error, NOUN, VIRGA_ERROR_INVALID, "the disk image cannot be converted: %s",
+                      reason->message);
+}
+
+bool
+virga_import_convert(int fd, const char *into, const VirgaImportOptions *options, VirgaImport *ret,
+                     GError **error)
+{
+    Job job = { .fd = fd, .into = into, .options = options };
     guint8 head[VIRGA_IMPORT_HEAD_BYTES];
     ssize_t got = pread(fd, head, sizeof head, 0);
-    g_autoptr(GError) reason = NULL;
     const char *format;
 
     *ret = (VirgaImport){ 0 };
     if (got < 0)
         return virga_fail_errno(error, NOUN, errno, "could not read the disk image");
     format = virga_import_format(head, (gsize) got, error);
-    if (!format || !virga_file_sha256(fd, ret->source_sha256, error) ||
-        !inspect(path, format, ret, error))
-        return false;
-
-    const char *argv[] = { "convert", "-f", format, "-O", "qcow2", path, into, NULL };
-    if (run_qemu_img(argv, CONVERT_MS, NULL, &reason) && finish(into, ret, error))
-        return true;
-    unlink(into);
-    if (reason)
-        virga_fail(error, NOUN,
-                   strstr(reason->message, g_strerror(ENOSPC)) ? VIRGA_ERROR_CAPACITY
-                                                               : VIRGA_ERROR_INVALID,
-                   "the disk image cannot be converted: %s", reason->message);
-    return false;
+    if (format && options->format && !g_str_equal(format, options->format))
+        return virga_fail(error, NOUN, VIRGA_ERROR_INVALID, "the disk image is %s, not %s", format,
+                          options->format);
+    return format && virga_import_room(into, options->reserve_bytes, &job.bytes_max, error) &&
+           virga_file_sha256(fd, ret->source_sha256, error) && inspect(&job, format, ret, error) &&
+           convert(&job, format, error) && finish(into, ret, error);
 }

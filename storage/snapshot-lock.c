@@ -3,21 +3,20 @@
 
 #include "core/error.h"
 
-static const char
-    sql_list[] =
-        "SELECT snapshot_id, account_id, mode, state, coalesce(days,"
-        " ceil(date_part('epoch', expires - starts) / 86400)::bigint), "
-        "cool_off_hours," VIRGA_SQL_TIME("cool_off_until") "," VIRGA_SQL_TIME(
-            "created") "," VIRGA_SQL_TIME("starts") "," VIRGA_SQL_TIME("expires") " FROM "
-                                                                                  "snapshot_lock_"
-                                                                                  "state WHERE "
-                                                                                  "account_id = $1 "
-                                                                                  "AND ($2::text[] "
-                                                                                  "IS NULL"
-                                                                                  " OR snapshot_id "
-                                                                                  "= ANY ($2)) "
-                                                                                  "ORDER BY "
-                                                                                  "snapshot_id";
+static const char sql_list[] =
+    "SELECT snapshot_id, account_id, mode, state, coalesce(days,"
+    " ceil(date_part('epoch', expires - starts) / 86400)::bigint), "
+    "cool_off_hours," VIRGA_SQL_TIME("cool_off_until") "," VIRGA_SQL_TIME(
+        "created") "," VIRGA_SQL_TIME("starts") "," VIRGA_SQL_TIME("expires") " FROM "
+                                                                              "snapshot_lock_"
+                                                                              "state WHERE "
+                                                                              "account_id = $1 "
+                                                                              "AND ($2::text[] "
+                                                                              "IS NULL"
+                                                                              " OR snapshot_id "
+                                                                              "= ANY ($2)) "
+                                                                              "ORDER BY "
+                                                                              "snapshot_id";
 static const char sql_state[] =
     "SELECT state, mode FROM snapshot_lock_state WHERE snapshot_id = $1";
 /* A lock that holds goes on: its time is counted from its start. */

@@ -3,7 +3,7 @@
 #include "cli.h"
 
 #include "core/error.h"
-#include "core/http-client.h"
+#include "core/http-fetch.h"
 #include "storage/import.h"
 
 #include <errno.h>
@@ -15,6 +15,7 @@
 
 #define CALL_MS         10000
 #define FETCH_BYTES_MAX (1ll << 40)
+#define FETCH_S         3600
 
 static const char usage[] =
     "Usage: virga image import NAME FILE-OR-URL [OPTION…]   make an image of a disk\n"
@@ -117,6 +118,9 @@ import_url(Cli *cli, const char *name, const char *url, const ImportOptions *opt
            GError **error)
 {
     g_autofree char *file = g_build_filename(g_get_tmp_dir(), "virga-image-XXXXXX", NULL);
+    VirgaFetch fetch = { .scope = VIRGA_FETCH_ANY,
+                         .bytes_max = FETCH_BYTES_MAX,
+                         .timeout_s = FETCH_S };
     int fd = g_mkstemp_full(file, O_RDWR | O_CLOEXEC, 0600);
     char *id = NULL;
 
@@ -125,10 +129,10 @@ import_url(Cli *cli, const char *name, const char *url, const ImportOptions *opt
                          g_get_tmp_dir());
         return NULL;
     }
-    close(fd);
     g_printerr("fetching %s\n", url);
-    if (virga_http_fetch(url, file, FETCH_BYTES_MAX, error))
+    if (virga_http_fetch(url, fd, &fetch, error))
         id = import_file(cli, name, file, options, error);
+    close(fd);
     unlink(file);
     return id;
 }

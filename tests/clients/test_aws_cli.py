@@ -157,6 +157,17 @@ def test_images(aws, image, snapshot):
     aws.fails("InvalidAMIID.NotFound", "describe-images", "--image-ids", made)
 
 
+def test_imports(aws):
+    """This machine is not fetched from: what the tour needs is how a task ends."""
+    image = aws.ec2("import-image", "--disk-containers", "Url=http://127.0.0.1:1/disk.vmdk,Format=vmdk")["ImportTaskId"]
+    disk = aws.ec2("import-snapshot", "--disk-container", "Url=http://127.0.0.1:1/disk.raw")["ImportTaskId"]
+    wait_for(lambda: aws.query("ImportImageTasks[].Status", "describe-import-image-tasks", "--import-task-ids",
+                               image) == ["deleted"], 30, "the import of an image to fail")
+    wait_for(lambda: aws.query("ImportSnapshotTasks[].SnapshotTaskDetail.Status", "describe-import-snapshot-tasks",
+                               "--import-task-ids", disk) == ["error"], 30, "the import of a snapshot to fail")
+    aws.fails("IncorrectState", "cancel-import-task", "--import-task-id", image)
+
+
 def test_key_pairs(aws, tmp_path):
     path = tmp_path / "cli.pem"
     text = aws.run("ec2", "create-key-pair", "--key-name", "cli", "--query", "KeyMaterial",

@@ -8,8 +8,10 @@
  * INSTANCE").  One host that is made by POST /control/host
  * (body: "ID VCPUS MEMORY-MIB") and does what it is told by POST /control/settle; the body of POST
  * /control/answer is what it answers to questions.  The moments of snapshots pass by themselves
- * unless POST /control/hold (body: "1") says that they shall not.  Ends with its standard input. */
+ * unless POST /control/hold (body: "1") says that they shall not.  Imports are worked on; the store
+ * is STATE-DIRECTORY/store.  Ends with its standard input. */
 #include "api/edge.h"
+#include "api/import-worker.h"
 #include "api/key-cache.h"
 #include "api/node-credentials.h"
 #include "api/rights.h"
@@ -77,6 +79,7 @@ static const char sql_questions[] = "SELECT id, host_id FROM host_question WHERE
 static VirgaServices services;
 static VirgaKeyCache *keys;
 static VirgaRightsCache *rights;
+static VirgaImportWorker *importer;
 
 /* Accounts as they begin: each with its default VPC, which it gets once. */
 static bool
@@ -367,6 +370,7 @@ on_change(const char *channel, const char *payload, gpointer data)
 {
     virga_key_cache_flush(keys);
     virga_rights_cache_flush(rights);
+    virga_import_worker_wake(importer);
 }
 
 int
@@ -379,7 +383,7 @@ main(int argc, char **argv)
                                       .used = virga_key_cache_used,
                                       .services = &services };
     VirgaHttpOptions http_options = { .handler = handle };
-    const char *const channels[] = { "virga_key", NULL };
+    const char *const channels[] = { "virga_key", "virga_import", NULL };
     VirgaDbListener *listener;
     g_autoptr(VirgaEdge) edge = NULL;
     VirgaHttpServer *server;
@@ -398,6 +402,8 @@ main(int argc, char **argv)
         g_error("%s", error->message);
     keys = virga_key_cache_new(services.db, services.sealer);
     rights = virga_rights_cache_new(services.db);
+    services.store = virga_config_path(services.config, "store");
+    importer = virga_import_worker_new(&services);
     listener = virga_db_listen(argv[1], channels, on_change, NULL);
     edge_options.db = services.db;
     edge_options.lookup_data = keys;
@@ -421,6 +427,8 @@ main(int argc, char **argv)
     g_atomic_int_set(&ended, 1);
     g_thread_join(cutter);
     virga_db_listener_free(listener);
+    virga_import_worker_free(importer);
+    g_free(services.store);
     virga_key_cache_free(keys);
     virga_rights_cache_free(rights);
     virga_pager_free(services.pager);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A private PostgreSQL and the API over it, with a host that does what it is told."""
 import contextlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -28,6 +29,9 @@ class Cloud:
         self.postgres = postgres
         self.sql = postgres.sql
         self.state = tempfile.mkdtemp(prefix="virga-state-")
+        os.mkdir(self.state + "/store")
+        with open(self.state + "/virga.conf", "w") as config:
+            config.write("[storage]\nimport-from=any\ndisk-reserved-gib=0\n")
         self.process = subprocess.Popen([build_dir + "/tests/db/api-server", postgres.dsn,
                                          self.state], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
@@ -109,7 +113,7 @@ def cloud(session_cloud):
         DELETE FROM public_address; DELETE FROM network_interface; DELETE FROM volume;
         DELETE FROM instance; DELETE FROM image; DELETE FROM snapshot; DELETE FROM host;
         DELETE FROM key_pair; DELETE FROM tag; DELETE FROM client_token; DELETE FROM event;
-        DELETE FROM launch_template; DELETE FROM placement_group; DELETE FROM fleet;
+        DELETE FROM import_task; DELETE FROM launch_template; DELETE FROM placement_group; DELETE FROM fleet;
         DELETE FROM quota; DELETE FROM quota_limit WHERE account_id <> '*';
         DELETE FROM security_group_rule; DELETE FROM security_group; DELETE FROM nat_gateway;
         DELETE FROM internet_gateway; DELETE FROM route_table_association;

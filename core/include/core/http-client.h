@@ -32,8 +32,5 @@ bool virga_http_put(VirgaHttpClient *client, const char *path, const void *bytes
 bool virga_http_upload(VirgaHttpClient *client, const char *path, const char *file,
                        unsigned timeout_ms, char **ret_body, GError **error);
 
-/* Fetches a foreign URL (http, https; redirects followed) into a file, at most 'bytes_max'. */
-bool virga_http_fetch(const char *url, const char *file, gint64 bytes_max, GError **error);
-
 /* Makes calls that wait return soon with RETRY; for the end of a daemon. */
 void virga_http_client_stop(VirgaHttpClient *client);

@@ -40,6 +40,7 @@ typedef enum {
     VIRGA_QUOTA_ROUTES_PER_TABLE,
     VIRGA_QUOTA_ACLS_PER_VPC,
     VIRGA_QUOTA_RULES_PER_ACL,
+    VIRGA_QUOTA_IMPORT_TASKS, /* of an account */
     VIRGA_QUOTA_RESOURCES,
 } VirgaQuotaResource;
 

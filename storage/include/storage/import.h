@@ -3,7 +3,8 @@
  *
  * The bytes are hostile.  Their format is told by our own look at the first bytes, never by
  * probing; what would make qemu-img open another file (a backing file, a data file, an extent) is
- * refused before it runs, and it runs with limits as the unprivileged user that we are. */
+ * refused before it runs, and it runs confined (core/process.h): it sees the image, the file that
+ * it makes and the system's libraries. */
 #pragma once
 
 #include <glib.h>
@@ -21,10 +22,23 @@ typedef struct {
     char source_sha256[65], sha256[65];
 } VirgaImport;
 
-/* Makes the qcow2 file 'into' of the image that 'fd' is open for, durable when this returns; the
- * caller renames it.  On failure there is no file.  Noun "disk image": INVALID, UNSUPPORTED as
- * above, CAPACITY when the store's disk is full, INTERNAL. */
-bool virga_import_convert(int fd, const char *into, VirgaImport *ret, GError **error);
+typedef struct {
+    const char *format;                           /* that it must have; NULL: any */
+    gint64 reserve_bytes;                         /* stay free where the file is made */
+    bool (*watch)(gint64 percent, gpointer data); /* false ends it; or NULL */
+    gpointer data;
+} VirgaImportOptions;
+
+/* Makes the qcow2 file 'into', which is there and empty, of the image that 'fd' is open for,
+ * durable when this returns; the caller renames it, or takes it away on failure.  Noun "disk
+ * image": INVALID, UNSUPPORTED as above, CAPACITY when there is no room, STATE when 'watch' ended
+ * it, INTERNAL. */
+bool virga_import_convert(int fd, const char *into, const VirgaImportOptions *options,
+                          VirgaImport *ret, GError **error);
+
+/* How many bytes there is room for in the filesystem of 'path' if so many are to stay free.  Noun
+ * "disk image": CAPACITY if there is none. */
+bool virga_import_room(const char *path, gint64 reserve_bytes, gint64 *ret_bytes, GError **error);
 
 /* The SHA-256 of an open file's bytes from its start, in hex. */
 bool virga_file_sha256(int fd, char hex[static 65], GError **error);

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "core/process.h"
+
+#include <sys/types.h>
+
+/* Starts 'path' with these descriptors as its standard ones. */
+bool virga_confined_spawn(const char *path, const char *const *argv,
+                          const VirgaConfinement *confinement, const int standard[static 3],
+                          pid_t *ret_pid, GError **error);
