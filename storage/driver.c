@@ -69,3 +69,40 @@ snapshot_file_fetch(const VirgaSnapshotFile *file, const char *path, VirgaSnapsh
     return fetch(file->id, path, data, error) && check_size(path, file, error) &&
            check_content(path, file, error);
 }
+
+/* ---- claims ---- */
+
+void
+claims_init(Claims *claims)
+{
+    g_mutex_init(&claims->lock);
+    g_cond_init(&claims->released);
+    claims->names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+}
+
+void
+claims_clear(Claims *claims)
+{
+    g_hash_table_destroy(claims->names);
+    g_mutex_clear(&claims->lock);
+    g_cond_clear(&claims->released);
+}
+
+void
+claims_take(Claims *claims, const char *name)
+{
+    g_mutex_lock(&claims->lock);
+    while (g_hash_table_contains(claims->names, name))
+        g_cond_wait(&claims->released, &claims->lock);
+    g_hash_table_add(claims->names, g_strdup(name));
+    g_mutex_unlock(&claims->lock);
+}
+
+void
+claims_release(Claims *claims, const char *name)
+{
+    g_mutex_lock(&claims->lock);
+    g_hash_table_remove(claims->names, name);
+    g_cond_broadcast(&claims->released);
+    g_mutex_unlock(&claims->lock);
+}

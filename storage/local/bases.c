@@ -59,31 +59,6 @@ flatten(Local *local, const char *id, const char *path, GError **error)
                   path, error);
 }
 
-/* One thread fetches, the others wait. */
-static bool
-claim_fetch(Local *local, const char *id, const char *path)
-{
-    bool here;
-
-    g_mutex_lock(&local->lock);
-    while (g_hash_table_contains(local->fetching, id))
-        g_cond_wait(&local->fetched, &local->lock);
-    here = access(path, F_OK) == 0;
-    if (!here)
-        g_hash_table_add(local->fetching, g_strdup(id));
-    g_mutex_unlock(&local->lock);
-    return !here;
-}
-
-static void
-release_fetch(Local *local, const char *id)
-{
-    g_mutex_lock(&local->lock);
-    g_hash_table_remove(local->fetching, id);
-    g_cond_broadcast(&local->fetched);
-    g_mutex_unlock(&local->lock);
-}
-
 /* The base image of the first 'count' files. */
 static char *
 base_of(Local *local, const VirgaSnapshotFile *const *files, size_t count, GError **error)
@@ -91,15 +66,16 @@ base_of(Local *local, const VirgaSnapshotFile *const *files, size_t count, GErro
     const VirgaSnapshotFile *file = files[count - 1];
     g_autofree char *path = local_file(local->images, file->id, ".qcow2");
     g_autofree char *below = NULL;
-    bool here = true;
+    bool here;
 
-    if (!claim_fetch(local, file->id, path))
-        return g_steal_pointer(&path);
-    if (count > 1)
-        here = (below = base_of(local, files, count - 1, error)) != NULL;
-    here = here && fetch_now(local, file, below, path, error) &&
-           (count % DEPTH_MAX != 0 || flatten(local, file->id, path, error));
-    release_fetch(local, file->id);
+    claims_take(&local->fetching, file->id); /* one thread fetches, the others wait */
+    here = access(path, F_OK) == 0;
+    if (!here) {
+        here = count == 1 || (below = base_of(local, files, count - 1, error)) != NULL;
+        here = here && fetch_now(local, file, below, path, error) &&
+               (count % DEPTH_MAX != 0 || flatten(local, file->id, path, error));
+    }
+    claims_release(&local->fetching, file->id);
     return here ? g_steal_pointer(&path) : NULL;
 }
 

@@ -23,9 +23,7 @@ typedef struct {
     gint64 reserved_gib;
     VirgaSnapshotFetch fetch;
     gpointer data;
-    GMutex lock;
-    GCond fetched;
-    GHashTable *fetching; /* snapshot ids that some thread fetches now */
+    Claims fetching; /* ids of snapshots */
 } Local;
 
 /* local.c.  A path in a directory, the caller's. */

@@ -168,9 +168,7 @@ local_free(VirgaVolumeDriver *driver)
 {
     Local *local = (Local *) driver;
 
-    g_hash_table_destroy(local->fetching);
-    g_mutex_clear(&local->lock);
-    g_cond_clear(&local->fetched);
+    claims_clear(&local->fetching);
     g_free(local->images);
     g_free(local->volumes);
     g_free(local);
@@ -206,8 +204,6 @@ virga_volume_local_new(const char *directory, gint64 reserved_gib, VirgaSnapshot
     local->reserved_gib = reserved_gib;
     local->fetch = fetch;
     local->data = data;
-    g_mutex_init(&local->lock);
-    g_cond_init(&local->fetched);
-    local->fetching = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    claims_init(&local->fetching);
     return &local->base;
 }

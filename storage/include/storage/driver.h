@@ -59,7 +59,8 @@ struct VirgaVolumeDriver {
                     GError **error);
     /* Makes the bytes, whole or not at all.  Already there: success. */
     bool (*create)(VirgaVolumeDriver *driver, const VirgaVolumeWish *wish, GError **error);
-    /* Makes it as large as that, if it is smaller; nobody has the volume open. */
+    /* Makes it as large as that, if it is smaller; nobody has the volume open: else it may fail
+     * with RETRY. */
     bool (*grow)(VirgaVolumeDriver *driver, const char *volume_id, gint64 size_gib, GError **error);
     /* Takes the bytes away, of all layers.  Not there: success. */
     bool (*delete)(VirgaVolumeDriver *driver, const char *volume_id, GError **error);
@@ -70,8 +71,8 @@ struct VirgaVolumeDriver {
 
     /* Makes the layer that begins at a snapshot's moment, empty, above the topmost one.  For a
      * volume that nobody has open the moment is now.  A guest that has it open is to be moved to
-     * the file *ret_path (the caller's), unless the driver makes moments by itself: then the moment
-     * is now for that one, too, and *ret_path is NULL.  Already there: success. */
+     * the file *ret_path (the caller's), unless the driver makes moments by itself: then the
+     * moment is now for that one, too, and *ret_path is NULL.  Already there: success. */
     bool (*begin_layer)(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot,
                         char **ret_path, GError **error);
     /* Says whether the moment has passed: the layer is there, and nobody writes below it. */
@@ -114,6 +115,21 @@ typedef bool (*VirgaSnapshotFetch)(const char *snapshot_id, const char *path, gp
  * the disk fails with CAPACITY. */
 VirgaVolumeDriver *virga_volume_local_new(const char *directory, gint64 reserved_gib,
                                           VirgaSnapshotFetch fetch, gpointer data);
+
+typedef struct {
+    const char *monitors;       /* "ADDRESS:PORT,…" */
+    const char *user;           /* "virga" of "client.virga" */
+    const char *key_file;       /* holds its key, and nothing else */
+    const char *pool, *host_id; /* Ceph's pool; who works on it here */
+    const char *scratch;        /* a folder of its own for files that come and go */
+    VirgaSnapshotFetch fetch;
+    gpointer data;
+} VirgaRbdSettings;
+
+/* Images in a pool of Ceph, shared by all hosts; base images are fetched once for all of them.  The
+ * cluster is asked when it is needed first.  Fails with INVALID when the key cannot be read,
+ * UNSUPPORTED in a build without librbd. */
+VirgaVolumeDriver *virga_volume_rbd_new(const VirgaRbdSettings *settings, GError **error);
 
 /* Volumes in memory, whose copies are empty files: what they are made of is not looked at.
  * 'fail_at' n makes the n-th call from now fail once; 0: none. */
