@@ -24,6 +24,7 @@ static const VirgaField disk_fields[] = {
     REQUIRED(VirgaGuestDisk, STRING, id),
     REQUIRED(VirgaGuestDisk, STRING, device),
     FIELD(VirgaGuestDisk, STRING, type),
+    FIELD(VirgaGuestDisk, STRING, pool),
     REQUIRED(VirgaGuestDisk, INTEGER, size_gib),
     FIELD(VirgaGuestDisk, INTEGER, iops),
     FIELD(VirgaGuestDisk, INTEGER, throughput),

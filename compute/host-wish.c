@@ -9,14 +9,17 @@
 
 static const char sql_generation[] = "SELECT generation, " VIRGA_QUESTIONS_SQL(
     "$1") ","
-          " (SELECT coalesce(json_agg(v.id), '[]'::json) FROM volume v WHERE v.host_id = $1"
+          " (SELECT coalesce(json_agg(CASE WHEN v.pool = 'local' THEN to_json(v.id)"
+          " ELSE json_build_object('id', v.id, 'pool', v.pool) END), '[]'::json) FROM volume v "
+          "WHERE v.host_id = $1"
           " AND v.deleting AND NOT EXISTS (SELECT 1 FROM snapshot s WHERE s.volume_id = v.id"
           " AND s.state = 'pending'))::text FROM host WHERE id = $1";
 /* The moment of a snapshot that was asked for before a guest was to be started comes before that:
  * so they are read after the guests. */
 static const char sql_snapshots[] =
     "SELECT coalesce(json_agg(json_strip_nulls(json_build_object('id', s.id, 'volume_id',"
-    " s.volume_id, 'parent_id', s.parent_id, 'cut', s.cut, 'halt', s.halt, 'made', "
+    " s.volume_id, 'pool', nullif(v.pool, 'local'), 'parent_id', s.parent_id, 'cut', s.cut, "
+    "'halt', s.halt, 'made', "
     "coalesce(v.made, true),"
     " 'parent_file',"
     " CASE WHEN s.parent_id IS NOT NULL THEN snapshot_files(s.parent_id) -> -1 ->> 'id' END,"
@@ -36,6 +39,7 @@ static const char sql_guests[] =
     " 'memory_mib', i.memory_mib, 'boot_mode', i.boot_mode,"
     " 'disks', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
     "   'id', v.id, 'device', a.device, 'size_gib', v.size_gib, 'type', v.type,"
+    "   'pool', nullif(v.pool, 'local'),"
     "   'iops', v.iops, 'throughput', v.throughput,"
     /* Of a snapshot that is gone nothing is made, not even something empty. */
     "   'files', CASE WHEN v.made OR v.snapshot_id IS NULL THEN NULL"

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/quota.h"
 #include "core/tag.h"
+#include "storage/pool.h"
 
 static const char sql_lock_instance[] =
     "SELECT state, host_id, zone, root_device_name, (SELECT count(*) FROM volume_attachment a"
@@ -72,7 +73,8 @@ check_fit(const Instance *instance, const VirgaVolume *volume, const char *devic
         return virga_fail(error, "volume zone", VIRGA_ERROR_INVALID,
                           "The volume '%s' is not in the same availability zone as instance '%s'",
                           volume->id, instance->id);
-    if (volume->host_id && g_strcmp0(volume->host_id, text(instance, HOST_ID)) != 0)
+    if (volume->host_id && !virga_pool_is_shared(volume->pool) &&
+        g_strcmp0(volume->host_id, text(instance, HOST_ID)) != 0)
         return virga_fail(error, "volume", VIRGA_ERROR_UNSUPPORTED,
                           "The data of volume '%s' is kept on another host than the one of "
                           "instance '%s'",

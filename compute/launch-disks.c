@@ -3,6 +3,7 @@
 #include "launch-priv.h"
 
 #include "core/tag.h"
+#include "storage/pool.h"
 #include "storage/snapshot.h"
 #include "storage/volume.h"
 
@@ -165,7 +166,9 @@ virga_launch_add_disks(Launch *launch, const char *id, const char *host_id, GErr
                                    .delete_on_termination = disk->delete_on_termination > 0 };
         char *volume_id;
 
-        if (!virga_volume_create(launch->txn, launch->arena, &volume, &volume_id, error) ||
+        volume.pool = virga_pool_of(launch->config, volume.type, volume.zone, error);
+        if (!volume.pool ||
+            !virga_volume_create(launch->txn, launch->arena, &volume, &volume_id, error) ||
             !virga_tag_set_first(launch->txn, spec->account_id, volume_id, spec->volume_tags,
                                  spec->volume_tag_count, error))
             return false;

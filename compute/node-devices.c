@@ -237,12 +237,14 @@ static bool
 can_come(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, const Device *device,
          bool *ret_can, GError **error)
 {
+    VirgaVolumeDriver *pool;
     bool exists = true;
 
     *ret_can = true;
     if (device->kind != VIRGA_DEVICE_DISK)
         return true;
-    if (!node->volumes->inspect(node->volumes, device->id, &exists, error))
+    pool = node_pool(node, disk_at(want, device->index)->pool, error);
+    if (!pool || !pool->inspect(pool, device->id, &exists, error))
         return false;
     if (!exists && node_was_made(guest, disk_at(want, device->index))) {
         node_note_lost(node, guest, device->id);
@@ -308,17 +310,17 @@ add_disk(VirgaNode *node, Guest *guest, const VirgaGuestDisk *disk, const char *
          GError **error)
 {
     g_autoptr(VirgaVolumeSource) source = NULL;
+    VirgaVolumeDriver *pool = node_pool(node, disk->pool, error);
     VirgaDomainDisk device = { .serial = serial };
-
     const char *const ids[] = { disk->id, NULL };
     bool added;
 
-    if (!node_make_disk(node, guest, disk, error))
+    if (!pool || !node_make_disk(node, guest, disk, error))
         return false;
     node_claim_volumes(node, ids);
-    device.source = source = node->volumes->source(node->volumes, disk->id);
+    device.source = source = pool->source(pool, disk->id);
     node_shape_disk(disk, &device);
-    added = node->volumes->grow(node->volumes, disk->id, disk->size_gib, error) &&
+    added = pool->grow(pool, disk->id, disk->size_gib, error) &&
             node->hypervisor->attach_disk(node->hypervisor, guest->id, &device, error);
     node_release_volumes(node, ids);
     return added;

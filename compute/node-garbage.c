@@ -158,9 +158,9 @@ bases_body(VirgaNode *node, GStrv ids)
 /* Base images on which nothing stands: those of snapshots that are gone go too.  Virgad knows of
  * all volumes that are still to be made, so that nothing will be made of them. */
 static void
-collect_bases(VirgaNode *node)
+collect_bases(VirgaNode *node, VirgaVolumeDriver *pool)
 {
-    g_auto(GStrv) idle = node->volumes->bases(node->volumes, false, NULL);
+    g_auto(GStrv) idle = pool->bases(pool, false, NULL);
     g_autofree char *body = idle && *idle ? bases_body(node, idle) : NULL;
     g_autofree char *answer = NULL;
     g_autoptr(JsonNode) json = NULL;
@@ -179,7 +179,7 @@ collect_bases(VirgaNode *node)
         GError *error = NULL;
 
         if (id && virga_id_is(id, "snap"))
-            told("snapshot", id, node->volumes->drop_base(node->volumes, id, &error), error);
+            told("snapshot", id, pool->drop_base(pool, id, &error), error);
     }
 }
 
@@ -187,6 +187,8 @@ void
 node_collect_garbage(VirgaNode *node)
 {
     GHashTable *seen;
+    GHashTableIter pools;
+    gpointer pool;
     bool told_all;
 
     g_mutex_lock(&node->lock);
@@ -198,7 +200,11 @@ node_collect_garbage(VirgaNode *node)
     collect_domains(node, seen);
     collect_network(node, seen);
     collect_consoles(node, seen);
-    collect_bases(node);
+    collect_bases(node, node->volumes);
+    if (node->pools)
+        for (g_hash_table_iter_init(&pools, node->pools);
+             g_hash_table_iter_next(&pools, NULL, &pool);)
+            collect_bases(node, pool);
     g_hash_table_unref(node->garbage); /* what is claimed again starts anew */
     node->garbage = seen;
 }

@@ -97,11 +97,13 @@ look_at_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGu
     note_kept(node, guest, want);
     for (guint i = 0; i < want->disks->len; i++) {
         VirgaGuestDisk *disk = disk_at(want, i);
+        VirgaVolumeDriver *pool;
         bool exists;
 
         if (disk->leaving)
             continue;
-        if (!node->volumes->inspect(node->volumes, disk->id, &exists, error))
+        pool = node_pool(node, disk->pool, error);
+        if (!pool || !pool->inspect(pool, disk->id, &exists, error))
             return false;
         if (!exists) {
             is->disks_here = false;
@@ -209,8 +211,9 @@ node_make_disk(VirgaNode *node, Guest *guest, const VirgaGuestDisk *disk, GError
                                .size_gib = disk->size_gib,
                                .files = (const VirgaSnapshotFile *const *) disk->files->pdata,
                                .file_count = disk->files->len };
+    VirgaVolumeDriver *pool = node_pool(node, disk->pool, error);
 
-    if (!node->volumes->create(node->volumes, &volume, error))
+    if (!pool || !pool->create(pool, &volume, error))
         return false;
     g_mutex_lock(&node->lock);
     remember(&guest->made, disk->id);
@@ -278,13 +281,16 @@ start_domain(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError *
 
     for (guint i = 0; i < want->disks->len; i++) {
         const VirgaGuestDisk *disk = disk_at(want, i);
+        VirgaVolumeDriver *pool = node_pool(node, disk->pool, error);
         VirgaVolumeSource *source;
         char serial[VIRGA_DISK_SERIAL_SIZE];
 
+        if (!pool)
+            return false;
         if (disk->leaving)
             continue;
         node_disk_serial(disk->id, serial);
-        source = node->volumes->source(node->volumes, disk->id);
+        source = pool->source(pool, disk->id);
         g_ptr_array_add(sources, source);
         disks[spec.disk_count] = (VirgaDomainDisk){
             .source = source,
@@ -292,7 +298,7 @@ start_domain(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError *
             .target = virga_arena_printf(arena, "vd%c", (int) ('a' + spec.disk_count % 26)),
         };
         node_shape_disk(disk, &disks[spec.disk_count]);
-        if (!node->volumes->grow(node->volumes, disk->id, disk->size_gib, error))
+        if (!pool->grow(pool, disk->id, disk->size_gib, error))
             return false;
         spec.disk_count++;
     }
@@ -363,10 +369,13 @@ retire(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, bool for_good,
         !remove_taps(node, guest, want, error))
         return false;
     node_read_console(node, guest->id, true);
-    for (guint i = 0; for_good && i < want->disks->len; i++)
-        if (goes(guest, disk_at(want, i)) &&
-            !node->volumes->delete (node->volumes, disk_at(want, i)->id, error))
+    for (guint i = 0; for_good && i < want->disks->len; i++) {
+        VirgaVolumeDriver *pool = node_pool(node, disk_at(want, i)->pool, error);
+
+        if (!pool ||
+            (goes(guest, disk_at(want, i)) && !pool->delete (pool, disk_at(want, i)->id, error)))
             return false;
+    }
     guest->retired = true;
     if (for_good && g_unlink(console) < 0 && errno != ENOENT)
         return virga_fail_errno(error, "domain", errno, "could not delete \"%s\"", console);

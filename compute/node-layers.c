@@ -55,7 +55,7 @@ find_disk(const VirgaGuestWish *want, const char *volume_id)
 
 /* One that is to be cut, by value: the table may change while a driver works. */
 typedef struct {
-    char *id, *volume_id, *path;
+    char *id, *volume_id, *pool, *path;
     bool begun;                    /* there is a layer; 'path' NULL: its driver made the moment */
     bool made, cut, nothing, lost; /* of Snapshot */
 } Cut;
@@ -67,6 +67,7 @@ cut_clear(gpointer data)
 
     g_free(cut->id);
     g_free(cut->volume_id);
+    g_free(cut->pool);
     g_free(cut->path);
 }
 
@@ -97,6 +98,7 @@ waiting_cuts(VirgaNode *node, const VirgaGuestWish *want, VirgaDomainState domai
         }
         cut.id = g_strdup(snapshot->id);
         cut.volume_id = g_strdup(snapshot->volume_id);
+        cut.pool = g_strdup(snapshot->pool);
         cut.made = snapshot->made;
         g_array_append_val(cuts, cut);
     }
@@ -155,13 +157,14 @@ static bool
 begin_layer(VirgaNode *node, Cut *cut, GError **error)
 {
     VirgaSnapshotWish wish = { .id = cut->id, .volume_id = cut->volume_id };
+    VirgaVolumeDriver *pool = node_pool(node, cut->pool, error);
     bool exists;
 
-    if (!node->volumes->inspect(node->volumes, cut->volume_id, &exists, error))
+    if (!pool || !pool->inspect(pool, cut->volume_id, &exists, error))
         return false;
     cut->nothing = !exists && !cut->made;
     cut->lost = !exists && cut->made;
-    cut->begun = exists && node->volumes->begin_layer(node->volumes, &wish, &cut->path, error);
+    cut->begun = exists && pool->begin_layer(pool, &wish, &cut->path, error);
     return !exists || cut->begun;
 }
 
@@ -206,8 +209,9 @@ look_at_cuts(VirgaNode *node, GArray *cuts, GError **error)
     for (guint i = 0; i < cuts->len; i++) {
         Cut *cut = &g_array_index(cuts, Cut, i);
         VirgaSnapshotWish wish = { .id = cut->id, .volume_id = cut->volume_id };
+        VirgaVolumeDriver *pool = node_pool(node, cut->pool, error);
 
-        if (cut->begun && !node->volumes->is_cut(node->volumes, &wish, &cut->cut, error))
+        if (!pool || (cut->begun && !pool->is_cut(pool, &wish, &cut->cut, error)))
             return false;
         if (cut->begun && !cut->cut)
             return virga_fail(error, "volume", VIRGA_ERROR_INTERNAL, "\"%s\" is still written to",
@@ -220,10 +224,23 @@ look_at_cuts(VirgaNode *node, GArray *cuts, GError **error)
  * same while the guest stands still.  If this process ends meanwhile, the next one finds a paused
  * domain that shall run. */
 static bool
+is_held(VirgaNode *node, VirgaDomainState domain, GArray *cuts)
+{
+    bool held = false;
+
+    for (guint i = 0; i < cuts->len; i++) {
+        VirgaVolumeDriver *pool = node_pool(node, g_array_index(cuts, Cut, i).pool, NULL);
+
+        held = held || (pool && pool->makes_moments);
+    }
+    return held && cuts->len > 1 && domain == VIRGA_DOMAIN_RUNNING;
+}
+
+static bool
 make_moment(VirgaNode *node, Guest *guest, VirgaDomainState domain, GArray *cuts, GError **error)
 {
     VirgaHypervisor *hypervisor = node->hypervisor;
-    bool hold = cuts->len > 1 && domain == VIRGA_DOMAIN_RUNNING && node->volumes->makes_moments;
+    bool hold = is_held(node, domain, cuts);
     g_autoptr(GError) reason = NULL;
     bool made;
 
@@ -256,17 +273,23 @@ bool
 node_cut_volume(VirgaNode *node, Snapshot *snapshot, GError **error)
 {
     const char *const ids[] = { snapshot->volume_id, NULL };
-    Cut cut = { .id = snapshot->id, .volume_id = snapshot->volume_id, .made = snapshot->made };
+    VirgaVolumeDriver *pool = node_pool(node, snapshot->pool, error);
+    Cut cut = { .id = snapshot->id,
+                .volume_id = snapshot->volume_id,
+                .pool = snapshot->pool,
+                .made = snapshot->made };
     VirgaSnapshotWish wish = node_snapshot_wish(snapshot);
     bool owned, done;
 
+    if (!pool)
+        return false;
     node_claim_volumes(node, ids);
     g_mutex_lock(&node->lock);
     owned = node_owner_locked(node, snapshot->volume_id) != NULL;
     g_mutex_unlock(&node->lock);
     done = !owned && begin_layer(node, &cut, error);
     if (done && cut.begun)
-        done = node->volumes->is_cut(node->volumes, &wish, &cut.cut, error) &&
+        done = pool->is_cut(pool, &wish, &cut.cut, error) &&
                (cut.cut || virga_fail(error, "volume", VIRGA_ERROR_RETRY,
                                       "\"%s\" is still written to", snapshot->volume_id));
     node_release_volumes(node, ids);
@@ -328,10 +351,13 @@ find_surplus(VirgaNode *node, const VirgaGuestWish *want, Surplus *ret, GError *
 {
     for (guint i = 0; i < want->disks->len; i++) {
         const VirgaGuestDisk *disk = want->disks->pdata[i];
+        VirgaVolumeDriver *pool = node_pool(node, disk->pool, error);
 
+        if (!pool)
+            return false;
         if (disk->leaving || is_needed(node, disk->id))
             continue;
-        if (!node->volumes->surplus(node->volumes, disk->id, &ret->path, &ret->below, error))
+        if (!pool->surplus(pool, disk->id, &ret->path, &ret->below, error))
             return false;
         if (ret->path) {
             ret->disk = disk;
@@ -388,8 +414,9 @@ node_join_again_at(const Guest *guest)
 }
 
 void
-node_join_volume(VirgaNode *node, const char *volume_id)
+node_join_volume(VirgaNode *node, const char *pool_name, const char *volume_id)
 {
+    VirgaVolumeDriver *pool = node_pool(node, pool_name, NULL);
     const char *const ids[] = { volume_id, NULL };
     g_autoptr(GError) error = NULL;
     bool owned;
@@ -398,8 +425,7 @@ node_join_volume(VirgaNode *node, const char *volume_id)
     g_mutex_lock(&node->lock);
     owned = node_owner_locked(node, volume_id) != NULL;
     g_mutex_unlock(&node->lock);
-    if (!owned && !is_needed(node, volume_id) &&
-        !node->volumes->join(node->volumes, volume_id, &error))
+    if (pool && !owned && !is_needed(node, volume_id) && !pool->join(pool, volume_id, &error))
         virga_notice("volume", volume_id, "could not join its layers: %s", error->message);
     node_release_volumes(node, ids);
 }

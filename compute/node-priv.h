@@ -82,7 +82,7 @@ typedef struct {
 
 /* A snapshot that this host makes. */
 typedef struct {
-    char *id, *volume_id, *parent_id, *parent_file;
+    char *id, *volume_id, *pool, *parent_id, *parent_file;
     bool parent_ready; /* what it stands on is in the store */
     bool cut;          /* its moment has passed */
     bool halt;         /* its guest is to be off then */
@@ -108,6 +108,7 @@ struct VirgaNode {
     char *host_id, *host_name, *directory, *console_directory;
     VirgaHypervisor *hypervisor;
     VirgaVolumeDriver *volumes;
+    GHashTable *pools; /* name -> VirgaVolumeDriver; or NULL */
     VirgaNetworkDriver *network;
     VirgaHttpClient *virgad;
     uid_t tap_owner;
@@ -151,6 +152,9 @@ void node_take_plan_locked(VirgaNode *node, VirgaVpcPlan *record);
 void node_drop_guest_locked(VirgaNode *node, const char *id);
 bool node_stopping(VirgaNode *node);
 Plan *node_plan(VirgaNode *node, const char *vpc_id); /* a reference, or NULL */
+/* Who keeps the volumes of a pool (NULL: this host); NULL with an error when this host has none of
+ * that name. */
+VirgaVolumeDriver *node_pool(VirgaNode *node, const char *name, GError **error);
 
 /* node-guest.c, node-vpc.c: bodies of the pools */
 void node_work_on_guest(gpointer guest, gpointer node);
@@ -197,7 +201,7 @@ void node_join_layers(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
 gint64 node_join_again_at(const Guest *guest);
 /* The same for a snapshot of a volume that no guest has; false: not now. */
 bool node_cut_volume(VirgaNode *node, Snapshot *snapshot, GError **error);
-void node_join_volume(VirgaNode *node, const char *volume_id);
+void node_join_volume(VirgaNode *node, const char *pool, const char *volume_id);
 /* The ids of those of a guest's disks whose bytes some snapshot still needs. */
 GStrv node_needed_disks(VirgaNode *node, const VirgaGuestWish *want);
 

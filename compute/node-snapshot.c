@@ -29,6 +29,7 @@ node_snapshot_free(gpointer data)
 
     g_free(snapshot->id);
     g_free(snapshot->volume_id);
+    g_free(snapshot->pool);
     g_free(snapshot->parent_id);
     g_free(snapshot->parent_file);
     g_free(snapshot);
@@ -65,6 +66,7 @@ node_owner_locked(VirgaNode *node, const char *volume_id)
 static const VirgaField fields[] = {
     { "id", VIRGA_FIELD_STRING, offsetof(Snapshot, id), true, NULL },
     { "volume_id", VIRGA_FIELD_STRING, offsetof(Snapshot, volume_id), true, NULL },
+    { "pool", VIRGA_FIELD_STRING, offsetof(Snapshot, pool), false, NULL },
     { "parent_id", VIRGA_FIELD_STRING, offsetof(Snapshot, parent_id), false, NULL },
     { "parent_file", VIRGA_FIELD_STRING, offsetof(Snapshot, parent_file), false, NULL },
     { "parent_ready", VIRGA_FIELD_BOOL, offsetof(Snapshot, parent_ready), false, NULL },
@@ -259,15 +261,18 @@ static bool
 copy(VirgaNode *node, Snapshot *snapshot, GError **error)
 {
     VirgaSnapshotWish wish = node_snapshot_wish(snapshot);
+    VirgaVolumeDriver *pool = node_pool(node, snapshot->pool, error);
     g_autofree char *path = NULL;
     bool whole, made;
 
+    if (!pool)
+        return false;
     if (snapshot->lost)
         return virga_fail(error, "volume", VIRGA_ERROR_NOT_FOUND,
                           "the data of the volume has vanished from its host");
     if (snapshot->nothing)
         return tell(node, snapshot, 0, NULL, false, NULL, error);
-    if (!node->volumes->begin_copy(node->volumes, &wish, &path, &whole, &made, error) ||
+    if (!pool->begin_copy(pool, &wish, &path, &whole, &made, error) ||
         !copy_file(node, snapshot, path, made || snapshot->afresh, whole, error))
         return false;
     virga_info("snapshot", snapshot->id, "is in the store");
@@ -320,7 +325,9 @@ work_on_snapshot(gpointer data, gpointer user_data)
     Snapshot *snapshot = data;
     VirgaNode *node = user_data;
     VirgaSnapshotWish wish = node_snapshot_wish(snapshot);
+    VirgaVolumeDriver *driver = node_pool(node, snapshot->pool, NULL);
     g_autofree char *volume_id = g_strdup(snapshot->volume_id);
+    g_autofree char *pool = g_strdup(snapshot->pool);
     bool ends;
 
     g_mutex_lock(&node->lock);
@@ -329,8 +336,8 @@ work_on_snapshot(gpointer data, gpointer user_data)
     ends = snapshot->forgotten;
     g_mutex_unlock(&node->lock);
     ends = ends || (!node_stopping(node) && work(node, snapshot));
-    if (ends)
-        node->volumes->end_copy(node->volumes, &wish);
+    if (ends && driver)
+        driver->end_copy(driver, &wish);
     g_mutex_lock(&node->lock);
     snapshot->working = false;
     if (ends) {
@@ -340,7 +347,7 @@ work_on_snapshot(gpointer data, gpointer user_data)
     node_wake_snapshots_locked(node);
     g_mutex_unlock(&node->lock);
     if (ends)
-        node_join_volume(node, volume_id);
+        node_join_volume(node, pool, volume_id);
 }
 
 void

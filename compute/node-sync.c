@@ -149,14 +149,27 @@ drop_unnamed_locked(VirgaNode *node, GHashTable *seen)
         node_drop_guest_locked(node, gone->pdata[i]);
 }
 
+/* An id, or {"id", "pool"}; loans. */
+static const char *
+doomed_at(JsonArray *array, guint i, const char **ret_pool)
+{
+    JsonNode *node = json_array_get_element(array, i);
+    JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+
+    *ret_pool = object ? json_object_get_string_member_with_default(object, "pool", NULL) : NULL;
+    return object ? json_object_get_string_member_with_default(object, "id", "")
+                  : text_at(array, i);
+}
+
 /* Volumes that nobody shall have any more.  What could not be deleted is named again with the next
  * whole wish. */
 static void
 delete_volumes(VirgaNode *node, JsonArray *ids)
 {
     for (guint i = 0; ids && i < json_array_get_length(ids); i++) {
-        const char *id = text_at(ids, i);
+        const char *pool_name, *id = doomed_at(ids, i, &pool_name);
         g_autoptr(GError) error = NULL;
+        VirgaVolumeDriver *pool;
 
         const char *const ids_of[] = { id, NULL };
         bool deleted;
@@ -164,7 +177,8 @@ delete_volumes(VirgaNode *node, JsonArray *ids)
         if (!virga_id_is(id, "vol"))
             continue;
         node_claim_volumes(node, ids_of);
-        deleted = node->volumes->delete (node->volumes, id, &error);
+        pool = node_pool(node, pool_name, &error);
+        deleted = pool && pool->delete (pool, id, &error);
         node_release_volumes(node, ids_of);
         if (!deleted) {
             virga_warning("volume", id, "%s", error->message);

@@ -101,6 +101,7 @@ virga_node_new(const VirgaNodeSettings *settings)
     node->directory = g_strdup(settings->directory);
     node->console_directory = g_build_filename(settings->directory, "console", NULL);
     node->volumes = settings->volumes;
+    node->pools = settings->pools;
     node->network = settings->network;
     node->virgad = settings->virgad;
     node->tap_owner = settings->tap_owner;
@@ -259,6 +260,19 @@ node_plan(VirgaNode *node, const char *vpc_id)
         plan = g_atomic_rc_box_acquire(vpc->plan);
     g_mutex_unlock(&node->lock);
     return plan;
+}
+
+VirgaVolumeDriver *
+node_pool(VirgaNode *node, const char *name, GError **error)
+{
+    VirgaVolumeDriver *pool = node->volumes;
+
+    if (name)
+        pool = node->pools ? g_hash_table_lookup(node->pools, name) : NULL;
+    if (!pool)
+        virga_fail(error, "volume", VIRGA_ERROR_INTERNAL, "this host does not have the pool \"%s\"",
+                   name);
+    return pool;
 }
 
 void

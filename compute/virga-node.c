@@ -10,6 +10,7 @@
 #include "network/address.h"
 #include "network/fake.h"
 #include "network/kernel.h"
+#include "storage/pool.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +33,7 @@ typedef struct {
     uid_t tap_owner;
     VirgaHttpClient *virgad;
     VirgaVolumeDriver *volumes;
+    GHashTable *pools; /* name -> VirgaVolumeDriver */
     VirgaNetworkDriver *network;
     VirgaHypervisor *hypervisor;
     VirgaNode *node;
@@ -167,6 +169,55 @@ libvirt_uri(const VirgaConfig *config)
     return *uri ? g_strdup(uri) : g_strdup_printf("qemu+unix:///system?socket=%s", socket);
 }
 
+static void
+free_pool(gpointer pool)
+{
+    VirgaVolumeDriver *driver = pool;
+
+    driver->free(driver);
+}
+
+static VirgaVolumeDriver *
+make_pool(Daemon *daemon, const char *group, const char *name, GError **error)
+{
+    VirgaConfig *config = daemon->config;
+    g_autofree char *scratch = g_build_filename(daemon->directory, "pools", name, NULL);
+    VirgaRbdSettings settings = { .monitors = virga_config_text(config, group, "monitors"),
+                                  .user = virga_config_text(config, group, "user"),
+                                  .key_file = virga_config_text(config, group, "key-file"),
+                                  .pool = virga_config_text(config, group, "ceph-pool"),
+                                  .host_id = daemon->host_id,
+                                  .scratch = scratch,
+                                  .fetch = virga_node_fetch_snapshot,
+                                  .data = daemon->virgad };
+
+    return g_str_equal(virga_config_text(config, "node", "driver"), "fake")
+               ? virga_volume_fake_new()
+               : virga_volume_rbd_new(&settings, error);
+}
+
+/* Those of this host's zone. */
+static bool
+make_pools(Daemon *daemon, GError **error)
+{
+    g_auto(GStrv) groups = virga_config_pools(daemon->config);
+    const char *zone = virga_config_text(daemon->config, "node", "zone");
+
+    daemon->pools = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_pool);
+    for (char **group = groups; *group; group++) {
+        const char *name = strchr(*group, ' ') + 1;
+        VirgaVolumeDriver *pool;
+
+        if (!virga_pool_in_zone(daemon->config, *group, zone))
+            continue;
+        pool = make_pool(daemon, *group, name, error);
+        if (!pool)
+            return false;
+        g_hash_table_insert(daemon->pools, g_strdup(name), pool);
+    }
+    return true;
+}
+
 static bool
 make_drivers(Daemon *daemon, GError **error)
 {
@@ -230,13 +281,14 @@ start(Daemon *daemon, GError **error)
     daemon->host_name = g_strdup(g_get_host_name());
     daemon->virgad_address = virgad_address(daemon->config);
     daemon->virgad = virga_http_client_new(daemon->virgad_address);
-    if (!make_drivers(daemon, error))
+    if (!make_drivers(daemon, error) || !make_pools(daemon, error))
         return false;
     settings = (VirgaNodeSettings){ .config = daemon->config,
                                     .host_id = daemon->host_id,
                                     .host_name = daemon->host_name,
                                     .directory = daemon->directory,
                                     .volumes = daemon->volumes,
+                                    .pools = daemon->pools,
                                     .network = daemon->network,
                                     .virgad = daemon->virgad,
                                     .tap_owner = daemon->tap_owner };
@@ -258,6 +310,7 @@ stop(Daemon *daemon)
         virga_network_driver_free(daemon->network);
     if (daemon->volumes)
         daemon->volumes->free(daemon->volumes);
+    g_clear_pointer(&daemon->pools, g_hash_table_unref);
     virga_http_client_free(daemon->virgad);
     g_free(daemon->virgad_address);
     g_free(daemon->host_name);

@@ -8,6 +8,8 @@
 
 #define TYPE_GROUP      "instance-type " /* [instance-type NAME] */
 #define QUOTA_GROUP     "quota "         /* [quota ACCOUNT] */
+#define POOL_GROUP      "pool "          /* [pool NAME] */
+#define VOLUME_GROUP    "volume-type "   /* [volume-type TYPE] */
 #define ACCOUNT_DIGITS  12
 #define EXAMPLE_COLUMNS 96
 
@@ -140,6 +142,39 @@ static const Key type_keys[] = {
       VIRGAD },
 };
 
+/* Keys of a [pool NAME] group: volumes in Ceph. */
+static const Key pool_keys[] = {
+    { "pool NAME", "driver", TEXT, "rbd",
+      "Who keeps the pool's volumes: `rbd`, images in Ceph that all hosts share. The pool `local`, "
+      "each host's own disk, is always there.",
+      VIRGAD | NODE },
+    { "pool NAME", "zones", TEXT, "",
+      "Letters of the zones that have it, with commas; empty: all of them.", VIRGAD | NODE },
+    { "pool NAME", "monitors", TEXT, "", "Ceph's monitors: `10.0.0.1:3300,10.0.0.2:3300`.", NODE },
+    { "pool NAME", "user", TEXT, "virga",
+      "Name of a user that has Ceph's profile rbd for the pool.", NODE },
+    { "pool NAME", "key-file", TEXT, "",
+      "File that holds the user's key, readable by its owner only.", NODE },
+    { "pool NAME", "ceph-pool", TEXT, "virga", "Ceph's name of the pool.", NODE },
+};
+
+/* Keys of a [volume-type TYPE] group, TYPE one of EC2's. */
+static const Key volume_keys[] = {
+    { "volume-type TYPE", "pool", TEXT, "local",
+      "Pool in which new volumes of the type are kept: `local`, or a [pool NAME].", VIRGAD },
+};
+
+/* Groups of which there may be several, each with a name of its own. */
+static const struct {
+    const char *prefix;
+    const Key *keys;
+    size_t count;
+} families[] = {
+    { TYPE_GROUP, type_keys, G_N_ELEMENTS(type_keys) },
+    { POOL_GROUP, pool_keys, G_N_ELEMENTS(pool_keys) },
+    { VOLUME_GROUP, volume_keys, G_N_ELEMENTS(volume_keys) },
+};
+
 struct VirgaConfig {
     gatomicrefcount references;
     GKeyFile *file;
@@ -150,12 +185,13 @@ struct VirgaConfig {
 static const Key *
 find_key(const char *group, const char *key)
 {
-    if (g_str_has_prefix(group, TYPE_GROUP)) {
-        for (size_t i = 0; i < G_N_ELEMENTS(type_keys); i++)
-            if (g_str_equal(type_keys[i].key, key))
-                return &type_keys[i];
-        return NULL;
-    }
+    for (size_t i = 0; i < G_N_ELEMENTS(families); i++)
+        for (size_t j = 0; g_str_has_prefix(group, families[i].prefix); j++) {
+            if (j == families[i].count)
+                return NULL;
+            if (g_str_equal(families[i].keys[j].key, key))
+                return &families[i].keys[j];
+        }
     if (g_str_has_prefix(group, QUOTA_GROUP))
         group = "quota";
     for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
@@ -167,8 +203,9 @@ find_key(const char *group, const char *key)
 static bool
 is_group(const char *group)
 {
-    if (g_str_has_prefix(group, TYPE_GROUP))
-        return group[strlen(TYPE_GROUP)] != '\0';
+    for (size_t i = 0; i < G_N_ELEMENTS(families); i++)
+        if (g_str_has_prefix(group, families[i].prefix))
+            return group[strlen(families[i].prefix)] != '\0';
     if (g_str_has_prefix(group, QUOTA_GROUP))
         return strlen(group + strlen(QUOTA_GROUP)) == ACCOUNT_DIGITS &&
                strspn(group + strlen(QUOTA_GROUP), "0123456789") == ACCOUNT_DIGITS;
@@ -239,6 +276,18 @@ load_file(VirgaConfig *config, const char *path, GError **error)
     return virga_fail(error, "configuration", VIRGA_ERROR_INVALID, "%s: %s", path, reason->message);
 }
 
+static char **
+groups_like(const VirgaConfig *config, const char *prefix)
+{
+    g_auto(GStrv) groups = g_key_file_get_groups(config->file, NULL);
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+    for (char **group = groups; *group; group++)
+        if (g_str_has_prefix(*group, prefix))
+            g_strv_builder_add(builder, *group);
+    return g_strv_builder_end(builder);
+}
+
 /* Every instance type must be whole: what has no default must be there. */
 static bool
 check_types(const VirgaConfig *config, GError **error)
@@ -254,6 +303,34 @@ check_types(const VirgaConfig *config, GError **error)
                                   "[%s] must have \"%s\" of %d or more", *group, type_keys[i].key,
                                   (int) least);
         }
+    return true;
+}
+
+/* Every pool must be whole, and every type's one must be there. */
+static bool
+check_pools(const VirgaConfig *config, GError **error)
+{
+    g_auto(GStrv) pools = virga_config_pools(config);
+    g_auto(GStrv) types = groups_like(config, VOLUME_GROUP);
+
+    for (char **pool = pools; *pool; pool++)
+        if (g_str_equal(*pool, POOL_GROUP "local") ||
+            !g_str_equal(virga_config_text(config, *pool, "driver"), "rbd") ||
+            !*virga_config_text(config, *pool, "monitors") ||
+            !*virga_config_text(config, *pool, "key-file"))
+            return virga_fail(error, "configuration", VIRGA_ERROR_INVALID,
+                              "[%s] must have another name than \"local\", the driver \"rbd\", "
+                              "\"monitors\" and a \"key-file\"",
+                              *pool);
+    for (char **type = types; *type; type++) {
+        const char *name = virga_config_text(config, *type, "pool");
+        g_autofree char *group = g_strconcat(POOL_GROUP, name, NULL);
+
+        if (!g_str_equal(name, "local") && !g_strv_contains((const char *const *) pools, group))
+            return virga_fail(error, "configuration", VIRGA_ERROR_INVALID,
+                              "[%s] names the pool \"%s\", of which there is no [%s]", *type, name,
+                              group);
+    }
     return true;
 }
 
@@ -283,7 +360,7 @@ virga_config_load(const char *path, const char *state, GError **error)
     make_tag(config->state, config->tag);
     own = virga_config_path(config, "virga.conf");
     if (!load_file(config, path, error) || !load_file(config, own, error) ||
-        !check_types(config, error))
+        !check_types(config, error) || !check_pools(config, error))
         return NULL;
     return g_steal_pointer(&config);
 }
@@ -354,22 +431,16 @@ virga_config_has(const VirgaConfig *config, const char *group, const char *key)
     return g_key_file_has_key(config->file, group, key, NULL);
 }
 
-static char **
-groups_like(const VirgaConfig *config, const char *prefix)
-{
-    g_auto(GStrv) groups = g_key_file_get_groups(config->file, NULL);
-    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
-
-    for (char **group = groups; *group; group++)
-        if (g_str_has_prefix(*group, prefix))
-            g_strv_builder_add(builder, *group);
-    return g_strv_builder_end(builder);
-}
-
 char **
 virga_config_instance_types(const VirgaConfig *config)
 {
     return groups_like(config, TYPE_GROUP);
+}
+
+char **
+virga_config_pools(const VirgaConfig *config)
+{
+    return groups_like(config, POOL_GROUP);
 }
 
 char **
@@ -431,11 +502,14 @@ static GKeyFile *
 values_of(const VirgaConfig *config, VirgaConfigReader reader)
 {
     GKeyFile *file = g_key_file_new();
-    g_auto(GStrv) types = virga_config_instance_types(config);
 
     print_keys(config, reader, NULL, keys, G_N_ELEMENTS(keys), file);
-    for (char **type = types; *type; type++)
-        print_keys(config, reader, *type, type_keys, G_N_ELEMENTS(type_keys), file);
+    for (size_t i = 0; i < G_N_ELEMENTS(families); i++) {
+        g_auto(GStrv) groups = groups_like(config, families[i].prefix);
+
+        for (char **group = groups; *group; group++)
+            print_keys(config, reader, *group, families[i].keys, families[i].count, file);
+    }
     if (reader & VIRGAD)
         print_quotas(config, file);
     return file;
@@ -507,8 +581,9 @@ virga_config_describe(void)
 
     for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
         describe_key(page, &keys[i], &group);
-    for (size_t i = 0; i < G_N_ELEMENTS(type_keys); i++)
-        describe_key(page, &type_keys[i], &group);
+    for (size_t i = 0; i < G_N_ELEMENTS(families); i++)
+        for (size_t j = 0; j < families[i].count; j++)
+            describe_key(page, &families[i].keys[j], &group);
     return g_string_free(page, FALSE);
 }
 
@@ -522,8 +597,7 @@ example_key(GString *file, const Key *key, const char **group)
 
     if (g_strcmp0(*group, key->group) != 0) {
         *group = key->group;
-        g_string_append_printf(file, "\n%s[%s]\n",
-                               g_str_has_prefix(key->group, TYPE_GROUP) ? "#" : "", key->group);
+        g_string_append_printf(file, "\n%s[%s]\n", strchr(key->group, ' ') ? "#" : "", key->group);
     }
     words = g_strsplit(g_strdelimit(meaning, "`", '"'), " ", -1);
     g_string_append(file, "\n#");
@@ -549,7 +623,8 @@ virga_config_example(void)
 
     for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
         example_key(file, &keys[i], &group);
-    for (size_t i = 0; i < G_N_ELEMENTS(type_keys); i++)
-        example_key(file, &type_keys[i], &group);
+    for (size_t i = 0; i < G_N_ELEMENTS(families); i++)
+        for (size_t j = 0; j < families[i].count; j++)
+            example_key(file, &families[i].keys[j], &group);
     return g_string_free(file, FALSE);
 }

@@ -7,19 +7,20 @@
 
 static const char sql_insert[] =
     "INSERT INTO volume (id, account_id, zone, host_id, size_gib, type, iops, throughput,"
-    " snapshot_id) VALUES ($1, $2, $3, $4, $5, $6, nullif($7::bigint, 0),"
-    " nullif($8::bigint, 0), $9)";
+    " snapshot_id, pool) VALUES ($1, $2, $3, $4, $5, $6, nullif($7::bigint, 0),"
+    " nullif($8::bigint, 0), $9, $10)";
 static const char sql_insert_attached[] =
     "WITH made AS (INSERT INTO volume (id, account_id, zone, host_id, size_gib, type, iops,"
-    " throughput, snapshot_id) VALUES ($1, $2, $3, $4, $5, $6, nullif($7::bigint, 0),"
-    " nullif($8::bigint, 0), $9))"
+    " throughput, snapshot_id, pool) VALUES ($1, $2, $3, $4, $5, $6, nullif($7::bigint, 0),"
+    " nullif($8::bigint, 0), $9, $10))"
     " INSERT INTO volume_attachment (volume_id, account_id, instance_id, device,"
-    " delete_on_termination) VALUES ($1, $2, $10, $11, $12)";
+    " delete_on_termination) VALUES ($1, $2, $11, $12, $13)";
 #define VOLUME_SELECT                                                                              \
     "SELECT v.id, v.account_id, v.zone, v.host_id, v.type, v.snapshot_id, v.size_gib,"             \
     " coalesce(v.iops, 0), coalesce(v.throughput, 0), " CREATED ","                                \
     " v.encrypted, v.made, v.lost, a.instance_id, a.device,"                                       \
-    " coalesce(a.delete_on_termination, false), " ATTACHED ", v.deleting, a.transition FROM "
+    " coalesce(a.delete_on_termination, false), " ATTACHED                                         \
+    ", v.deleting, a.transition, v.pool FROM "
 #define CREATED          VIRGA_SQL_TIME("v.created")
 #define ATTACHED         VIRGA_SQL_TIME("a.attached")
 #define WITH_ATTACHMENTS "volume v LEFT JOIN volume_attachment a ON a.volume_id = v.id"
@@ -91,13 +92,14 @@ virga_volume_create(VirgaTxn *txn, VirgaArena *arena, const VirgaVolumeSpec *spe
     g_autofree char *id = spec->id ? g_strdup(spec->id) : virga_id_new("vol");
 
     if (!(spec->instance_id
-              ? virga_txn_post(txn, error, sql_insert_attached, "ssssisiisssb", id,
+              ? virga_txn_post(txn, error, sql_insert_attached, "ssssisiissssb", id,
                                spec->account_id, spec->zone, spec->host_id, spec->size_gib,
                                spec->type, spec->iops, spec->throughput, spec->snapshot_id,
-                               spec->instance_id, spec->device, spec->delete_on_termination)
-              : virga_txn_post(txn, error, sql_insert, "ssssisiis", id, spec->account_id,
+                               spec->pool, spec->instance_id, spec->device,
+                               spec->delete_on_termination)
+              : virga_txn_post(txn, error, sql_insert, "ssssisiiss", id, spec->account_id,
                                spec->zone, spec->host_id, spec->size_gib, spec->type, spec->iops,
-                               spec->throughput, spec->snapshot_id)))
+                               spec->throughput, spec->snapshot_id, spec->pool)))
         return false;
     *ret_id = virga_arena_strdup(arena, id);
     return true;
@@ -136,7 +138,8 @@ virga_volume_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, cons
                                    .delete_on_termination = virga_rows_bool(rows, i, 15),
                                    .attached = virga_rows_time(rows, i, 16),
                                    .deleting = virga_rows_bool(rows, i, 17),
-                                   .transition = virga_rows_dup(rows, arena, i, 18) };
+                                   .transition = virga_rows_dup(rows, arena, i, 18),
+                                   .pool = virga_rows_dup(rows, arena, i, 19) };
     return true;
 }
 

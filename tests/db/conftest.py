@@ -24,14 +24,33 @@ KEYS = ("AKIAVIRGATEST0000001", "AKIAVIRGATEST0000002")
 IMAGE_SNAPSHOT = "snap-00a0000000000000a"
 
 
+# Two types of volumes that are not kept on the hosts; the one host has a pool for one of them.
+CONFIGURATION = """
+[storage]
+import-from = any
+disk-reserved-gib = 0
+[pool ceph]
+monitors = 192.0.2.1
+key-file = /nonexistent
+[pool far]
+zones = z
+monitors = 192.0.2.1
+key-file = /nonexistent
+[volume-type sc1]
+pool = ceph
+[volume-type standard]
+pool = far
+"""
+
+
 class Cloud:
     def __init__(self, postgres, build_dir):
         self.postgres = postgres
         self.sql = postgres.sql
         self.state = tempfile.mkdtemp(prefix="virga-state-")
         os.mkdir(self.state + "/store")
-        with open(self.state + "/virga.conf", "w") as config:
-            config.write("[storage]\nimport-from=any\ndisk-reserved-gib=0\n")
+        with open(self.state + "/virga.conf", "w") as file:
+            file.write(CONFIGURATION)
         self.process = subprocess.Popen([build_dir + "/tests/db/api-server", postgres.dsn,
                                          self.state], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)

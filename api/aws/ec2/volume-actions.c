@@ -6,6 +6,7 @@
 #include "compute/instance-volume.h"
 #include "core/id.h"
 #include "core/quota.h"
+#include "storage/pool.h"
 #include "storage/snapshot.h"
 
 /* ---- making and deleting ---- */
@@ -49,7 +50,8 @@ make(VirgaCall *call, VirgaTxn *txn, const Create *asked, const char *id, GError
     char *made;
 
     spec.id = id;
-    if (!settle_size(call, txn, &spec, error))
+    spec.pool = virga_pool_of(ec2_services(call)->config, spec.type, spec.zone, error);
+    if (!spec.pool || !settle_size(call, txn, &spec, error))
         return false;
     amounts.of[VIRGA_QUOTA_VOLUMES] = 1;
     amounts.of[VIRGA_QUOTA_VOLUME_GIB] = spec.size_gib;

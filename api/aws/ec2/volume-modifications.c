@@ -3,6 +3,8 @@
 #include "volumes.h"
 
 #include "compute/instance-volume.h"
+#include "core/error.h"
+#include "storage/pool.h"
 #include "storage/volume-limits.h"
 
 typedef struct {
@@ -60,6 +62,21 @@ choose_target(const Ec2ModifyVolumeRequest *request, const VirgaVolume *volume,
     return true;
 }
 
+/* Bytes stay where they are. */
+static bool
+check_pool(const VirgaCall *call, const VirgaVolume *volume, const char *type, GError **error)
+{
+    const char *pool = volume->pool;
+
+    if (!g_str_equal(type, volume->type))
+        pool = virga_pool_of(ec2_services(call)->config, type, volume->zone, error);
+    return pool && (g_str_equal(pool, volume->pool) ||
+                    virga_fail(error, "volume type", VIRGA_ERROR_UNSUPPORTED,
+                               "Volumes of the type '%s' are kept elsewhere than '%s' is: make a "
+                               "snapshot of it, and a volume of that",
+                               type, volume->id));
+}
+
 static bool
 modify(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
 {
@@ -74,6 +91,8 @@ modify(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
         !choose_target(asked->request, &volume, &target, error))
         return false;
     original = shape_of(&volume);
+    if (!check_pool(call, &volume, target.type, error))
+        return false;
     if (!virga_volume_modify(txn, &volume, &original, &target, error) ||
         !virga_modification_list(txn, call->arena, call->account_id, ids, &rows, &count, error))
         return false;

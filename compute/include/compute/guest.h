@@ -12,6 +12,7 @@
 typedef struct {
     char *id, *device;
     char *type;                        /* NULL: without limits */
+    char *pool;                        /* NULL: this host's own */
     gint64 size_gib, iops, throughput; /* iops, throughput 0: of the type */
     GPtrArray *files; /* VirgaSnapshotFile: of what it is made, if it was not yet */
     bool made, delete_on_termination;

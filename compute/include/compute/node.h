@@ -20,6 +20,7 @@ typedef struct {
     const char *host_id, *host_name;
     const char *directory;      /* of the host's state: wish, volumes, images, console logs */
     VirgaVolumeDriver *volumes; /* the drivers stay the caller's */
+    GHashTable *pools;          /* name -> VirgaVolumeDriver of those that are shared; or NULL */
     VirgaNetworkDriver *network;
     VirgaHttpClient *virgad;
     uid_t tap_owner;                              /* the user that guests run as */

@@ -30,6 +30,9 @@ double virga_config_real(const VirgaConfig *config, const char *group, const cha
  * with the whole group name. */
 char **virga_config_instance_types(const VirgaConfig *config);
 
+/* Names of the [pool NAME] groups, likewise. */
+char **virga_config_pools(const VirgaConfig *config);
+
 /* Names of the [quota ACCOUNT] groups, likewise, and whether a group has a key of its own. */
 char **virga_config_quota_groups(const VirgaConfig *config);
 bool virga_config_has(const VirgaConfig *config, const char *group, const char *key);

@@ -5,7 +5,7 @@
 #include "core/db.h"
 
 typedef struct {
-    char *id, *account_id, *zone, *host_id, *type, *snapshot_id;
+    char *id, *account_id, *zone, *host_id, *type, *snapshot_id, *pool;
     gint64 size_gib, iops, throughput, created; /* iops, throughput 0: of the type */
     bool encrypted, made, lost, deleting;
     char *instance_id, *device; /* NULL: not attached */
@@ -16,7 +16,7 @@ typedef struct {
 
 typedef struct {
     const char *id; /* NULL: a new one */
-    const char *account_id, *zone, *host_id, *type, *snapshot_id;
+    const char *account_id, *zone, *host_id, *type, *snapshot_id, *pool;
     gint64 size_gib, iops, throughput;
     const char *instance_id, *device; /* attached from the start; NULL: by itself */
     bool delete_on_termination;
