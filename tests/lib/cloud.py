@@ -13,6 +13,7 @@ import pwd
 import shutil
 import signal
 import tempfile
+import time
 
 from conftest import run, wait_for
 
@@ -261,6 +262,23 @@ class Cloud:
                 return file.read()
         except FileNotFoundError:
             return ""
+
+    def ask(self, call, deadline_s=30):
+        """Makes a request as a patient client does: what failed for the cloud's sake is asked again."""
+        from botocore.exceptions import BotoCoreError, ClientError
+        end = time.monotonic() + deadline_s
+        while True:
+            try:
+                return call()
+            except BotoCoreError as error:
+                failure = error
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
+                    raise
+                failure = error
+            if time.monotonic() > end:
+                raise failure
+            time.sleep(0.2)
 
     def virsh(self, *arguments, check=True):
         uri = "qemu+unix:///system?socket=%s/libvirt/run/libvirt-sock" % self.state

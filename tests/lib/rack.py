@@ -144,18 +144,12 @@ class Pieces:
 
 
 class Host:
-    """Host 2, 3 … of a cloud that is up on the first."""
+    """Host 2, 3 … of a cloud that is up on the first.  'state' is a folder outside of it, and thus outlives a
+    power_off() as a disk does."""
 
-    def __init__(self, cloud, build_dir, number, zone="a", settings=None):
-        self.number, self.address = number, "198.51.100.%d" % number
+    def __init__(self, cloud, build_dir, number, zone="a", settings=None, state="/var/lib/virga"):
+        self.number, self.address, self.state = number, "198.51.100.%d" % number, state
         self.program = os.path.join(build_dir, "compute", "virga-node")
-        self.machine = subprocess.Popen([os.path.join(ROOT, "tests", "lib", "host"), "--name", "host-%d" % number,
-                                         "--", "sh", "-c", "echo ready; exec sleep infinity"],
-                                        stdout=subprocess.PIPE, text=True)
-        assert self.machine.stdout.readline() == "ready\n"
-        (self.pid,) = sum(map(children_of, children_of(self.machine.pid)), [])  # the first process inside
-        self.processes = {}
-        plug("host%d" % number, self.pid, self.address)
         self.config = tempfile.mkdtemp(prefix="host%d." % number) + "/virga.conf"
         groups = {"cloud": {}, "node": {"zone": zone, "libvirt-uri": "qemu:///system",
                                         "virgad": "unix:%s/run/virgad.sock" % cloud.state},
@@ -165,11 +159,33 @@ class Host:
         with open(self.config, "w") as file:
             for group, keys in groups.items():
                 file.write("[%s]\n" % group + "".join("%s = %s\n" % item for item in keys.items()))
+        self.power_on()
+
+    def power_on(self):
+        self.machine = subprocess.Popen([os.path.join(ROOT, "tests", "lib", "host"), "--name", "host-%d" % self.number,
+                                         "--", "sh", "-c", "echo ready; exec sleep infinity"],
+                                        stdout=subprocess.PIPE, text=True)
+        assert self.machine.stdout.readline() == "ready\n"
+        (self.pid,) = sum(map(children_of, children_of(self.machine.pid)), [])  # the first process inside
+        self.processes = {}
+        plug("host%d" % self.number, self.pid, self.address)
         self.start("virtlogd", "virtlogd")
+        self.start_libvirt()
+        self.start_node()
+
+    def start_libvirt(self):
         self.start("libvirtd", "libvirtd")
         wait_for(lambda: self.run("virsh", "-q", "-c", "qemu:///system", "uri", check=False).returncode == 0, 60,
-                 "answer of libvirtd on host %d" % number)
-        self.start_node()
+                 "answer of libvirtd on host %d" % self.number)
+
+    def power_off(self):
+        """All of its processes are killed at once."""
+        self.machine.kill()
+        self.machine.wait()
+        for process in self.processes.values():
+            process.wait(30)
+        # The kernel keeps a namespace of networks as long as a connection in it waits for its end.
+        run(["ip", "link", "del", "host%d" % self.number], check=False)
 
     def command(self, *words):
         return ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "--"] + list(words)
@@ -182,7 +198,7 @@ class Host:
         self.processes[name] = subprocess.Popen(self.command(*words), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def start_node(self):
-        self.start("virga-node", self.program, "--config", self.config)
+        self.start("virga-node", self.program, "--config", self.config, "--state", self.state)
 
     def kill(self, name, number=signal.SIGKILL):
         """Ends a daemon; nsenter has forked, since it entered a namespace of processes."""

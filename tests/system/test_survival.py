@@ -9,7 +9,6 @@ import time
 import pytest
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 from cloud import DAEMONS
 from conftest import run, wait_for
 
@@ -34,26 +33,10 @@ class Life:
         self.ec2 = cloud.client("ec2", config=Config(retries={"total_max_attempts": 1},
                                                      read_timeout=10, connect_timeout=5))
 
-    def ask(self, call, deadline_s=30):
-        """As a patient client: what failed for the cloud's sake is asked again."""
-        end = time.monotonic() + deadline_s
-        while True:
-            try:
-                return call()
-            except BotoCoreError as error:
-                failure = error
-            except ClientError as error:
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
-                    raise
-                failure = error
-            if time.monotonic() > end:
-                raise failure
-            time.sleep(0.2)
-
     def do(self, verb, token):
         """Makes the request; kills may come before, during and after."""
         if verb == "launch":
-            answer = self.ask(lambda: self.ec2.run_instances(
+            answer = self.cloud.ask(lambda: self.ec2.run_instances(
                 ImageId=self.image, InstanceType="t3.nano", MinCount=1, MaxCount=1, ClientToken=token))
             self.instance = answer["Instances"][0]["InstanceId"]
             assert self.instance not in self.all
@@ -63,7 +46,7 @@ class Life:
         calls = {"stop": lambda: self.ec2.stop_instances(InstanceIds=ids, Force=True),
                  "start": lambda: self.ec2.start_instances(InstanceIds=ids),
                  "terminate": lambda: self.ec2.terminate_instances(InstanceIds=ids)}
-        self.ask(calls[verb])
+        self.cloud.ask(calls[verb])
 
     def describe(self):
         return self.ec2.describe_instances(InstanceIds=[self.instance])["Reservations"][0]["Instances"][0]
@@ -72,7 +55,7 @@ class Life:
         seen = []
 
         def there():
-            said = self.ask(self.describe)
+            said = self.cloud.ask(self.describe)
             seen[:] = [said["State"]["Name"], said.get("StateReason")]
             return seen[0] == state
         try:
@@ -85,7 +68,7 @@ class Life:
         """The world is as the state says."""
         running = self.cloud.guest_pid(self.instance)
         assert (running is not None) == (state == "running"), (state, running)
-        said = self.ask(self.describe)
+        said = self.cloud.ask(self.describe)
         assert ("PublicIpAddress" in said) == (state == "running")
 
 
@@ -193,7 +176,7 @@ def test_guest_dies_with_its_host_daemon(cloud, life, elder):
     life.wait("running")
     run(["kill", "-9", str(cloud.guest_pid(life.instance))])
     kill(cloud, ("virga-node",))
-    wait_for(lambda: life.ask(life.describe)["State"]["Name"] in ("stopped", "running"), 60, "an end", 0.2)
+    wait_for(lambda: life.cloud.ask(life.describe)["State"]["Name"] in ("stopped", "running"), 60, "an end", 0.2)
     wait_daemons(cloud)
     state = wait_for(lambda: settled(cloud, life), 60, "agreement of state and world", 0.3)
     assert state in ("stopped", "running")
@@ -201,14 +184,14 @@ def test_guest_dies_with_its_host_daemon(cloud, life, elder):
 
 
 def settled(cloud, life):
-    state = life.ask(life.describe)["State"]["Name"]
+    state = life.cloud.ask(life.describe)["State"]["Name"]
     alive = cloud.guest_pid(life.instance) is not None
     return state if (state == "running") == alive and state in ("running", "stopped") else None
 
 
 def test_nothing_leaks(cloud, life, elder):
     wait_well(cloud)
-    if life.ask(life.describe)["State"]["Name"] != "terminated":
+    if life.cloud.ask(life.describe)["State"]["Name"] != "terminated":
         life.do("terminate", None)
         life.wait("terminated")
     cloud.wait_no_leaks(150)  # until what a crash left has been collected
