@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import balancer  # noqa: E402
+import block  # noqa: E402
 import cloud as clouds  # noqa: E402
 import network  # noqa: E402
 from wrk import wrk  # noqa: E402
@@ -407,9 +408,13 @@ def bench_launch():
             statistics.median(ours), statistics.median(floor), "ms", "≤ 1.3x")
 
 
+def bench_block():
+    block.run(Cloud, FAKE, row, processes, cpu_s)
+
+
 BENCHES = {"launch": bench_launch, "describe": bench_describe, "accept": bench_accept,
            "burst": bench_burst, "scale": bench_scale, "connections": bench_connections,
-           "network": network.run, "balancer": balancer.run}
+           "network": network.run, "balancer": balancer.run, "block": bench_block}
 
 
 def main():
