@@ -8,7 +8,7 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "core/record.h"
-#include "storage/import.h"
+#include "storage/hash.h"
 #include "storage/snapshot.h"
 
 #include <errno.h>

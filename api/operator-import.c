@@ -10,6 +10,7 @@
 #include "compute/image.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "storage/hash.h"
 #include "storage/import.h"
 #include "storage/snapshot.h"
 

@@ -7,7 +7,7 @@
 
 #include "core/json.h"
 #include "core/process.h"
-#include "storage/import.h"
+#include "storage/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -185,14 +185,18 @@ send_piece(VirgaNode *node, const Snapshot *snapshot, gint64 offset, gint64 tota
            virga_fail(error, "request", VIRGA_ERROR_RETRY, "virgad does not say how much it has");
 }
 
+/* Each byte is read once, and hashed on its way. */
 static bool
 send_file(VirgaNode *node, const Snapshot *snapshot, int fd, gint64 total, bool afresh,
-          GError **error)
+          char sha256[static VIRGA_SHA256_CHARS], GError **error)
 {
     g_autofree char *piece = g_malloc(VIRGA_PIECE_BYTES);
+    g_autoptr(VirgaHash) hash = virga_hash_new();
     gint64 have = 0;
 
     if (!afresh && !send_piece(node, snapshot, 0, total, "", 0, &have, error))
+        return false;
+    if (!virga_hash_add_file(hash, fd, MIN(have, total), error))
         return false;
     while (have < total) {
         ssize_t got = pread(fd, piece, VIRGA_PIECE_BYTES, have);
@@ -203,11 +207,13 @@ send_file(VirgaNode *node, const Snapshot *snapshot, int fd, gint64 total, bool 
                                     snapshot->id);
         if (node_stopping(node))
             return virga_fail(error, "request", VIRGA_ERROR_RETRY, "this daemon ends");
+        virga_hash_add(hash, piece, (gsize) got);
         if (!send_piece(node, snapshot, have, total, piece, (gsize) got, &have, error))
             return false;
         if (have != before + got)
             return virga_fail(error, "request", VIRGA_ERROR_RETRY, "the store has other bytes");
     }
+    virga_hash_end(hash, sha256);
     return true;
 }
 
@@ -240,7 +246,7 @@ copy_file(VirgaNode *node, Snapshot *snapshot, const char *path, bool afresh, bo
           GError **error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char sha256[65] = "";
+    char sha256[VIRGA_SHA256_CHARS];
     struct stat status;
     bool done;
 
@@ -248,8 +254,7 @@ copy_file(VirgaNode *node, Snapshot *snapshot, const char *path, bool afresh, bo
         virga_fail_errno(error, "volume", errno, "could not open \"%s\"", path);
         done = false;
     } else {
-        done = send_file(node, snapshot, fd, status.st_size, afresh, error) &&
-               virga_file_sha256(fd, sha256, error) &&
+        done = send_file(node, snapshot, fd, status.st_size, afresh, sha256, error) &&
                tell(node, snapshot, status.st_size, sha256, whole, NULL, error);
     }
     if (fd >= 0)

@@ -3,7 +3,7 @@
 #include "driver-priv.h"
 
 #include "core/error.h"
-#include "storage/import.h"
+#include "storage/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,10 +3,10 @@
 
 #include "core/error.h"
 #include "core/process.h"
+#include "storage/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gnutls/crypto.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,8 +19,6 @@
 #define CONVERT_MS        3600000
 #define MEMORY_BYTES      (4ll << 30)
 #define CPU_S             3600
-#define HASH_BLOCK_BYTES  (1u << 20)
-#define HASH_CHARS        64
 
 /* Of qcow2's header; numbers are big-endian. */
 #define QCOW2_BACKING_OFFSET         8
@@ -121,29 +119,6 @@ virga_import_format(const guint8 *head, gsize length, GError **error)
         return NULL;
     }
     return "raw";
-}
-
-bool
-virga_file_sha256(int fd, char hex[static 65], GError **error)
-{
-    g_autofree guint8 *block = g_malloc(HASH_BLOCK_BYTES);
-    gnutls_hash_hd_t hash;
-    guint8 digest[HASH_CHARS / 2];
-    off_t at = 0;
-    ssize_t got;
-
-    if (gnutls_hash_init(&hash, GNUTLS_DIG_SHA256) < 0)
-        return virga_fail(error, NOUN, VIRGA_ERROR_INTERNAL, "could not begin a hash");
-    while ((got = pread(fd, block, HASH_BLOCK_BYTES, at)) > 0) {
-        gnutls_hash(hash, block, (size_t) got);
-        at += got;
-    }
-    gnutls_hash_deinit(hash, digest);
-    if (got < 0)
-        return virga_fail_errno(error, NOUN, errno, "could not read the disk image");
-    for (size_t i = 0; i < sizeof digest; i++)
-        g_snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-    return true;
 }
 
 /* ---- qemu-img ---- */

@@ -4,7 +4,7 @@
 
 #include "core/error.h"
 #include "core/http-fetch.h"
-#include "storage/import.h"
+#include "storage/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The local driver of volumes by itself.
  *
- *   volume-probe DIRECTORY make IMAGE COUNT   milliseconds for each of COUNT volumes made of an image
- *                                             that the host has already
- *   volume-probe DIRECTORY list COUNT         milliseconds of CPU to list as many volumes and to look
- *                                             at each as a host does that begins */
+ *   volume-probe DIRECTORY make IMAGE COUNT   milliseconds for each of COUNT volumes made of an
+ *                                             image that the host has already
+ *   volume-probe DIRECTORY list COUNT         milliseconds of CPU to list as many volumes, and to
+ *                                             look at each as a host does that begins */
 #include "core/process.h"
 #include "storage/driver.h"
 
@@ -117,17 +117,20 @@ list(VirgaVolumeDriver *driver, const char *directory, int count)
 int
 main(int argc, char **argv)
 {
+    bool makes = argc == 5 && strcmp(argv[2], "make") == 0;
     VirgaVolumeDriver *driver;
+    guint64 count;
 
-    if (argc < 4 || (strcmp(argv[2], "make") == 0 ? argc != 5 : strcmp(argv[2], "list") != 0)) {
+    if ((!makes && (argc != 4 || strcmp(argv[2], "list") != 0)) ||
+        !g_ascii_string_to_unsigned(argv[argc - 1], 10, 1, 100000, &count, NULL)) {
         fprintf(stderr, "usage: volume-probe DIRECTORY make IMAGE COUNT | list COUNT\n");
         return 2;
     }
-    driver = virga_volume_local_new(argv[1], 0, fetch, argc == 5 ? argv[3] : NULL);
-    if (argc == 5)
-        make(driver, argv[3], atoi(argv[4]));
+    driver = virga_volume_local_new(argv[1], 0, fetch, makes ? argv[3] : NULL);
+    if (makes)
+        make(driver, argv[3], (int) count);
     else
-        list(driver, argv[1], atoi(argv[3]));
+        list(driver, argv[1], (int) count);
     driver->free(driver);
     return 0;
 }

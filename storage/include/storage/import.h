@@ -39,6 +39,3 @@ bool virga_import_convert(int fd, const char *into, const VirgaImportOptions *op
 /* How many bytes there is room for in the filesystem of 'path' if so many are to stay free.  Noun
  * "disk image": CAPACITY if there is none. */
 bool virga_import_room(const char *path, gint64 reserve_bytes, gint64 *ret_bytes, GError **error);
-
-/* The SHA-256 of an open file's bytes from its start, in hex. */
-bool virga_file_sha256(int fd, char hex[static 65], GError **error);
