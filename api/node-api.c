@@ -21,6 +21,7 @@
 #include "core/log.h"
 #include "core/record.h"
 #include "network/address.h"
+#include "storage/snapshot-check.h"
 #include "storage/snapshot.h"
 #include "storage/volume.h"
 
@@ -282,6 +283,7 @@ typedef struct {
 
 typedef struct {
     char *id, *name, *zone, *version, *hypervisor, *trouble, *tunnel_address;
+    char **damaged;
     gint64 vcpus, memory_mib, disk_free_gib;
 } HostFacts;
 
@@ -319,6 +321,7 @@ static const VirgaField host_fields[] = {
     HOST_FIELD(STRING, hypervisor, true),
     HOST_FIELD(STRING, trouble, false),
     HOST_FIELD(STRING, tunnel_address, false),
+    HOST_FIELD(STRINGS, damaged, false),
     HOST_FIELD(INTEGER, vcpus, true),
     HOST_FIELD(INTEGER, memory_mib, true),
     HOST_FIELD(INTEGER, disk_free_gib, true),
@@ -410,6 +413,7 @@ report_host(VirgaNodeApi *api, const char *host_id, JsonNode *node, GError **err
                            .version = facts->version,
                            .hypervisor = facts->hypervisor,
                            .trouble = facts->trouble,
+                           .damaged = facts->damaged,
                            .tunnel_address = facts->tunnel_address,
                            .vcpus = facts->vcpus,
                            .memory_mib = facts->memory_mib,
@@ -608,6 +612,14 @@ handle_answer(VirgaNodeApi *api, const VirgaHttpRequest *request)
 
 /* ---- snapshots ---- */
 
+static bool
+may_serve(VirgaNodeApi *api, const char *id, GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_read(api->services->db, error);
+
+    return txn && virga_snapshot_check_serve(txn, id, error);
+}
+
 static VirgaHttpResponse *
 handle_snapshot(VirgaNodeApi *api, const char *id)
 {
@@ -617,6 +629,8 @@ handle_snapshot(VirgaNodeApi *api, const char *id)
     int fd = -1;
 
     if (virga_id_is(id, "snap")) {
+        if (!may_serve(api, id, &error))
+            return answer_error(error);
         path = g_strdup_printf("%s/%s.qcow2", api->services->store, id);
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     }

@@ -14,12 +14,19 @@ static const char sql_counts[] =
     " (SELECT count(*) FROM public_address),"
     " (SELECT count(*) FROM public_address WHERE interface_id IS NULL AND allocation_id IS NULL),"
     " current_setting('server_version')";
+/* A damaged base image on which nothing stands is gone soon. */
+#define DAMAGE                                                                                     \
+    "SELECT 'snapshot ' || id || ' is damaged: its file in the store is not what it was'"          \
+    " FROM snapshot WHERE damaged UNION ALL SELECT 'host ' || h.name || ': the base image of '"    \
+    " || d.id || ' is damaged, and what stands on it reads wrong data'"                            \
+    " FROM host h, unnest(h.damaged_bases) AS d (id)"
+static const char sql_damage[] = DAMAGE " LIMIT 100";
 static const char sql_troubles[] =
-    "SELECT 'volume ' || id || ' has lost its bytes' FROM volume WHERE lost"
-    " UNION ALL SELECT 'instance ' || id || ' is ' || state || ' since '"
-    " || to_char(state_since AT TIME ZONE 'UTC', 'HH24:MI:SS') || ' UTC' FROM instance"
-    " WHERE state IN ('pending', 'stopping', 'shutting-down')"
-    " AND state_since < now() - interval '10 minutes' LIMIT 20";
+    DAMAGE " UNION ALL SELECT 'volume ' || id || ' has lost its bytes' FROM volume WHERE lost"
+           " UNION ALL SELECT 'instance ' || id || ' is ' || state || ' since '"
+           " || to_char(state_since AT TIME ZONE 'UTC', 'HH24:MI:SS') || ' UTC' FROM instance"
+           " WHERE state IN ('pending', 'stopping', 'shutting-down')"
+           " AND state_since < now() - interval '10 minutes' LIMIT 20";
 static const char sql_images[] =
     "SELECT i.id, i.name, i.account_id, i.description, i.boot_mode, i.is_public, i.state,"
     " s.size_gib, s.bytes, s.source_sha256, " VIRGA_SQL_TIME(
@@ -105,7 +112,8 @@ static const char sql_why_snapshot[] =
     "SELECT CASE WHEN deleted THEN 'deleted, others stand on it' WHEN state = 'pending' AND NOT cut"
     " THEN 'pending, waits for its moment' ELSE state END, progress, size_gib, bytes,"
     " coalesce(volume_id, ''), coalesce(parent_id, ''), coalesce(host_id, ''),"
-    " coalesce(message, '') FROM snapshot WHERE id = $1";
+    " CASE WHEN damaged_by IS NULL THEN coalesce(message, '') ELSE 'damaged by ' || damaged_by END"
+    " FROM snapshot WHERE id = $1";
 static const char sql_retire[] =
     "UPDATE access_key SET active = false"
     " WHERE account_id = $1 AND principal = $2 AND id <> $3 AND active";
@@ -224,6 +232,17 @@ add_host_troubles(JsonBuilder *json, const VirgaHost *hosts, size_t count)
     }
     if (count == 0)
         json_builder_add_string_value(json, "no host has joined the cloud yet");
+}
+
+bool
+virga_operator_db_damage(VirgaTxn *txn, JsonBuilder *json, GError **error)
+{
+    json_builder_set_member_name(json, "damage");
+    json_builder_begin_array(json);
+    if (!add_texts(txn, json, sql_damage, error))
+        return false;
+    json_builder_end_array(json);
+    return true;
 }
 
 bool

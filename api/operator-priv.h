@@ -11,6 +11,8 @@
 
 /* Parts of answers, added as members to the object that 'json' is in. */
 bool virga_operator_db_status(VirgaTxn *txn, VirgaArena *arena, JsonBuilder *json, GError **error);
+/* What scrubbers have found. */
+bool virga_operator_db_damage(VirgaTxn *txn, JsonBuilder *json, GError **error);
 bool virga_operator_db_images(VirgaTxn *txn, JsonBuilder *json, GError **error);
 bool virga_operator_db_claims(VirgaTxn *txn, JsonBuilder *json, GError **error);
 /* Fails with NOT_FOUND when nothing is known of 'id'. */

@@ -132,6 +132,14 @@ get_status(Call *call, GError **error)
 }
 
 static bool
+get_damage(Call *call, GError **error)
+{
+    g_autoptr(VirgaTxn) txn = virga_db_read(call->services->db, error);
+
+    return txn && virga_operator_db_damage(txn, call->json, error);
+}
+
+static bool
 get_images(Call *call, GError **error)
 {
     g_autoptr(VirgaTxn) txn = virga_db_read(call->services->db, error);
@@ -308,13 +316,10 @@ put_snapshot(Call *call, GError **error)
 /* ---- hooks ---- */
 
 static const Route routes[] = {
-    { "GET", PREFIX "status", get_status },
-    { "GET", PREFIX "images", get_images },
-    { "GET", PREFIX "claims", get_claims },
-    { "GET", PREFIX "why", get_why },
-    { "PUT", PREFIX "administrator", put_administrator },
-    { "PUT", UPLOAD, put_snapshot },
-    { "POST", PREFIX "stop-instances", post_stop },
+    { "GET", PREFIX "status", get_status }, { "GET", PREFIX "damage", get_damage },
+    { "GET", PREFIX "images", get_images }, { "GET", PREFIX "claims", get_claims },
+    { "GET", PREFIX "why", get_why },       { "PUT", PREFIX "administrator", put_administrator },
+    { "PUT", UPLOAD, put_snapshot },        { "POST", PREFIX "stop-instances", post_stop },
 };
 
 static bool

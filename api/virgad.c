@@ -7,6 +7,7 @@
 #include "api/node-api.h"
 #include "api/operator.h"
 #include "api/rights.h"
+#include "api/scrubber.h"
 #include "api/services.h"
 #include "api/store.h"
 
@@ -49,6 +50,7 @@ typedef struct {
     VirgaRightsCache *rights;
     VirgaNodeApi *node_api;
     VirgaImportWorker *importer;
+    VirgaScrubber *scrubber;
     VirgaHttpServer *tcp, *local;
     VirgaDbListener *listener;
     GMainLoop *loop;
@@ -320,6 +322,7 @@ start(Virgad *virgad, GError **error)
     virga_edge_add(virgad->edge, &sts_service);
     virgad->node_api = virga_node_api_new(services);
     virgad->importer = virga_import_worker_new(services);
+    virgad->scrubber = virga_scrubber_new(services);
     virgad->listener = virga_db_listen(dsn, channels, on_notification, virgad);
     virgad->sweeper = g_thread_new("sweep", sweep_main, virgad);
     return serve_local(virgad, error) && serve_tcp(virgad, error);
@@ -338,6 +341,7 @@ stop(Virgad *virgad)
     /* First the polls, so that the server need not wait for them. */
     g_clear_pointer(&virgad->node_api, virga_node_api_free);
     g_clear_pointer(&virgad->importer, virga_import_worker_free);
+    g_clear_pointer(&virgad->scrubber, virga_scrubber_free);
     if (virgad->tcp)
         virga_http_server_stop(virgad->tcp, DRAIN_MS);
     if (virgad->local)

@@ -12,10 +12,11 @@ static const char sql_report[] =
     "  AND h.tunnel_address IS DISTINCT FROM $10::inet"
     "  RETURNING pg_notify('virga_vpc', vpc.id)::text)"
     " INSERT INTO host (id, name, zone, version, hypervisor, trouble, vcpus, memory_mib,"
-    " disk_free_gib, tunnel_address) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::inet)"
+    " disk_free_gib, tunnel_address, damaged_bases)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::inet, $11)"
     " ON CONFLICT (id) DO UPDATE SET name = $2, zone = $3, version = $4, hypervisor = $5,"
     " trouble = $6, vcpus = $7, memory_mib = $8, disk_free_gib = $9, tunnel_address = $10::inet,"
-    " seen = now()";
+    " damaged_bases = $11, seen = now()";
 static const char sql_list[] =
     "SELECT id, name, zone, version, hypervisor, trouble, vcpus, memory_mib, disk_free_gib,"
     " vcpus_claimed, memory_claimed_mib, generation, " VIRGA_SQL_TIME(
@@ -36,9 +37,10 @@ static const char sql_wake[] = "SELECT pg_notify('virga_host', $1)";
 bool
 virga_host_report(VirgaTxn *txn, const VirgaHost *host, GError **error)
 {
-    return virga_txn_run(txn, error, NULL, sql_report, "ssssssiiis", host->id, host->name,
+    return virga_txn_run(txn, error, NULL, sql_report, "ssssssiiisa", host->id, host->name,
                          host->zone, host->version, host->hypervisor, host->trouble, host->vcpus,
-                         host->memory_mib, host->disk_free_gib, host->tunnel_address);
+                         host->memory_mib, host->disk_free_gib, host->tunnel_address,
+                         (const char *const *) host->damaged);
 }
 
 bool

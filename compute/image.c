@@ -67,6 +67,17 @@ static const char sql_settle[] =
     " JOIN snapshot s ON s.id = d.snapshot_id WHERE d.image_id IN (SELECT m.image_id"
     " FROM image_device m WHERE m.snapshot_id = $1) GROUP BY d.image_id) u"
     " WHERE i.id = u.image_id AND i.state = 'pending' AND (u.failed OR NOT u.pending)";
+#define DAMAGED "the data of snapshot "
+static const char sql_damage[] =
+    "UPDATE image i SET state = 'failed', state_reason = '" DAMAGED "' || u.damaged_by || ' is"
+    " damaged' FROM (SELECT d.image_id, min(s.damaged_by) AS damaged_by FROM image_device d"
+    " JOIN snapshot s ON s.id = d.snapshot_id WHERE s.damaged_by IS NOT NULL GROUP BY d.image_id) u"
+    " WHERE i.id = u.image_id AND i.state = 'available'";
+static const char sql_heal[] =
+    "UPDATE image i SET state = 'available', state_reason = NULL WHERE i.state = 'failed'"
+    " AND i.state_reason LIKE '" DAMAGED "%' AND NOT EXISTS (SELECT 1 FROM image_device d"
+    " JOIN snapshot s ON s.id = d.snapshot_id WHERE d.image_id = i.id"
+    " AND s.damaged_by IS NOT NULL)";
 static const char sql_protect[] =
     "UPDATE image SET protection = $2, protected_until = CASE WHEN $2 = 'disabled'"
     " AND protection = 'enabled-with-cooldown' THEN now() + interval '1 day' END WHERE id = $1";
@@ -387,4 +398,11 @@ bool
 virga_image_protect(VirgaTxn *txn, const char *id, const char *protection, GError **error)
 {
     return virga_txn_run(txn, error, NULL, sql_protect, "ss", id, protection);
+}
+
+bool
+virga_image_note_damage(VirgaTxn *txn, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_damage, "") &&
+           virga_txn_run(txn, error, NULL, sql_heal, "");
 }

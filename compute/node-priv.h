@@ -121,6 +121,7 @@ struct VirgaNode {
     gint64 generation;
     bool stopping, store_dirty;
     bool vpcs_dirty;      /* the controller waits to hear of what has been applied */
+    char **damaged;       /* snapshots whose base images here are; NULL: not known yet */
     char *trouble;        /* what the host reports as wrong with it */
     GPtrArray *deleted;   /* ids of volumes whose bytes are gone, not reported yet */
     guint deleted_said;   /* the first of them are on the way */
@@ -140,7 +141,7 @@ struct VirgaNode {
     GHashTable *credentials; /* id of the guest -> Credentials */
     GThread *sync_thread, *report_thread, *balancer_thread, *tick_thread, *look_thread,
         *console_thread;
-    GThread *credentials_thread;
+    GThread *credentials_thread, *scrub_thread;
 };
 
 /* node.c; the lock is held by the caller where the name says so */
@@ -155,6 +156,8 @@ Plan *node_plan(VirgaNode *node, const char *vpc_id); /* a reference, or NULL */
 /* Who keeps the volumes of a pool (NULL: this host); NULL with an error when this host has none of
  * that name. */
 VirgaVolumeDriver *node_pool(VirgaNode *node, const char *name, GError **error);
+
+gpointer node_scrub_main(gpointer node); /* node-scrub.c */
 
 /* node-guest.c, node-vpc.c: bodies of the pools */
 void node_work_on_guest(gpointer guest, gpointer node);

@@ -372,6 +372,11 @@ add_host(VirgaNode *node, JsonBuilder *builder)
                MAX(0, (gint64) (disk.f_bavail * disk.f_frsize >> 30) -
                           virga_config_int(config, "node", "disk-reserved-gib")));
     add_text(builder, "trouble", node->trouble);
+    json_builder_set_member_name(builder, "damaged");
+    json_builder_begin_array(builder);
+    for (char **id = node->damaged; id && *id; id++)
+        json_builder_add_string_value(builder, *id);
+    json_builder_end_array(builder);
     if (*virga_config_text(config, "network", "tunnel-address"))
         add_text(builder, "tunnel_address", virga_config_text(config, "network", "tunnel-address"));
     json_builder_end_object(builder);

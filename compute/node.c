@@ -383,6 +383,7 @@ virga_node_start(VirgaNode *node)
     node->balancer_thread = g_thread_new("balancer", node_balancer_main, node);
     node->sync_thread = g_thread_new("sync", node_sync_main, node);
     node->credentials_thread = g_thread_new("credentials", node_credentials_main, node);
+    node->scrub_thread = g_thread_new("scrub", node_scrub_main, node);
 }
 
 void
@@ -403,6 +404,7 @@ virga_node_free(VirgaNode *node)
         g_thread_join(node->look_thread);
         g_thread_join(node->console_thread);
         g_thread_join(node->credentials_thread);
+        g_thread_join(node->scrub_thread);
     }
     g_thread_pool_free(node->guest_pool, FALSE, TRUE);
     g_thread_pool_free(node->vpc_pool, FALSE, TRUE);
@@ -423,6 +425,7 @@ virga_node_free(VirgaNode *node)
     g_cond_clear(&node->changed);
     virga_config_unref(node->config);
     g_free(node->trouble);
+    g_strfreev(node->damaged);
     g_ptr_array_unref(node->deleted);
     g_ptr_array_unref(node->snapshots);
     g_ptr_array_unref(node->cut);

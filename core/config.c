@@ -97,6 +97,13 @@ static const Key keys[] = {
       VIRGAD },
     { "quota", "import-tasks", INTEGER, "20", "Imports of an account that have not ended.",
       VIRGAD },
+    { "storage", "scrub-mib", INTEGER, "16",
+      "MiB a second that are read to see whether snapshots, and base images on hosts, are still "
+      "what "
+      "they were; 0: nothing is.",
+      VIRGAD | NODE },
+    { "storage", "scrub-days", INTEGER, "14", "Days after which a file is read again.",
+      VIRGAD | NODE },
     { "quota", "instances", INTEGER, "20000",
       "Instances of an account. What [quota] says holds for accounts without a group of their own: "
       "[quota 123456789012] has the same keys.",

@@ -11,7 +11,9 @@
     "EXISTS (SELECT 1 FROM snapshot_permission p WHERE p.snapshot_id = s.id"                       \
     " AND p.account_id = $1)"
 #define SNAPSHOT_SELECT                                                                            \
-    "SELECT s.id, s.account_id, s.volume_id, s.description, s.state, s.sha256, s.message,"         \
+    "SELECT s.id, s.account_id, s.volume_id, s.description,"                                       \
+    " CASE WHEN s.damaged_by IS NULL THEN s.state ELSE 'error' END, s.sha256,"                     \
+    " CASE WHEN s.damaged_by IS NULL THEN s.message ELSE 'Its data is damaged.' END,"              \
     " s.size_gib, s.bytes, s.progress, " VIRGA_SQL_TIME("s.created") ", " VIRGA_SQL_TIME(          \
         "s.completed") ", s.cut, s.is_public, " SHARED " FROM snapshot s WHERE NOT s.deleted"
 #define USABLE " AND ($1::text IS NULL OR s.account_id = $1 OR s.is_public OR " SHARED ")"
@@ -30,8 +32,8 @@ static const char sql_volume[] =
     " WHERE id = $1 AND account_id = $2 FOR UPDATE";
 enum { HOST_ID, LOST, DELETING, SIZE_GIB, SNAPSHOT_ID, TIP_ID };
 /* Whoever stands on it keeps it: it must not go before that is written. */
-static const char sql_keep[] =
-    "SELECT id FROM snapshot WHERE id = $1 AND state <> 'error' FOR KEY SHARE";
+static const char sql_keep[] = "SELECT id FROM snapshot WHERE id = $1 AND state <> 'error'"
+                               " AND damaged_by IS NULL FOR KEY SHARE";
 static const char sql_begin[] =
     "INSERT INTO snapshot (id, account_id, volume_id, size_gib, description, state, parent_id,"
     " host_id, halt, cut, progress, completed) VALUES ($1, $2, $3, $4, $5,"
@@ -60,7 +62,8 @@ static const char sql_progress[] =
     " AND host_id = $2 AND state = 'pending'";
 static const char sql_complete[] =
     "UPDATE snapshot SET state = 'completed', host_id = NULL, progress = 100, completed = now(),"
-    " bytes = $3, sha256 = $4, parent_id = CASE WHEN $5 THEN NULL ELSE parent_id END"
+    " bytes = $3, sha256 = $4, parent_id = CASE WHEN $5 THEN NULL ELSE parent_id END,"
+    " damaged_by = CASE WHEN $5 THEN NULL ELSE damaged_by END"
     " WHERE id = $1 AND host_id = $2 AND state = 'pending' AND ($5 OR parent_id IS NULL"
     " OR (SELECT p.state FROM snapshot p WHERE p.id = snapshot.parent_id) = 'completed')";
 static const char sql_state[] = "SELECT state, host_id FROM snapshot WHERE id = $1";

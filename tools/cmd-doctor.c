@@ -25,6 +25,7 @@
 #define DISK_MIN_GIB    5
 #define DISK_GOOD_GIB   20
 #define NFT_MS          10000
+#define CALL_MS         10000
 
 typedef enum { OK, WARNING, PROBLEM } Verdict;
 
@@ -228,6 +229,33 @@ check_disk(Doctor *doctor)
            gib < DISK_GOOD_GIB ? ": give it a larger disk, or --state on another one" : "");
 }
 
+/* What the scrubbers of a cloud that runs have found. */
+static void
+check_data(Doctor *doctor)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JsonNode) node = NULL;
+    JsonObject *answer;
+
+    if (!supervisor_find(doctor->cli->state).pid)
+        return;
+    if (geteuid() != 0) {
+        report(doctor, WARNING, "data", "not checked: run as root");
+        return;
+    }
+    node = cli_call(doctor->cli, "GET", "/operator/v1/damage", NULL, CALL_MS, &error);
+    if (!node) {
+        report(doctor, WARNING, "data", "not checked: %s", error->message);
+        return;
+    }
+    answer = json_node_get_object(node);
+    for (guint i = 0; i < cli_length(answer, "damage"); i++)
+        report(doctor, PROBLEM, "data", "%s",
+               json_array_get_string_element(json_object_get_array_member(answer, "damage"), i));
+    if (cli_length(answer, "damage") == 0)
+        report(doctor, OK, "data", "no damage was found");
+}
+
 static int
 examine(Cli *cli)
 {
@@ -239,6 +267,7 @@ examine(Cli *cli)
     check_port(&doctor);
     check_memory(&doctor);
     check_disk(&doctor);
+    check_data(&doctor);
     if (doctor.problems)
         g_print("%d %s must be solved before the cloud can work.\n", doctor.problems,
                 doctor.problems == 1 ? "problem" : "problems");

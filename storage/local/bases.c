@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/process.h"
+#include "storage/scrub.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -68,6 +69,11 @@ base_of(Local *local, const VirgaSnapshotFile *const *files, size_t count, GErro
     g_autofree char *below = NULL;
     bool here;
 
+    if (virga_scrub_is_damaged(local->images, file->id)) {
+        virga_fail(error, "volume", VIRGA_ERROR_RETRY,
+                   "the base image of snapshot \"%s\" on this host is damaged", file->id);
+        return NULL;
+    }
     claims_take(&local->fetching, file->id); /* one thread fetches, the others wait */
     here = access(path, F_OK) == 0;
     if (!here) {

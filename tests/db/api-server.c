@@ -8,13 +8,14 @@
  * INSTANCE").  One host that is made by POST /control/host
  * (body: "ID VCPUS MEMORY-MIB") and does what it is told by POST /control/settle; the body of POST
  * /control/answer is what it answers to questions.  The moments of snapshots pass by themselves
- * unless POST /control/hold (body: "1") says that they shall not.  Imports are worked on; the store
- * is STATE-DIRECTORY/store.  Ends with its standard input. */
+ * unless POST /control/hold (body: "1") says that they shall not.  Imports are worked on, and the
+ * store, STATE-DIRECTORY/store, is scrubbed.  Ends with its standard input. */
 #include "api/edge.h"
 #include "api/import-worker.h"
 #include "api/key-cache.h"
 #include "api/node-credentials.h"
 #include "api/rights.h"
+#include "api/scrubber.h"
 #include "api/services.h"
 #include "compute/host-wish.h"
 #include "compute/host.h"
@@ -80,6 +81,7 @@ static VirgaServices services;
 static VirgaKeyCache *keys;
 static VirgaRightsCache *rights;
 static VirgaImportWorker *importer;
+static VirgaScrubber *scrubber;
 
 /* Accounts as they begin: each with its default VPC, which it gets once. */
 static bool
@@ -404,6 +406,7 @@ main(int argc, char **argv)
     rights = virga_rights_cache_new(services.db);
     services.store = virga_config_path(services.config, "store");
     importer = virga_import_worker_new(&services);
+    scrubber = virga_scrubber_new(&services);
     listener = virga_db_listen(argv[1], channels, on_change, NULL);
     edge_options.db = services.db;
     edge_options.lookup_data = keys;
@@ -428,6 +431,7 @@ main(int argc, char **argv)
     g_thread_join(cutter);
     virga_db_listener_free(listener);
     virga_import_worker_free(importer);
+    virga_scrubber_free(scrubber);
     g_free(services.store);
     virga_key_cache_free(keys);
     virga_rights_cache_free(rights);

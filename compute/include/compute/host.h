@@ -7,6 +7,7 @@
 
 typedef struct {
     char *id, *name, *zone, *version, *hypervisor, *trouble;
+    char **damaged;       /* snapshots whose base images on it are; NULL: none; not read */
     char *tunnel_address; /* for other hosts; NULL: it has none */
     gint64 vcpus, memory_mib, disk_free_gib;
     gint64 vcpus_claimed, memory_claimed_mib, generation, seen;

@@ -89,6 +89,10 @@ bool virga_image_deprecate(VirgaTxn *txn, const char *id, gint64 at, GError **er
 /* Images that have waited for this snapshot are available, or have failed. */
 bool virga_image_settle(VirgaTxn *txn, const char *snapshot_id, GError **error);
 
+/* Images of snapshots that are damaged (storage/snapshot-check.h) have failed, and those whose
+ * snapshots are sound again have not. */
+bool virga_image_note_damage(VirgaTxn *txn, GError **error);
+
 /* A disabled image cannot be launched, and is shared no more.  Noun "image": STATE. */
 bool virga_image_disable(VirgaTxn *txn, const char *id, bool disable, GError **error);
 /* Taking a protection with a cooldown away leaves the image protected for a day. */
