@@ -50,6 +50,9 @@ static const char sql_claim_gateways[] =
     " AND state IN ('pending', 'available', 'deleting') ORDER BY id";
 static const char sql_claim_volumes[] =
     "SELECT id, host_id, snapshot_id FROM volume WHERE host_id IS NOT NULL ORDER BY id";
+static const char sql_claim_exports[] =
+    "SELECT a.volume_id, a.export_host_id, i.host_id FROM volume_attachment a"
+    " JOIN instance i ON i.id = a.instance_id WHERE a.export_host_id IS NOT NULL ORDER BY 1";
 static const char sql_claim_snapshots[] = "SELECT id, bytes FROM snapshot ORDER BY id";
 static const char sql_claim_groups[] = "SELECT id, vpc_id FROM security_group ORDER BY id";
 /* Rows that point at what is gone. */
@@ -302,6 +305,7 @@ virga_operator_db_claims(VirgaTxn *txn, JsonBuilder *json, GError **error)
     static const char *const instances[] = { "tid", "thost", "tvpc", "tstate", "twish", NULL };
     static const char *const interfaces[] = { "tid", "thost", "tvpc", NULL };
     static const char *const volumes[] = { "tid", "thost", "tsnapshot", NULL };
+    static const char *const exports[] = { "tid", "tserver", "tclient", NULL };
     static const char *const snapshots[] = { "tid", "ibytes", NULL };
     static const char *const groups[] = { "tid", "tvpc", NULL };
 
@@ -310,6 +314,7 @@ virga_operator_db_claims(VirgaTxn *txn, JsonBuilder *json, GError **error)
         !add_rows(txn, json, "interfaces", sql_claim_interfaces, interfaces, error) ||
         !add_rows(txn, json, "gateways", sql_claim_gateways, interfaces, error) ||
         !add_rows(txn, json, "volumes", sql_claim_volumes, volumes, error) ||
+        !add_rows(txn, json, "exports", sql_claim_exports, exports, error) ||
         !add_rows(txn, json, "snapshots", sql_claim_snapshots, snapshots, error) ||
         !add_rows(txn, json, "groups", sql_claim_groups, groups, error))
         return false;

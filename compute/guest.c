@@ -32,6 +32,9 @@ static const VirgaField disk_fields[] = {
     FIELD(VirgaGuestDisk, BOOL, made),
     FIELD(VirgaGuestDisk, BOOL, delete_on_termination),
     FIELD(VirgaGuestDisk, BOOL, leaving),
+    FIELD(VirgaGuestDisk, STRING, remote_address),
+    FIELD(VirgaGuestDisk, STRING, remote_key),
+    FIELD(VirgaGuestDisk, INTEGER, remote_port),
     { NULL, 0, 0, false, NULL },
 };
 static const VirgaRecordType disk_type = { "disk", sizeof(VirgaGuestDisk), disk_fields };

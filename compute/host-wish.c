@@ -13,7 +13,10 @@ static const char sql_generation[] = "SELECT generation, " VIRGA_QUESTIONS_SQL(
           " ELSE json_build_object('id', v.id, 'pool', v.pool) END), '[]'::json) FROM volume v "
           "WHERE v.host_id = $1"
           " AND v.deleting AND NOT EXISTS (SELECT 1 FROM snapshot s WHERE s.volume_id = v.id"
-          " AND s.state = 'pending'))::text FROM host WHERE id = $1";
+          " AND s.state = 'pending'))::text,"
+          " (SELECT coalesce(json_agg(json_build_object('id', a.volume_id, 'port', a.export_port,"
+          " 'key', a.export_key) ORDER BY a.volume_id), '[]'::json) FROM volume_attachment a"
+          " WHERE a.export_host_id = $1)::text FROM host WHERE id = $1";
 /* The moment of a snapshot that was asked for before a guest was to be started comes before that:
  * so they are read after the guests. */
 static const char sql_snapshots[] =
@@ -47,7 +50,10 @@ static const char sql_guests[] =
     "     THEN snapshot_files(v.snapshot_id)"
     "     ELSE json_build_array(json_build_object('id', v.snapshot_id)) END,"
     "   'made', v.made, 'delete_on_termination', a.delete_on_termination,"
-    "   'leaving', CASE WHEN a.transition = 'detaching' THEN true END))"
+    "   'leaving', CASE WHEN a.transition = 'detaching' THEN true END,"
+    "   'remote_address', CASE WHEN a.export_port IS NOT NULL THEN (SELECT host(h.tunnel_address)"
+    "     FROM host h WHERE h.id = a.export_host_id) END,"
+    "   'remote_port', a.export_port, 'remote_key', a.export_key))"
     "   ORDER BY a.device <> i.root_device_name, a.device), '[]'::json)"
     "   FROM volume_attachment a JOIN volume v ON v.id = a.volume_id"
     "   WHERE a.instance_id = i.id),"
@@ -154,10 +160,11 @@ virga_host_wish(VirgaTxn *txn, const char *host_id, gint64 after, JsonObject *kn
     virga_wish_append(json, guests);
     g_string_append_printf(json,
                            "],\"vpcs\":[%s],\"vpc_ids\":[%s],\"questions\":%s,\"doomed\":%s,"
-                           "\"snapshots\":%s}",
+                           "\"snapshots\":%s,\"exports\":%s}",
                            plans->str, ids->str, questions ? questions : "[]",
                            virga_rows_count(host) ? virga_rows_text(host, 0, 2) : "[]",
-                           virga_rows_text(snapshots, 0, 0));
+                           virga_rows_text(snapshots, 0, 0),
+                           virga_rows_count(host) ? virga_rows_text(host, 0, 3) : "[]");
     *ret_json = g_string_free(g_steal_pointer(&json), FALSE);
     return true;
 }

@@ -13,6 +13,13 @@ static const char sql_lock_instance[] =
     " WHERE a.instance_id = i.id AND a.device = $3) FROM instance i"
     " WHERE id = $1 AND account_id = $2 AND state <> 'terminated' FOR UPDATE";
 enum { STATE, HOST_ID, ZONE, ROOT_DEVICE, ATTACHMENTS, DEVICE_TAKEN };
+/* A snapshot's moment that was not made yet would be that of a later time. */
+static const char sql_exportable[] =
+    "SELECT count(*) = 2, EXISTS (SELECT 1 FROM snapshot WHERE volume_id = $1"
+    " AND state = 'pending' AND NOT cut) FROM host WHERE id IN ($2, $3)"
+    " AND tunnel_address IS NOT NULL";
+static const char sql_hold_hosts[] =
+    "SELECT 1 FROM host WHERE id IN ($1, $2) ORDER BY id FOR UPDATE";
 static const char sql_generation[] = "UPDATE instance SET generation = $2 WHERE id = $1";
 
 typedef struct {
@@ -73,12 +80,6 @@ check_fit(const Instance *instance, const VirgaVolume *volume, const char *devic
         return virga_fail(error, "volume zone", VIRGA_ERROR_INVALID,
                           "The volume '%s' is not in the same availability zone as instance '%s'",
                           volume->id, instance->id);
-    if (volume->host_id && !virga_pool_is_shared(volume->pool) &&
-        g_strcmp0(volume->host_id, text(instance, HOST_ID)) != 0)
-        return virga_fail(error, "volume", VIRGA_ERROR_UNSUPPORTED,
-                          "The data of volume '%s' is kept on another host than the one of "
-                          "instance '%s'",
-                          volume->id, instance->id);
     if (virga_rows_bool(instance->rows, 0, DEVICE_TAKEN))
         return virga_fail(error, "volume device", VIRGA_ERROR_INVALID,
                           "Invalid value '%s' for unixDevice. Attachment point %s is already in "
@@ -89,6 +90,47 @@ check_fit(const Instance *instance, const VirgaVolume *volume, const char *devic
                           "Volume attachment limit exceeded: an instance can have %d volumes",
                           VIRGA_ATTACHMENTS_MAX);
     return true;
+}
+
+/* Its bytes are on another host's disk. */
+static bool
+is_elsewhere(const Instance *instance, const VirgaVolume *volume)
+{
+    return volume->host_id && !virga_pool_is_shared(volume->pool) &&
+           g_strcmp0(volume->host_id, text(instance, HOST_ID)) != 0;
+}
+
+/* Both hosts must be able to reach each other, and what is served must not change its shape. */
+static bool
+check_export(VirgaTxn *txn, const Instance *instance, const VirgaVolume *volume, GError **error)
+{
+    g_autoptr(VirgaRows) rows = virga_txn_query(txn, error, sql_exportable, "sss", volume->id,
+                                                volume->host_id, text(instance, HOST_ID));
+
+    if (!rows)
+        return false;
+    if (volume->encrypted || !volume->made || !virga_rows_bool(rows, 0, 0))
+        return virga_fail(error, "volume", VIRGA_ERROR_UNSUPPORTED,
+                          "The data of volume '%s' is kept on another host than the one of "
+                          "instance '%s'",
+                          volume->id, instance->id);
+    return !virga_rows_bool(rows, 0, 1) ||
+           virga_fail(error, "volume", VIRGA_ERROR_STATE,
+                      "A snapshot of volume '%s' has just begun on another host than the one of "
+                      "instance '%s'",
+                      volume->id, instance->id);
+}
+
+/* Both hosts are to hear of it; their rows are taken in order of id. */
+static bool
+export_volume(VirgaTxn *txn, const Instance *instance, const VirgaVolume *volume, GError **error)
+{
+    gint64 generation;
+
+    return virga_txn_run(txn, error, NULL, sql_hold_hosts, "ss", volume->host_id,
+                         text(instance, HOST_ID)) &&
+           virga_host_touch(txn, volume->host_id, &generation, error) &&
+           virga_volume_export(txn, volume->id, volume->host_id, error);
 }
 
 static bool
@@ -107,12 +149,17 @@ virga_volume_attach(VirgaTxn *txn, VirgaArena *arena, const char *account_id, co
                     const char *instance_id, const char *device, VirgaVolume *ret, GError **error)
 {
     g_auto(Instance) instance = { 0 };
+    bool elsewhere;
 
-    return lock_instance(txn, account_id, instance_id, device, &instance, error) &&
-           virga_volume_lock(txn, arena, account_id, volume_id, ret, error) &&
-           check_instance(&instance, error) && check_fit(&instance, ret, device, error) &&
-           virga_volume_put(txn, volume_id, instance_id, device, text(&instance, HOST_ID),
-                            instance.runs, error) &&
+    if (!lock_instance(txn, account_id, instance_id, device, &instance, error) ||
+        !virga_volume_lock(txn, arena, account_id, volume_id, ret, error) ||
+        !check_instance(&instance, error) || !check_fit(&instance, ret, device, error))
+        return false;
+    elsewhere = is_elsewhere(&instance, ret);
+    return (!elsewhere || check_export(txn, &instance, ret, error)) &&
+           virga_volume_put(txn, volume_id, instance_id, device,
+                            elsewhere ? NULL : text(&instance, HOST_ID), instance.runs, error) &&
+           (!elsewhere || export_volume(txn, &instance, ret, error)) &&
            tell_host(txn, &instance, error) &&
            virga_event_add(txn, error, volume_id, "attached to %s as %s", instance_id, device) &&
            virga_volume_lock(txn, arena, account_id, volume_id, ret, error);
@@ -217,6 +264,11 @@ virga_volume_modify(VirgaTxn *txn, const VirgaVolume *volume, const VirgaVolumeS
     if (volume->instance_id &&
         !lock_instance(txn, volume->account_id, volume->instance_id, NULL, &instance, error))
         return false;
+    if (volume->exported && target->size_gib != original->size_gib)
+        return virga_fail(error, "volume", VIRGA_ERROR_STATE,
+                          "Volume '%s' is attached to an instance on another host than its own: "
+                          "detach it before it is enlarged.",
+                          volume->id);
     return virga_modification_begin(txn, volume->id, original, target,
                                     !volume->instance_id || instance.stopped, error) &&
            (!volume->instance_id || tell_host(txn, &instance, error)) &&

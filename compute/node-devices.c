@@ -241,7 +241,7 @@ can_come(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, const Device
     bool exists = true;
 
     *ret_can = true;
-    if (device->kind != VIRGA_DEVICE_DISK)
+    if (device->kind != VIRGA_DEVICE_DISK || node_is_remote(disk_at(want, device->index)))
         return true;
     pool = node_pool(node, disk_at(want, device->index)->pool, error);
     if (!pool || !pool->inspect(pool, device->id, &exists, error))
@@ -310,18 +310,16 @@ add_disk(VirgaNode *node, Guest *guest, const VirgaGuestDisk *disk, const char *
          GError **error)
 {
     g_autoptr(VirgaVolumeSource) source = NULL;
-    VirgaVolumeDriver *pool = node_pool(node, disk->pool, error);
     VirgaDomainDisk device = { .serial = serial };
     const char *const ids[] = { disk->id, NULL };
     bool added;
 
-    if (!pool || !node_make_disk(node, guest, disk, error))
+    if (!node_make_disk(node, guest, disk, error))
         return false;
     node_claim_volumes(node, ids);
-    device.source = source = pool->source(pool, disk->id);
+    device.source = source = node_open_disk(node, disk, error);
     node_shape_disk(disk, &device);
-    added = pool->grow(pool, disk->id, disk->size_gib, error) &&
-            node->hypervisor->attach_disk(node->hypervisor, guest->id, &device, error);
+    added = source && node->hypervisor->attach_disk(node->hypervisor, guest->id, &device, error);
     node_release_volumes(node, ids);
     return added;
 }

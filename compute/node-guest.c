@@ -70,7 +70,8 @@ node_note_lost(VirgaNode *node, Guest *guest, const char *volume_id)
 static bool
 goes(const Guest *guest, const VirgaGuestDisk *disk)
 {
-    return disk->delete_on_termination && !disk->leaving && !known(guest->kept, disk->id);
+    return disk->delete_on_termination && !disk->leaving && !node_is_remote(disk) &&
+           !known(guest->kept, disk->id);
 }
 
 /* What a terminated instance leaves behind is told once for all: virgad counts on it. */
@@ -83,6 +84,9 @@ note_kept(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
     for (char **id = needed; *id; id++)
         if (g_str_equal(want->wish, "terminate"))
             remember(&guest->kept, *id);
+    for (guint i = 0; i < want->disks->len; i++) /* another host deletes those */
+        if (g_str_equal(want->wish, "terminate") && node_is_remote(disk_at(want, i)))
+            remember(&guest->kept, disk_at(want, i)->id);
     g_mutex_unlock(&node->lock);
 }
 
@@ -100,7 +104,7 @@ look_at_disks(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGu
         VirgaVolumeDriver *pool;
         bool exists;
 
-        if (disk->leaving)
+        if (disk->leaving || node_is_remote(disk))
             continue;
         pool = node_pool(node, disk->pool, error);
         if (!pool || !pool->inspect(pool, disk->id, &exists, error))
@@ -213,12 +217,25 @@ node_make_disk(VirgaNode *node, Guest *guest, const VirgaGuestDisk *disk, GError
                                .file_count = disk->files->len };
     VirgaVolumeDriver *pool = node_pool(node, disk->pool, error);
 
-    if (!pool || !pool->create(pool, &volume, error))
+    if (!pool || (!node_is_remote(disk) && !pool->create(pool, &volume, error)))
         return false;
     g_mutex_lock(&node->lock);
     remember(&guest->made, disk->id);
     g_mutex_unlock(&node->lock);
     return true;
+}
+
+VirgaVolumeSource *
+node_open_disk(VirgaNode *node, const VirgaGuestDisk *disk, GError **error)
+{
+    VirgaVolumeDriver *pool = node_pool(node, disk->pool, error);
+
+    if (node_is_remote(disk))
+        return node_import_disk(node, disk, error);
+    return pool && node_unexport(node, disk->id, error) &&
+                   pool->grow(pool, disk->id, disk->size_gib, error)
+               ? pool->source(pool, disk->id)
+               : NULL;
 }
 
 static bool
@@ -281,25 +298,22 @@ start_domain(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, GError *
 
     for (guint i = 0; i < want->disks->len; i++) {
         const VirgaGuestDisk *disk = disk_at(want, i);
-        VirgaVolumeDriver *pool = node_pool(node, disk->pool, error);
         VirgaVolumeSource *source;
         char serial[VIRGA_DISK_SERIAL_SIZE];
 
-        if (!pool)
-            return false;
         if (disk->leaving)
             continue;
-        node_disk_serial(disk->id, serial);
-        source = pool->source(pool, disk->id);
+        source = node_open_disk(node, disk, error);
+        if (!source)
+            return false;
         g_ptr_array_add(sources, source);
+        node_disk_serial(disk->id, serial);
         disks[spec.disk_count] = (VirgaDomainDisk){
             .source = source,
             .serial = virga_arena_strdup(arena, serial),
             .target = virga_arena_printf(arena, "vd%c", (int) ('a' + spec.disk_count % 26)),
         };
         node_shape_disk(disk, &disks[spec.disk_count]);
-        if (!pool->grow(pool, disk->id, disk->size_gib, error))
-            return false;
         spec.disk_count++;
     }
     for (guint i = 0; i < want->ports->len; i++) {
@@ -425,8 +439,9 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, const Virga
     case VIRGA_GUEST_JOIN:
         node_join_layers(node, guest, want);
         return true;
-    case VIRGA_GUEST_RESUME:
-        return hypervisor->resume(hypervisor, guest->id, error);
+    case VIRGA_GUEST_RESUME: /* it may stand still because a disk of another host was away */
+        return node_import_disks(node, want, error) &&
+               hypervisor->resume(hypervisor, guest->id, error);
     case VIRGA_GUEST_ASK_SHUTDOWN:
         return ask_shutdown(node, guest, want, is, error);
     case VIRGA_GUEST_POWER_OFF:

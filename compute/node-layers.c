@@ -287,6 +287,7 @@ node_cut_volume(VirgaNode *node, Snapshot *snapshot, GError **error)
     g_mutex_lock(&node->lock);
     owned = node_owner_locked(node, snapshot->volume_id) != NULL;
     g_mutex_unlock(&node->lock);
+    owned = owned || node_is_exported(node, snapshot->volume_id);
     done = !owned && begin_layer(node, &cut, error);
     if (done && cut.begun)
         done = pool->is_cut(pool, &wish, &cut.cut, error) &&
@@ -355,7 +356,7 @@ find_surplus(VirgaNode *node, const VirgaGuestWish *want, Surplus *ret, GError *
 
         if (!pool)
             return false;
-        if (disk->leaving || is_needed(node, disk->id))
+        if (disk->leaving || node_is_remote(disk) || is_needed(node, disk->id))
             continue;
         if (!pool->surplus(pool, disk->id, &ret->path, &ret->below, error))
             return false;
@@ -425,6 +426,7 @@ node_join_volume(VirgaNode *node, const char *pool_name, const char *volume_id)
     g_mutex_lock(&node->lock);
     owned = node_owner_locked(node, volume_id) != NULL;
     g_mutex_unlock(&node->lock);
+    owned = owned || node_is_exported(node, volume_id);
     if (pool && !owned && !is_needed(node, volume_id) && !pool->join(pool, volume_id, &error))
         virga_notice("volume", volume_id, "could not join its layers: %s", error->message);
     node_release_volumes(node, ids);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of virga-node share.  node.c owns the tables, node-guest.c works on guests,
  * node-devices.c on what they get while they run, node-layers.c on the moments of snapshots,
- * node-snapshot.c copies them into the store, node-vpc.c works on VPCs, node-console.c reads
- * consoles, node-sync.c talks with virgad, node-credentials.c gets what instance profiles give
- * guests, node-balancer.c tells what load balancers know, node-store.c keeps the wish on disk,
- * node-garbage.c removes what nothing claims. */
+ * node-snapshot.c copies them into the store, node-export.c brings volumes to other hosts,
+ * node-vpc.c works on VPCs, node-console.c reads consoles, node-sync.c talks with virgad,
+ * node-credentials.c gets what instance profiles give guests, node-balancer.c tells what load
+ * balancers know, node-store.c keeps the wish on disk, node-garbage.c removes what nothing
+ * claims. */
 #pragma once
 
 #include "compute/guest.h"
@@ -95,6 +96,12 @@ typedef struct {
     unsigned failures;
 } Snapshot;
 
+/* A volume of this host that it serves to another one. */
+typedef struct {
+    char *id, *key;
+    gint64 port;
+} Export;
+
 /* What is known of one guest's profile. */
 typedef struct {
     char *profile_id; /* of which this is */
@@ -128,8 +135,11 @@ struct VirgaNode {
     GPtrArray *snapshots; /* Snapshot: all that virgad wants of this host, the oldest first */
     GPtrArray *cut;       /* ids of those whose moment has passed, as 'deleted' */
     guint cut_said;
-    GHashTable *busy; /* ids of volumes that some thread works on */
-    GCond idle;       /* one of them is not busy any more */
+    GPtrArray *exports;     /* Export: all that virgad wants of this host */
+    bool exports_told;      /* in this process's life */
+    gint64 exports_next_at; /* the tending thread's: not before, after a failure */
+    GHashTable *busy;       /* ids of volumes that some thread works on */
+    GCond idle;             /* one of them is not busy any more */
     gint64 heartbeat_at, stored_at, resync_at;
 
     GThreadPool *guest_pool, *vpc_pool, *question_pool, *snapshot_pool;
@@ -141,7 +151,7 @@ struct VirgaNode {
     GHashTable *credentials; /* id of the guest -> Credentials */
     GThread *sync_thread, *report_thread, *balancer_thread, *tick_thread, *look_thread,
         *console_thread;
-    GThread *credentials_thread, *scrub_thread;
+    GThread *credentials_thread, *scrub_thread, *export_thread;
 };
 
 /* node.c; the lock is held by the caller where the name says so */
@@ -167,6 +177,8 @@ bool node_ensure_vpc(VirgaNode *node, const char *vpc_id, GError **error);
 /* node-guest.c, for node-devices.c.  A disk's bytes, unless they are there; whether they ever were;
  * and that they are gone. */
 bool node_make_disk(VirgaNode *node, Guest *guest, const VirgaGuestDisk *disk, GError **error);
+/* Where the hypervisor finds a disk, which is claimed and as large as it shall be; the caller's. */
+VirgaVolumeSource *node_open_disk(VirgaNode *node, const VirgaGuestDisk *disk, GError **error);
 bool node_was_made(const Guest *guest, const VirgaGuestDisk *disk);
 void node_note_lost(VirgaNode *node, Guest *guest, const char *volume_id);
 
@@ -217,6 +229,22 @@ void node_wake_snapshots_locked(VirgaNode *node); /* those whose time has come *
 VirgaSnapshotWish node_snapshot_wish(const Snapshot *snapshot);
 /* The guest whose disk a volume is, or NULL. */
 Guest *node_owner_locked(VirgaNode *node, const char *volume_id);
+
+/* node-export.c: volumes that are used on another host than the one that has their bytes */
+extern const VirgaRecordType node_export_type; /* Export */
+void node_export_free(gpointer export);
+void node_take_exports_locked(VirgaNode *node, JsonArray *exports); /* NULL: not told */
+bool node_is_remote(const VirgaGuestDisk *disk);                    /* another host has its bytes */
+bool node_is_exported(VirgaNode *node, const char *volume_id);      /* another one uses them */
+/* Where the hypervisor finds a remote disk, which is claimed; the caller's. */
+VirgaVolumeSource *node_import_disk(VirgaNode *node, const VirgaGuestDisk *disk, GError **error);
+/* A guest's remote disks can be read and written again, if one could not. */
+bool node_import_disks(VirgaNode *node, const VirgaGuestWish *want, GError **error);
+/* Nobody else has the volume open, which is claimed and will be opened here; RETRY: somebody
+ * shall. */
+bool node_unexport(VirgaNode *node, const char *volume_id, GError **error);
+void node_tend_exports(VirgaNode *node);
+gpointer node_export_main(gpointer node); /* the body of a thread */
 
 /* Looks which guests answer on the network. */
 void node_probe_network(VirgaNode *node);

@@ -33,7 +33,10 @@ node_store_load(VirgaNode *node)
     node_take_snapshots_locked(node, json_object_has_member(root, "snapshots")
                                          ? json_object_get_array_member(root, "snapshots")
                                          : NULL);
-    node->store_dirty = false;
+    node_take_exports_locked(node, json_object_has_member(root, "exports")
+                                       ? json_object_get_array_member(root, "exports")
+                                       : NULL);
+    node->store_dirty = node->exports_told = false;
     g_mutex_unlock(&node->lock);
 }
 
@@ -81,6 +84,12 @@ store_json_locked(VirgaNode *node)
     for (guint i = 0; i < node->snapshots->len; i++)
         json_builder_add_value(
             builder, virga_record_to_json(&node_snapshot_type, node->snapshots->pdata[i]));
+    json_builder_end_array(builder);
+    json_builder_set_member_name(builder, "exports");
+    json_builder_begin_array(builder);
+    for (guint i = 0; i < node->exports->len; i++)
+        json_builder_add_value(builder,
+                               virga_record_to_json(&node_export_type, node->exports->pdata[i]));
     json_builder_end_array(builder);
     json_builder_end_object(builder);
     return json_builder_get_root(builder);

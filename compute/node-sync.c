@@ -178,7 +178,7 @@ delete_volumes(VirgaNode *node, JsonArray *ids)
             continue;
         node_claim_volumes(node, ids_of);
         pool = node_pool(node, pool_name, &error);
-        deleted = pool && pool->delete (pool, id, &error);
+        deleted = pool && node_unexport(node, id, &error) && pool->delete (pool, id, &error);
         node_release_volumes(node, ids_of);
         if (!deleted) {
             virga_warning("volume", id, "%s", error->message);
@@ -207,6 +207,7 @@ take_answer(VirgaNode *node, const char *text, GError **error)
     root = json_node_get_object(json);
     generation = json_object_get_int_member_with_default(root, "generation", 0);
     g_mutex_lock(&node->lock);
+    node_take_exports_locked(node, array_member(root, "exports")); /* before the guests */
     node_take_lists_locked(node, root, seen);
     node_take_questions_locked(node, array_member(root, "questions"));
     node_take_snapshots_locked(node, array_member(root, "snapshots"));

@@ -114,6 +114,7 @@ virga_node_new(const VirgaNodeSettings *settings)
     node->deleted = g_ptr_array_new_with_free_func(g_free);
     node->snapshots = g_ptr_array_new_with_free_func(node_snapshot_free);
     node->cut = g_ptr_array_new_with_free_func(g_free);
+    node->exports = g_ptr_array_new_with_free_func(node_export_free);
     node->busy = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_cond_init(&node->idle);
     node->credentials = node_credentials_new();
@@ -382,6 +383,7 @@ virga_node_start(VirgaNode *node)
     node->report_thread = g_thread_new("report", node_report_main, node);
     node->balancer_thread = g_thread_new("balancer", node_balancer_main, node);
     node->sync_thread = g_thread_new("sync", node_sync_main, node);
+    node->export_thread = g_thread_new("export", node_export_main, node);
     node->credentials_thread = g_thread_new("credentials", node_credentials_main, node);
     node->scrub_thread = g_thread_new("scrub", node_scrub_main, node);
 }
@@ -405,6 +407,7 @@ virga_node_free(VirgaNode *node)
         g_thread_join(node->console_thread);
         g_thread_join(node->credentials_thread);
         g_thread_join(node->scrub_thread);
+        g_thread_join(node->export_thread);
     }
     g_thread_pool_free(node->guest_pool, FALSE, TRUE);
     g_thread_pool_free(node->vpc_pool, FALSE, TRUE);
@@ -429,6 +432,7 @@ virga_node_free(VirgaNode *node)
     g_ptr_array_unref(node->deleted);
     g_ptr_array_unref(node->snapshots);
     g_ptr_array_unref(node->cut);
+    g_ptr_array_unref(node->exports);
     g_hash_table_unref(node->busy);
     g_cond_clear(&node->idle);
     g_free(node->console_directory);

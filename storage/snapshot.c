@@ -28,9 +28,11 @@ static const char sql_insert[] =
     " VALUES ($1, $2, $3, $4, 'completed', $5, $6, now())";
 
 static const char sql_volume[] =
-    "SELECT host_id, lost, deleting, size_gib, snapshot_id, tip_id FROM volume"
+    "SELECT host_id, lost, deleting, size_gib, snapshot_id, tip_id, EXISTS (SELECT 1 FROM"
+    " volume_attachment a WHERE a.volume_id = volume.id AND a.export_host_id IS NOT NULL) FROM "
+    "volume"
     " WHERE id = $1 AND account_id = $2 FOR UPDATE";
-enum { HOST_ID, LOST, DELETING, SIZE_GIB, SNAPSHOT_ID, TIP_ID };
+enum { HOST_ID, LOST, DELETING, SIZE_GIB, SNAPSHOT_ID, TIP_ID, EXPORTED };
 /* Whoever stands on it keeps it: it must not go before that is written. */
 static const char sql_keep[] = "SELECT id FROM snapshot WHERE id = $1 AND state <> 'error'"
                                " AND damaged_by IS NULL FOR KEY SHARE";
@@ -210,6 +212,11 @@ check_volume(const VirgaRows *rows, const char *id, GError **error)
     if (virga_rows_bool(rows, 0, DELETING))
         return virga_fail(error, "volume", VIRGA_ERROR_STATE,
                           "Volume '%s' is in the 'deleting' state.", id);
+    if (virga_rows_bool(rows, 0, EXPORTED))
+        return virga_fail(error, "volume", VIRGA_ERROR_STATE,
+                          "Volume '%s' is attached to an instance on another host than its own: "
+                          "detach it before a snapshot is made.",
+                          id);
     return true;
 }
 

@@ -5,6 +5,12 @@
 #include "core/id.h"
 #include "core/quota.h"
 
+#include <unistd.h>
+
+#define EXPORT_KEY_BYTES  32
+#define EXPORT_PORT_FIRST 10809 /* NBD's; outside of what Linux gives to those who connect */
+#define EXPORT_PORT_LAST  14904
+
 static const char sql_insert[] =
     "INSERT INTO volume (id, account_id, zone, host_id, size_gib, type, iops, throughput,"
     " snapshot_id, pool) VALUES ($1, $2, $3, $4, $5, $6, nullif($7::bigint, 0),"
@@ -20,7 +26,7 @@ static const char sql_insert_attached[] =
     " coalesce(v.iops, 0), coalesce(v.throughput, 0), " CREATED ","                                \
     " v.encrypted, v.made, v.lost, a.instance_id, a.device,"                                       \
     " coalesce(a.delete_on_termination, false), " ATTACHED                                         \
-    ", v.deleting, a.transition, v.pool FROM "
+    ", v.deleting, a.transition, v.pool, a.export_host_id IS NOT NULL FROM "
 #define CREATED          VIRGA_SQL_TIME("v.created")
 #define ATTACHED         VIRGA_SQL_TIME("a.attached")
 #define WITH_ATTACHMENTS "volume v LEFT JOIN volume_attachment a ON a.volume_id = v.id"
@@ -68,6 +74,12 @@ static const char sql_put[] =
     " delete_on_termination, transition) SELECT id, account_id, $2, $3, false,"
     " CASE WHEN $4 THEN 'attaching' END FROM volume WHERE id = $1";
 static const char sql_bind[] = "UPDATE volume SET host_id = $2 WHERE id = $1";
+/* The host's row is held: nobody else looks for a port of it. */
+static const char sql_export[] =
+    "UPDATE volume_attachment SET export_host_id = $2, export_key = $3, export_port ="
+    " (SELECT min(p) FROM generate_series($4::integer, $5::integer) p WHERE NOT EXISTS (SELECT 1"
+    " FROM volume_attachment o WHERE o.export_host_id = $2 AND o.export_port = p))"
+    " WHERE volume_id = $1";
 static const char sql_take[] =
     "UPDATE volume_attachment SET transition = 'detaching' WHERE volume_id = $1";
 static const char sql_take_now[] = "DELETE FROM volume_attachment WHERE volume_id = $1";
@@ -139,7 +151,8 @@ virga_volume_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id, cons
                                    .attached = virga_rows_time(rows, i, 16),
                                    .deleting = virga_rows_bool(rows, i, 17),
                                    .transition = virga_rows_dup(rows, arena, i, 18),
-                                   .pool = virga_rows_dup(rows, arena, i, 19) };
+                                   .pool = virga_rows_dup(rows, arena, i, 19),
+                                   .exported = virga_rows_bool(rows, i, 20) };
     return true;
 }
 
@@ -173,7 +186,29 @@ virga_volume_put(VirgaTxn *txn, const char *id, const char *instance_id, const c
                  const char *host_id, bool in_transit, GError **error)
 {
     return virga_txn_run(txn, error, NULL, sql_put, "sssb", id, instance_id, device, in_transit) &&
-           virga_txn_run(txn, error, NULL, sql_bind, "ss", id, host_id);
+           (!host_id || virga_txn_run(txn, error, NULL, sql_bind, "ss", id, host_id));
+}
+
+static char *
+new_key(void)
+{
+    guint8 bytes[EXPORT_KEY_BYTES];
+    GString *text = g_string_new(NULL);
+
+    if (getentropy(bytes, sizeof bytes) < 0)
+        g_error("no entropy");
+    for (size_t i = 0; i < sizeof bytes; i++)
+        g_string_append_printf(text, "%02x", bytes[i]);
+    return g_string_free(text, FALSE);
+}
+
+bool
+virga_volume_export(VirgaTxn *txn, const char *id, const char *host_id, GError **error)
+{
+    g_autofree char *key = new_key();
+
+    return virga_txn_run(txn, error, NULL, sql_export, "sssii", id, host_id, key,
+                         (gint64) EXPORT_PORT_FIRST, (gint64) EXPORT_PORT_LAST);
 }
 
 bool

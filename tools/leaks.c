@@ -24,7 +24,7 @@ typedef struct {
     char *host_id;
     const char *tag;
     JsonObject *claims;
-    GHashTable *instances, *volumes, *snapshots, *bases, *namespaces, *taps, *veths;
+    GHashTable *instances, *volumes, *exports, *snapshots, *bases, *namespaces, *taps, *veths;
     GHashTable *rulesets; /* chains, sets and maps of nftables, as "NAMESPACE NAME" */
     GPtrArray *leaks;
 } Look;
@@ -133,6 +133,15 @@ read_claims(Look *look)
             continue;
         g_hash_table_add(look->volumes, g_strdup(cli_text(volume, "id")));
     }
+    for (guint i = 0; i < cli_length(claims, "exports"); i++) {
+        JsonObject *export = cli_element(claims, "exports", i);
+        static const char *const sides[] = { "server", "client" };
+
+        for (size_t j = 0; j < G_N_ELEMENTS(sides); j++)
+            if (g_strcmp0(cli_text(export, sides[j]), look->host_id) == 0)
+                g_hash_table_add(look->exports,
+                                 g_strdup_printf("%s.%s", cli_text(export, "id"), sides[j]));
+    }
     for (guint i = 0; i < cli_length(claims, "snapshots"); i++) {
         JsonObject *snapshot = cli_element(claims, "snapshots", i);
 
@@ -162,6 +171,23 @@ check_files(Look *look, const char *relative, const char *const *suffixes, GHash
                 id[strlen(name) - strlen(*suffix)] = '\0';
         if (!g_hash_table_contains(claimed, id))
             add_leak(look, "%s \"%s/%s\"", what, directory, name);
+    }
+}
+
+/* The folders of daemons between hosts: VOLUME.SIDE.HASH. */
+static void
+check_exports(Look *look)
+{
+    g_autofree char *directory = cli_path(look->cli, "node/exports");
+    g_autoptr(GDir) folders = g_dir_open(directory, 0, NULL);
+    const char *name;
+
+    while (folders && (name = g_dir_read_name(folders))) {
+        const char *hash = strrchr(name, '.');
+        g_autofree char *id = g_strndup(name, hash ? (gsize) (hash - name) : 0);
+
+        if (!g_hash_table_contains(look->exports, id))
+            add_leak(look, "daemon of no attachment \"%s/%s\"", directory, name);
     }
 }
 
@@ -430,8 +456,9 @@ check_counts(Look *look)
 static void
 look_done(Look *look)
 {
-    GHashTable *sets[] = { look->instances,  look->volumes, look->snapshots, look->bases,
-                           look->namespaces, look->taps,    look->veths,     look->rulesets };
+    GHashTable *sets[] = { look->instances, look->volumes, look->exports,
+                           look->snapshots, look->bases,   look->namespaces,
+                           look->taps,      look->veths,   look->rulesets };
 
     for (size_t i = 0; i < G_N_ELEMENTS(sets); i++)
         g_hash_table_unref(sets[i]);
@@ -456,6 +483,7 @@ look_once(Cli *cli, GError **error)
     look.claims = json_node_get_object(answer);
     look.instances = new_set();
     look.volumes = new_set();
+    look.exports = new_set();
     look.snapshots = new_set();
     look.bases = new_set();
     look.namespaces = new_set();
@@ -471,6 +499,7 @@ look_once(Cli *cli, GError **error)
     check_files(&look, "node/console", console_files, look.instances, "console of no instance");
     check_files(&look, "libvirt/lib/qemu/nvram", nvram_files, look.instances,
                 "firmware variables of no instance");
+    check_exports(&look);
     check_bases(&look);
     check_store(&look);
     check_counts(&look);

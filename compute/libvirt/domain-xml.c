@@ -132,7 +132,7 @@ add_rbd(xmlNode *disk, const VirgaVolumeSource *source)
 static void
 add_nbd(xmlNode *disk, const VirgaVolumeSource *source)
 {
-    xmlNode *node = add(disk, "source", "protocol", "nbd", "name", "", NULL);
+    xmlNode *node = add(disk, "source", "protocol", "nbd", "name", VIRGA_SOURCE_EXPORT, NULL);
 
     add(node, "host", "transport", "unix", "socket", source->name, NULL);
 }
@@ -141,10 +141,12 @@ static void
 add_disk(xmlNode *devices, const VirgaDomainDisk *disk)
 {
     bool file = disk->source->kind == VIRGA_SOURCE_FILE;
+    bool nbd = disk->source->kind == VIRGA_SOURCE_NBD;
     xmlNode *node = add(devices, "disk", "type", file ? "file" : "network", "device", "disk", NULL);
 
+    /* A guest whose export's daemon has ended stands still until there is another one. */
     add(node, "driver", "name", "qemu", "type", file ? "qcow2" : "raw", "cache", "none", "discard",
-        "unmap", "error_policy", "enospace", NULL);
+        "unmap", "error_policy", nbd ? "stop" : "enospace", NULL);
     if (file)
         add(node, "source", "file", disk->source->name, NULL);
     else if (disk->source->kind == VIRGA_SOURCE_RBD)

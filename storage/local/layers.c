@@ -120,6 +120,19 @@ local_path(Local *local, const char *volume_id)
 }
 
 bool
+virga_volume_local_lend(VirgaVolumeDriver *driver, const char *volume_id, uid_t user, gid_t group,
+                        GError **error)
+{
+    g_autoptr(GPtrArray) layers = read_layers((Local *) driver, volume_id);
+
+    for (guint i = 0; i < layers->len; i++)
+        if (chown(layer_at(layers, i)->path, user, group) < 0)
+            return virga_fail_errno(error, "volume", errno, "could not give \"%s\" away",
+                                    layer_at(layers, i)->path);
+    return true;
+}
+
+bool
 local_delete_layers(Local *local, const char *volume_id, GError **error)
 {
     g_autofree char *directory = local_file(local->volumes, volume_id, LAYERS_SUFFIX);

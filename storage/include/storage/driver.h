@@ -10,6 +10,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 typedef struct VirgaVolumeDriver VirgaVolumeDriver;
 
@@ -41,6 +42,8 @@ typedef enum {
     VIRGA_SOURCE_RBD,  /* an image in a Ceph cluster, raw */
     VIRGA_SOURCE_NBD,  /* an export behind a Unix socket, raw */
 } VirgaSourceKind;
+
+#define VIRGA_SOURCE_EXPORT "disk" /* the name of every such export */
 
 typedef struct {
     VirgaSourceKind kind;
@@ -115,6 +118,10 @@ typedef bool (*VirgaSnapshotFetch)(const char *snapshot_id, const char *path, gp
  * the disk fails with CAPACITY. */
 VirgaVolumeDriver *virga_volume_local_new(const char *directory, gint64 reserved_gib,
                                           VirgaSnapshotFetch fetch, gpointer data);
+
+/* Gives the files of all layers of a local driver's volume to a user, who is to open it. */
+bool virga_volume_local_lend(VirgaVolumeDriver *driver, const char *volume_id, uid_t user,
+                             gid_t group, GError **error);
 
 typedef struct {
     const char *monitors;       /* "ADDRESS:PORT,…" */

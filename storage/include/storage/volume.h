@@ -8,6 +8,7 @@ typedef struct {
     char *id, *account_id, *zone, *host_id, *type, *snapshot_id, *pool;
     gint64 size_gib, iops, throughput, created; /* iops, throughput 0: of the type */
     bool encrypted, made, lost, deleting;
+    bool exported;              /* to an instance on another host than the one that has its bytes */
     char *instance_id, *device; /* NULL: not attached */
     bool delete_on_termination;
     gint64 attached;
@@ -40,9 +41,12 @@ bool virga_volume_lock(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                        VirgaVolume *ret, GError **error);
 
 /* Records that a volume, which is locked, is an instance's ('in_transit': as soon as its guest has
- * it), and from now on kept on its host. */
+ * it), and from now on kept on its host ('host_id' NULL: where it is). */
 bool virga_volume_put(VirgaTxn *txn, const char *id, const char *instance_id, const char *device,
                       const char *host_id, bool in_transit, GError **error);
+/* Records that its host, whose row is held, serves it to another one, until it leaves the instance
+ * that it is put to. */
+bool virga_volume_export(VirgaTxn *txn, const char *id, const char *host_id, GError **error);
 /* Records that it shall leave its instance, or ('gone') has left it. */
 bool virga_volume_take(VirgaTxn *txn, const char *id, bool gone, GError **error);
 
