@@ -193,7 +193,7 @@ make_pool(Daemon *daemon, const char *group, const char *name, GError **error)
 
     return g_str_equal(virga_config_text(config, "node", "driver"), "fake")
                ? virga_volume_fake_new()
-               : virga_volume_rbd_new(&settings, error);
+               : virga_volume_rbd_load(&settings, error);
 }
 
 /* Those of this host's zone. */

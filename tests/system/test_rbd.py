@@ -102,5 +102,6 @@ def test_storage_dies(cloud, ceph, guest, writer):
 def test_nothing_is_left(cloud, ceph, guest):
     cloud.ec2.terminate_instances(InstanceIds=[guest])
     cloud.wait_state(guest, "terminated")
-    assert not [name for name in ceph.images() if not name.startswith("snap-") or "." in name]
+    wait_for(lambda: not [name for name in ceph.images() if not name.startswith("snap-") or "." in name], 30,
+             "end of the images")
     cloud.wait_no_leaks()

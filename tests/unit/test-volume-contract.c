@@ -108,7 +108,7 @@ open_rbd(Fixture *fixture, const char *directory)
                                   .fetch = fetch,
                                   .data = fixture };
     g_autoptr(GError) error = NULL;
-    VirgaVolumeDriver *driver = virga_volume_rbd_new(&settings, &error);
+    VirgaVolumeDriver *driver = virga_volume_rbd_load(&settings, &error);
 
     g_assert_no_error(error);
     return driver;

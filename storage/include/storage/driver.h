@@ -134,9 +134,12 @@ typedef struct {
 } VirgaRbdSettings;
 
 /* Images in a pool of Ceph, shared by all hosts; base images are fetched once for all of them.  The
- * cluster is asked when it is needed first.  Fails with INVALID when the key cannot be read,
- * UNSUPPORTED in a build without librbd. */
+ * cluster is asked when it is needed first.  Fails with INVALID when the key cannot be read. */
 VirgaVolumeDriver *virga_volume_rbd_new(const VirgaRbdSettings *settings, GError **error);
+
+/* The same, of the module that has it; fails with UNSUPPORTED where that or Ceph's libraries are
+ * not. */
+VirgaVolumeDriver *virga_volume_rbd_load(const VirgaRbdSettings *settings, GError **error);
 
 /* Volumes in memory, whose copies are empty files: what they are made of is not looked at.
  * 'fail_at' n makes the n-th call from now fail once; 0: none. */
