@@ -35,6 +35,8 @@ static const Mapping mappings[] = {
     { "image", VIRGA_ERROR_DENIED, "AuthFailure", 403 },
     { "image permission", VIRGA_ERROR_NOT_FOUND, "InvalidAMIAttributeItemValue", 400 },
     { "image", VIRGA_ERROR_STATE, "InvalidAMIID.Unavailable", 400 },
+    { "image device", VIRGA_ERROR_INVALID, "InvalidParameter", 400 },
+    { "image device", VIRGA_ERROR_DENIED, "InvalidParameter", 400 },
     { "snapshot", VIRGA_ERROR_NOT_FOUND, "InvalidSnapshot.NotFound", 400 },
     { "snapshot", VIRGA_ERROR_DENIED, "AuthFailure", 403 },
     { "snapshot permission", VIRGA_ERROR_NOT_FOUND, "InvalidUserID.NotFound", 400 },

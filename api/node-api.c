@@ -7,6 +7,7 @@
 #include "api/node-api.h"
 #include "api/node-balancers.h"
 #include "api/node-credentials.h"
+#include "api/node-keys.h"
 #include "api/node-snapshots.h"
 
 #include "compute/host-wish.h"
@@ -23,6 +24,7 @@
 #include "network/address.h"
 #include "storage/snapshot-check.h"
 #include "storage/snapshot.h"
+#include "storage/volume-key.h"
 #include "storage/volume.h"
 
 #include <fcntl.h>
@@ -579,6 +581,30 @@ handle_credentials(VirgaNodeApi *api, const VirgaHttpRequest *request)
     return json ? answer(200, json) : answer_error(error);
 }
 
+/* ---- keys ---- */
+
+static VirgaHttpResponse *
+handle_keys(VirgaNodeApi *api, const VirgaHttpRequest *request)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JsonNode) root = parse_object(request, &error);
+    const char *host_id, *volume_id;
+    VirgaHttpResponse *response;
+    char *json = NULL;
+
+    if (!root)
+        return answer_error(error);
+    host_id = text_member(json_node_get_object(root), "host_id");
+    volume_id = text_member(json_node_get_object(root), "volume_id");
+    if (!is_host_id(host_id) || !volume_id || !virga_id_is(volume_id, "vol"))
+        virga_fail(&error, "request", VIRGA_ERROR_INVALID, "host_id or volume_id is malformed");
+    else
+        json = virga_node_key(api->services, host_id, volume_id, &error);
+    response = json ? answer(200, json) : answer_error(error);
+    virga_passphrase_free(json);
+    return response;
+}
+
 /* ---- answers ---- */
 
 static bool
@@ -696,6 +722,8 @@ virga_node_api_handle(VirgaNodeApi *api, VirgaHttpExchange *exchange,
         *ret_response = handle_balancers(api, request);
     else if (g_str_equal(path, "credentials") && g_str_equal(request->method, "POST"))
         *ret_response = handle_credentials(api, request);
+    else if (g_str_equal(path, "keys") && g_str_equal(request->method, "POST"))
+        *ret_response = handle_keys(api, request);
     else if (g_str_equal(path, "bases") && g_str_equal(request->method, "POST"))
         *ret_response = handle_bases(api, request);
     else if (g_str_equal(path, "answers") && g_str_equal(request->method, "POST"))

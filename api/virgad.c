@@ -5,10 +5,12 @@
 #include "api/import-worker.h"
 #include "api/key-cache.h"
 #include "api/node-api.h"
+#include "api/node-keys.h"
 #include "api/operator.h"
 #include "api/rights.h"
 #include "api/scrubber.h"
 #include "api/services.h"
+#include "api/snapshot-encryption.h"
 #include "api/store.h"
 
 #include "compute/nat-gateway.h"
@@ -51,6 +53,7 @@ typedef struct {
     VirgaNodeApi *node_api;
     VirgaImportWorker *importer;
     VirgaScrubber *scrubber;
+    VirgaEncryptor *encryptor;
     VirgaHttpServer *tcp, *local;
     VirgaDbListener *listener;
     GMainLoop *loop;
@@ -157,6 +160,19 @@ load_secrets(VirgaServices *services, GError **error)
     return true;
 }
 
+/* Without it the cloud works, but for what is encrypted. */
+static void
+prepare_keyring(const VirgaServices *services)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!virga_node_keys_prepare(services, &error))
+        virga_log(G_LOG_LEVEL_CRITICAL, "virgad", NULL,
+                  "the key-encryption keys cannot be had, so that encrypted volumes cannot be "
+                  "opened: %s",
+                  error->message);
+}
+
 /* ---- hints and the regular look ---- */
 
 static void
@@ -170,6 +186,8 @@ on_notification(const char *channel, const char *payload, gpointer data)
     }
     if (!channel || g_str_equal(channel, "virga_import"))
         virga_import_worker_wake(virgad->importer);
+    if (!channel || g_str_equal(channel, "virga_snapshot"))
+        virga_encryptor_wake(virgad->encryptor);
     if (channel && !g_str_equal(channel, "virga_host") && !g_str_equal(channel, "virga_vpc"))
         return;
     /* A VPC's hosts are known to the database alone: all that wait look. */
@@ -294,8 +312,8 @@ serve_local(Virgad *virgad, GError **error)
 static bool
 start(Virgad *virgad, GError **error)
 {
-    static const char *const channels[] = { "virga_host", "virga_vpc", "virga_key", "virga_import",
-                                            NULL };
+    static const char *const channels[] = { "virga_host",   "virga_vpc",      "virga_key",
+                                            "virga_import", "virga_snapshot", NULL };
     VirgaServices *services = &virgad->services;
     g_autofree char *dsn = make_dsn(services->config);
     VirgaEdgeOptions options = {
@@ -310,6 +328,7 @@ start(Virgad *virgad, GError **error)
         virga_db_new(dsn, (unsigned) virga_config_int(services->config, "database", "connections"));
     if (!await_database(virgad, error) || !load_secrets(services, error))
         return false;
+    prepare_keyring(services);
     virgad->keys = virga_key_cache_new(services->db, services->sealer);
     virgad->rights = virga_rights_cache_new(services->db);
     options.lookup_data = virgad->keys;
@@ -323,6 +342,7 @@ start(Virgad *virgad, GError **error)
     virgad->node_api = virga_node_api_new(services);
     virgad->importer = virga_import_worker_new(services);
     virgad->scrubber = virga_scrubber_new(services);
+    virgad->encryptor = virga_encryptor_new(services);
     virgad->listener = virga_db_listen(dsn, channels, on_notification, virgad);
     virgad->sweeper = g_thread_new("sweep", sweep_main, virgad);
     return serve_local(virgad, error) && serve_tcp(virgad, error);
@@ -338,6 +358,7 @@ stop(Virgad *virgad)
     g_clear_pointer(&virgad->listener, virga_db_listener_free);
     if (virgad->sweeper)
         g_thread_join(virgad->sweeper);
+    g_clear_pointer(&virgad->encryptor, virga_encryptor_free);
     /* First the polls, so that the server need not wait for them. */
     g_clear_pointer(&virgad->node_api, virga_node_api_free);
     g_clear_pointer(&virgad->importer, virga_import_worker_free);

@@ -29,6 +29,7 @@ static const VirgaField disk_fields[] = {
     FIELD(VirgaGuestDisk, INTEGER, iops),
     FIELD(VirgaGuestDisk, INTEGER, throughput),
     { "files", VIRGA_FIELD_RECORDS, offsetof(VirgaGuestDisk, files), false, &file_type },
+    FIELD(VirgaGuestDisk, BOOL, encrypted),
     FIELD(VirgaGuestDisk, BOOL, made),
     FIELD(VirgaGuestDisk, BOOL, delete_on_termination),
     FIELD(VirgaGuestDisk, BOOL, leaving),

@@ -44,6 +44,7 @@ static const char sql_guests[] =
     "   'id', v.id, 'device', a.device, 'size_gib', v.size_gib, 'type', v.type,"
     "   'pool', nullif(v.pool, 'local'),"
     "   'iops', v.iops, 'throughput', v.throughput,"
+    "   'encrypted', CASE WHEN v.encrypted THEN true END,"
     /* Of a snapshot that is gone nothing is made, not even something empty. */
     "   'files', CASE WHEN v.made OR v.snapshot_id IS NULL THEN NULL"
     "     WHEN EXISTS (SELECT 1 FROM snapshot s WHERE s.id = v.snapshot_id)"

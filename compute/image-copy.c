@@ -15,10 +15,13 @@ copy_device(VirgaTxn *txn, VirgaArena *arena, const VirgaImageCopy *copy, const 
     g_autoptr(GError) reason = NULL;
     VirgaSnapshotSpec spec = { .id = virga_arena_strdup(arena, id),
                                .account_id = copy->account_id,
+                               .encrypted = copy->encrypted,
                                .any_source = source->of_cloud };
 
-    if (!device->snapshot_id)
+    if (!device->snapshot_id) {
+        device->encrypted = device->encrypted || copy->encrypted;
         return true;
+    }
     spec.description = virga_arena_printf(arena, "Copied for image %s from image %s, snapshot %s",
                                           copy->name, source->id, device->snapshot_id);
     if (!virga_snapshot_copy(txn, arena, &spec, device->snapshot_id, &reason)) {
@@ -59,6 +62,7 @@ virga_image_copy(VirgaTxn *txn, VirgaArena *arena, const VirgaImageCopy *copy,
                           .imds_support = source->imds_support,
                           .ena_support = source->ena_support,
                           .source_image_id = source->id,
+                          .state = (char *) "pending",
                           .devices = source->devices,
                           .device_count = source->device_count };
     ids = virga_arena_new_array(arena, const char *, image.device_count + 1);
@@ -66,5 +70,6 @@ virga_image_copy(VirgaTxn *txn, VirgaArena *arena, const VirgaImageCopy *copy,
         if (!copy_device(txn, arena, copy, source, &image.devices[i], ids, &count, error))
             return false;
     *ret_snapshot_ids = ids;
-    return virga_image_register(txn, arena, &image, &id, error);
+    return virga_image_register(txn, arena, &image, &id, error) &&
+           virga_image_settle(txn, ids[0], error);
 }

@@ -86,6 +86,11 @@ take_volume(Creation *creation, const VirgaVolume *volume, GError **error)
 
     if (change && change->no_device)
         return true;
+    if (change && change->has_encrypted)
+        return virga_fail(error, "image device", VIRGA_ERROR_INVALID,
+                          "Parameter encrypted is invalid. You cannot specify the encrypted flag "
+                          "of the existing device '%s'.",
+                          volume->device);
     if (change && change->snapshot_id)
         return virga_fail(error, "instance", VIRGA_ERROR_INVALID,
                           "The device '%s' of the instance cannot have another snapshot",
@@ -142,8 +147,13 @@ add_devices(Creation *creation, GError **error)
             return virga_fail(error, "instance", VIRGA_ERROR_INVALID,
                               "The mapping of device '%s' needs a snapshot or a size",
                               disk->device);
+        if (disk->snapshot_id && disk->has_encrypted)
+            return virga_fail(error, "image device", VIRGA_ERROR_INVALID,
+                              "Parameter encrypted is invalid. You cannot specify the encrypted "
+                              "flag if specifying a snapshot id in a block device mapping.");
         creation->devices[creation->device_count++] =
             (VirgaImageDevice){ .device = (char *) disk->device,
+                                .encrypted = disk->encrypted,
                                 .snapshot_id = (char *) disk->snapshot_id,
                                 .volume_type = (char *) disk->volume_type,
                                 .size_gib = disk->size_gib,

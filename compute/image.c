@@ -22,21 +22,24 @@
     " i.source_instance_id, i.state_reason, i.source_image_id, " WITH_DEVICES
 #define WITH_DEVICES                                                                               \
     "d.device, d.snapshot_id, d.volume_type, d.size_gib, coalesce(d.iops, 0),"                     \
-    " coalesce(d.throughput, 0), d.delete_on_termination FROM image i"                             \
+    " coalesce(d.throughput, 0), d.delete_on_termination, d.encrypted,"                            \
+    " (SELECT s.key_id FROM snapshot s WHERE s.id = d.snapshot_id) FROM image i"                   \
     " LEFT JOIN image_device d ON d.image_id = i.id WHERE "
 #define TIMES                                                                                      \
     VIRGA_SQL_TIME("i.created")                                                                    \
     ", " VIRGA_SQL_TIME("i.last_launched") ", " VIRGA_SQL_TIME("i.deprecated")
 #define IN_ORDER " ORDER BY i.id, d.device <> i.root_device_name, d.device"
-enum { IMAGE_ID = 0, LAUNCHABLE_DEVICE = 8, DEVICE = 21 };
+enum { IMAGE_ID = 0, LAUNCHABLE_DEVICE = 9, DEVICE = 21 };
 
 /* One statement each: a prepared statement keeps its plan. */
 static const char sql_list[] = IMAGE_SELECT USABLE IN_ORDER;
 static const char sql_list_ids[] = IMAGE_SELECT "i.id = ANY ($2) AND " USABLE IN_ORDER;
 static const char sql_launchable[] =
     "SELECT i.id, i.account_id, i.architecture, i.boot_mode, i.root_device_name, i.imds_support,"
-    " i.state, " VIRGA_SQL_TIME("i.last_launched") ", " WITH_DEVICES
-                                                   "i.id = $2 AND " USABLE IN_ORDER;
+    " i.state, " VIRGA_SQL_TIME(
+        "i.last_launched") ","
+                           " (SELECT encrypts FROM account WHERE id = $1), " WITH_DEVICES
+                           "i.id = $2 AND " USABLE IN_ORDER;
 static const char sql_lock[] = "SELECT 1 FROM image WHERE id = $1 AND account_id = $2 FOR UPDATE";
 static const char sql_launched[] = "UPDATE image SET last_launched = now() WHERE id = $1";
 static const char sql_permissions[] =
@@ -89,20 +92,24 @@ static const char sql_insert[] =
     " ON CONFLICT (account_id, name) DO NOTHING";
 static const char sql_insert_device[] =
     "INSERT INTO image_device (image_id, device, snapshot_id, size_gib, volume_type, iops,"
-    " throughput, delete_on_termination) VALUES ($1, $2, $3, $4, $5, nullif($6::bigint, 0),"
-    " nullif($7::bigint, 0), $8)";
+    " throughput, delete_on_termination, encrypted) VALUES ($1, $2, $3, $4, $5,"
+    " nullif($6::bigint, 0), nullif($7::bigint, 0), $8, $9)";
 static const char sql_delete[] = "DELETE FROM image WHERE id = $1 AND account_id = $2";
 
 static VirgaImageDevice
 read_device(const VirgaRows *rows, int row, int column, VirgaArena *arena)
 {
+    char *key_id = virga_rows_dup(rows, arena, row, column + 8);
+
     return (VirgaImageDevice){ .device = virga_rows_dup(rows, arena, row, column),
                                .snapshot_id = virga_rows_dup(rows, arena, row, column + 1),
                                .volume_type = virga_rows_dup(rows, arena, row, column + 2),
                                .size_gib = virga_rows_int(rows, row, column + 3),
                                .iops = virga_rows_int(rows, row, column + 4),
                                .throughput = virga_rows_int(rows, row, column + 5),
-                               .delete_on_termination = virga_rows_bool(rows, row, column + 6) };
+                               .delete_on_termination = virga_rows_bool(rows, row, column + 6),
+                               .encrypted = key_id || virga_rows_bool(rows, row, column + 7),
+                               .key_id = key_id };
 }
 
 static VirgaImage
@@ -184,6 +191,7 @@ virga_image_launchable_receive(VirgaTxn *txn, VirgaArena *arena, VirgaImage **re
                            .imds_support = virga_rows_dup(rows, arena, 0, 5),
                            .state = virga_rows_dup(rows, arena, 0, 6),
                            .last_launched = virga_rows_time(rows, 0, 7),
+                           .encrypts = virga_rows_bool(rows, 0, 8),
                            .devices = virga_arena_new_array(arena, VirgaImageDevice, count) };
     for (size_t i = 0; i < count && virga_rows_text(rows, (int) i, LAUNCHABLE_DEVICE); i++)
         image->devices[image->device_count++] =
@@ -231,10 +239,11 @@ insert_device(VirgaTxn *txn, VirgaArena *arena, const VirgaImage *image, const c
         if (!size_gib)
             size_gib = snapshot->size_gib;
     }
-    return virga_txn_run(txn, error, NULL, sql_insert_device, "sssisiib", id, device->device,
+    return virga_txn_run(txn, error, NULL, sql_insert_device, "sssisiibb", id, device->device,
                          device->snapshot_id, size_gib,
                          device->volume_type ? device->volume_type : "gp2", device->iops,
-                         device->throughput, device->delete_on_termination);
+                         device->throughput, device->delete_on_termination,
+                         device->encrypted && !device->snapshot_id);
 }
 
 static bool

@@ -166,6 +166,7 @@ receive_image(Launch *launch, GError **error)
         return virga_fail(error, "image", VIRGA_ERROR_STATE, "The image ID '%s' is not available",
                           image->id);
     launch->image = image;
+    launch->encrypts = image->encrypts;
     return true;
 }
 

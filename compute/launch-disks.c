@@ -24,6 +24,8 @@ find_disk(VirgaDiskSpec *disks, size_t count, const char *device)
 static void
 overlay_disk(VirgaDiskSpec *disk, const VirgaDiskSpec *over)
 {
+    if (over->snapshot_id && g_strcmp0(over->snapshot_id, disk->snapshot_id) != 0)
+        disk->key_id = NULL;
     disk->snapshot_id = over->snapshot_id ? over->snapshot_id : disk->snapshot_id;
     disk->volume_type = over->volume_type ? over->volume_type : disk->volume_type;
     disk->size_gib = over->size_gib ? over->size_gib : disk->size_gib;
@@ -31,6 +33,7 @@ overlay_disk(VirgaDiskSpec *disk, const VirgaDiskSpec *over)
     disk->throughput = over->throughput ? over->throughput : disk->throughput;
     if (over->delete_on_termination >= 0)
         disk->delete_on_termination = over->delete_on_termination;
+    disk->encrypted = disk->encrypted || over->encrypted;
     disk->no_device = over->no_device;
 }
 
@@ -83,6 +86,7 @@ complete_disk(Launch *launch, VirgaDiskSpec *disk, GError **error)
         snapshot = find_snapshot(launch, disk->snapshot_id, error);
         if (!snapshot)
             return false;
+        disk->key_id = snapshot->key_id;
         if (!disk->size_gib)
             disk->size_gib = snapshot->size_gib;
         if (disk->size_gib < snapshot->size_gib)
@@ -119,6 +123,8 @@ virga_launch_find_disks(Launch *launch, GError **error)
                              .size_gib = image->devices[i].size_gib,
                              .iops = image->devices[i].iops,
                              .throughput = image->devices[i].throughput,
+                             .encrypted = image->devices[i].encrypted,
+                             .key_id = image->devices[i].key_id,
                              .delete_on_termination = image->devices[i].delete_on_termination };
     for (size_t i = 0; i < spec->disk_count; i++) {
         VirgaDiskSpec *known = find_disk(disks, count, spec->disks[i].device);
@@ -161,6 +167,8 @@ virga_launch_add_disks(Launch *launch, const char *id, const char *host_id, GErr
                                    .size_gib = disk->size_gib,
                                    .iops = disk->iops,
                                    .throughput = disk->throughput,
+                                   .encrypted = disk->encrypted || launch->encrypts,
+                                   .key_id = disk->key_id,
                                    .instance_id = id,
                                    .device = disk->device,
                                    .delete_on_termination = disk->delete_on_termination > 0 };

@@ -36,6 +36,7 @@ typedef struct {
     const char *const *group_ids;
     VirgaDiskSpec *disks; /* the image's, changed by the call's; the root first */
     size_t disk_count;
+    bool encrypts; /* the account, all of its new volumes */
     VirgaPlaceHost *hosts;
     size_t host_count;
     VirgaPlacement *placement; /* NULL: in no group */

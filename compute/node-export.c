@@ -314,12 +314,13 @@ static bool
 start_daemon(VirgaNode *node, const Daemon *daemon, GError **error)
 {
     g_autoptr(VirgaVolumeSource) source =
-        daemon->side == SERVER ? node->volumes->source(node->volumes, daemon->volume_id) : NULL;
+        daemon->side == SERVER ? node->volumes->source(node->volumes, daemon->volume_id, error)
+                               : NULL;
     g_autoptr(GPtrArray) argv = command_of(node, daemon, source ? source->name : NULL);
 
     if (pid_of(daemon->folder))
         return true;
-    if (!make_folder(node, daemon, error) ||
+    if ((daemon->side == SERVER && !source) || !make_folder(node, daemon, error) ||
         (source && !virga_volume_local_lend(node->volumes, daemon->volume_id, node->tap_owner,
                                             group_of(node), error)) ||
         !virga_process_run((const char *const *) argv->pdata, NULL, START_MS, NULL, error))

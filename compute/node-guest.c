@@ -214,7 +214,8 @@ node_make_disk(VirgaNode *node, Guest *guest, const VirgaGuestDisk *disk, GError
     VirgaVolumeWish volume = { .id = disk->id,
                                .size_gib = disk->size_gib,
                                .files = (const VirgaSnapshotFile *const *) disk->files->pdata,
-                               .file_count = disk->files->len };
+                               .file_count = disk->files->len,
+                               .encrypted = disk->encrypted };
     VirgaVolumeDriver *pool = node_pool(node, disk->pool, error);
 
     if (!pool || (!node_is_remote(disk) && !pool->create(pool, &volume, error)))
@@ -234,7 +235,7 @@ node_open_disk(VirgaNode *node, const VirgaGuestDisk *disk, GError **error)
         return node_import_disk(node, disk, error);
     return pool && node_unexport(node, disk->id, error) &&
                    pool->grow(pool, disk->id, disk->size_gib, error)
-               ? pool->source(pool, disk->id)
+               ? pool->source(pool, disk->id, error)
                : NULL;
 }
 

@@ -183,6 +183,8 @@ move_domain(VirgaNode *node, Guest *guest, VirgaDomainState state, GArray *cuts,
 {
     g_autofree VirgaDomainDisk *disks = g_new0(VirgaDomainDisk, cuts->len);
     g_autofree char *serials = g_malloc0((gsize) cuts->len * VIRGA_DISK_SERIAL_SIZE);
+    g_autoptr(GPtrArray) sources =
+        g_ptr_array_new_with_free_func((GDestroyNotify) virga_volume_source_free);
     size_t count = 0;
 
     if (state == VIRGA_DOMAIN_ABSENT || state == VIRGA_DOMAIN_OFF)
@@ -190,6 +192,7 @@ move_domain(VirgaNode *node, Guest *guest, VirgaDomainState state, GArray *cuts,
     for (guint i = 0; i < cuts->len; i++) {
         const Cut *cut = &g_array_index(cuts, Cut, i);
         char *serial = serials + (gsize) i * VIRGA_DISK_SERIAL_SIZE;
+        VirgaVolumeDriver *pool;
 
         node_disk_serial(cut->volume_id, serial);
         if (!cut->path)
@@ -197,8 +200,14 @@ move_domain(VirgaNode *node, Guest *guest, VirgaDomainState state, GArray *cuts,
         for (guint j = i + 1; j < cuts->len && serial; j++) /* the last one of a disk is on top */
             if (g_str_equal(g_array_index(cuts, Cut, j).volume_id, cut->volume_id))
                 serial = NULL;
-        if (serial)
-            disks[count++] = (VirgaDomainDisk){ .layer = cut->path, .serial = serial };
+        if (!serial)
+            continue;
+        disks[count] = (VirgaDomainDisk){ .layer = cut->path, .serial = serial };
+        pool = node_pool(node, cut->pool, error);
+        disks[count].source = pool ? pool->source(pool, cut->volume_id, error) : NULL;
+        if (!disks[count].source)
+            return false;
+        g_ptr_array_add(sources, (gpointer) disks[count++].source);
     }
     return node->hypervisor->cut(node->hypervisor, guest->id, disks, count, error);
 }

@@ -2,10 +2,10 @@
 /* What the files of virga-node share.  node.c owns the tables, node-guest.c works on guests,
  * node-devices.c on what they get while they run, node-layers.c on the moments of snapshots,
  * node-snapshot.c copies them into the store, node-export.c brings volumes to other hosts,
- * node-vpc.c works on VPCs, node-console.c reads consoles, node-sync.c talks with virgad,
- * node-credentials.c gets what instance profiles give guests, node-balancer.c tells what load
- * balancers know, node-store.c keeps the wish on disk, node-garbage.c removes what nothing
- * claims. */
+ * node-keys.c knows what encrypted ones are opened with, node-vpc.c works on VPCs, node-console.c
+ * reads consoles, node-sync.c talks with virgad, node-credentials.c gets what instance profiles
+ * give guests, node-balancer.c tells what load balancers know, node-store.c keeps the wish on disk,
+ * node-garbage.c removes what nothing claims. */
 #pragma once
 
 #include "compute/guest.h"
@@ -149,6 +149,7 @@ struct VirgaNode {
     GMutex console_lock;     /* before the node's lock */
     GHashTable *consoles;    /* node-console.c's: by id of the guest */
     GHashTable *credentials; /* id of the guest -> Credentials */
+    GHashTable *keys;        /* id of the volume -> its passphrase */
     GThread *sync_thread, *report_thread, *balancer_thread, *tick_thread, *look_thread,
         *console_thread;
     GThread *credentials_thread, *scrub_thread, *export_thread;
@@ -200,6 +201,10 @@ bool node_drop_devices(VirgaNode *node, Guest *guest, const VirgaGuestWish *want
 gint64 node_drop_again_at(const Guest *guest, const VirgaGuestWish *want);
 /* The ids of those that are plugged in, or not out yet. */
 GStrv node_plugged(const Guest *guest, const VirgaGuestWish *want, VirgaDeviceKind kind);
+
+/* node-keys.c */
+void node_keys_init(VirgaNode *node);
+void node_forget_keys_locked(VirgaNode *node); /* of volumes that nothing names any more */
 
 /* node-layers.c.  While a volume is claimed, nobody else opens it or puts a layer on it. */
 void node_claim_volumes(VirgaNode *node, const char *const *ids);

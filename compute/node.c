@@ -118,6 +118,7 @@ virga_node_new(const VirgaNodeSettings *settings)
     node->busy = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_cond_init(&node->idle);
     node->credentials = node_credentials_new();
+    node_keys_init(node);
     node->questions = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     node->garbage = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     node->consoles = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -352,6 +353,8 @@ tick_main(gpointer data)
 
         g_mutex_lock(&node->lock);
         tick_locked(node, look);
+        if (look)
+            node_forget_keys_locked(node);
         save = node->store_dirty && now - node->stored_at > STORE_DELAY_S * G_USEC_PER_SEC;
         g_mutex_unlock(&node->lock);
         if (look)
@@ -422,6 +425,7 @@ virga_node_free(VirgaNode *node)
     g_hash_table_unref(node->consoles);
     g_mutex_clear(&node->console_lock);
     g_hash_table_unref(node->credentials);
+    g_hash_table_unref(node->keys);
     g_hash_table_unref(node->guests);
     g_hash_table_unref(node->vpcs);
     g_mutex_clear(&node->lock);

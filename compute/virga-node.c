@@ -294,6 +294,8 @@ start(Daemon *daemon, GError **error)
                                     .tap_owner = daemon->tap_owner };
     memcpy(settings.metadata_key, daemon->metadata_key, sizeof settings.metadata_key);
     daemon->node = virga_node_new(&settings);
+    if (g_str_equal(daemon->volumes->name, "local"))
+        virga_volume_local_set_passphrases(daemon->volumes, virga_node_passphrase, daemon->node);
     make_hypervisor(daemon);
     virga_node_start(daemon->node);
     virga_notice("host", daemon->host_id, "works, by %s", daemon->hypervisor->name);

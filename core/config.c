@@ -95,6 +95,12 @@ static const Key keys[] = {
       VIRGAD, import_scopes },
     { "storage", "import-max-gib", INTEGER, "1024", "Most bytes that one import fetches, in GiB.",
       VIRGAD },
+    { "storage", "key-encryption-keys", TEXT, "",
+      "File of the keys that the keys of encrypted volumes are wrapped with, virgad's alone (mode "
+      "600): keep a copy of it elsewhere, since nothing that is encrypted can be read without. "
+      "Every virgad of a cloud needs the same. Empty: keys/volumes in the state directory, made at "
+      "the first start.",
+      VIRGAD },
     { "quota", "import-tasks", INTEGER, "20", "Imports of an account that have not ended.",
       VIRGAD },
     { "storage", "scrub-mib", INTEGER, "16",

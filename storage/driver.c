@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "storage/hash.h"
+#include "storage/volume-key.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,9 @@ virga_volume_source_free(VirgaVolumeSource *source)
     if (source->key)
         explicit_bzero(source->key, strlen(source->key));
     g_free(source->key);
+    g_strfreev(source->below);
+    g_free(source->volume_id);
+    virga_passphrase_free(source->passphrase);
     g_free(source);
 }
 

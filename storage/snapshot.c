@@ -5,6 +5,7 @@
 #include "core/quota.h"
 #include "core/tag.h"
 #include "storage/snapshot-lock.h"
+#include "storage/volume-key.h"
 
 /* $1: the account that asks. */
 #define SHARED                                                                                     \
@@ -15,7 +16,8 @@
     " CASE WHEN s.damaged_by IS NULL THEN s.state ELSE 'error' END, s.sha256,"                     \
     " CASE WHEN s.damaged_by IS NULL THEN s.message ELSE 'Its data is damaged.' END,"              \
     " s.size_gib, s.bytes, s.progress, " VIRGA_SQL_TIME("s.created") ", " VIRGA_SQL_TIME(          \
-        "s.completed") ", s.cut, s.is_public, " SHARED " FROM snapshot s WHERE NOT s.deleted"
+        "s.completed") ", s.cut, s.is_public, " SHARED                                             \
+                       ", s.key_id FROM snapshot s WHERE NOT s.deleted"
 #define USABLE " AND ($1::text IS NULL OR s.account_id = $1 OR s.is_public OR " SHARED ")"
 
 /* One statement each: a prepared statement keeps its plan. */
@@ -29,18 +31,20 @@ static const char sql_insert[] =
 
 static const char sql_volume[] =
     "SELECT host_id, lost, deleting, size_gib, snapshot_id, tip_id, EXISTS (SELECT 1 FROM"
-    " volume_attachment a WHERE a.volume_id = volume.id AND a.export_host_id IS NOT NULL) FROM "
-    "volume"
-    " WHERE id = $1 AND account_id = $2 FOR UPDATE";
-enum { HOST_ID, LOST, DELETING, SIZE_GIB, SNAPSHOT_ID, TIP_ID, EXPORTED };
+    " volume_attachment a WHERE a.volume_id = volume.id AND a.export_host_id IS NOT NULL), key_id"
+    " FROM volume WHERE id = $1 AND account_id = $2 FOR UPDATE";
+enum { HOST_ID, LOST, DELETING, SIZE_GIB, SNAPSHOT_ID, TIP_ID, EXPORTED, KEY_ID };
 /* Whoever stands on it keeps it: it must not go before that is written. */
-static const char sql_keep[] = "SELECT id FROM snapshot WHERE id = $1 AND state <> 'error'"
+static const char sql_keep[] = "SELECT key_id FROM snapshot WHERE id = $1 AND state <> 'error'"
                                " AND damaged_by IS NULL FOR KEY SHARE";
+/* Nobody makes a file of it. */
+#define DONE "coalesce($7, $10)::text IS NULL"
 static const char sql_begin[] =
     "INSERT INTO snapshot (id, account_id, volume_id, size_gib, description, state, parent_id,"
-    " host_id, halt, cut, progress, completed) VALUES ($1, $2, $3, $4, $5,"
-    " CASE WHEN $7::text IS NULL THEN 'completed' ELSE 'pending' END, $6, $7, $8, $7::text IS NULL,"
-    " CASE WHEN $7::text IS NULL THEN 100 ELSE 0 END, CASE WHEN $7::text IS NULL THEN now() END)";
+    " host_id, halt, cut, progress, completed, key_id, source_id) VALUES ($1, $2, $3, $4, $5,"
+    " CASE WHEN " DONE " THEN 'completed' ELSE 'pending' END, $6, $7, $8, $7::text IS NULL,"
+    " CASE WHEN " DONE " THEN 100 ELSE 0 END, CASE WHEN " DONE " THEN now() END, $9, $10)";
+static const char sql_notify[] = "SELECT pg_notify('virga_snapshot', $1)";
 
 static const char sql_images[] =
     "SELECT image_id FROM image_device WHERE snapshot_id = $1 ORDER BY image_id LIMIT 1";
@@ -48,6 +52,7 @@ static const char sql_hide[] =
     "UPDATE snapshot SET deleted = true WHERE id = $1 AND NOT deleted RETURNING host_id";
 #define NEEDED_BY_NOBODY                                                                           \
     "s.deleted AND NOT EXISTS (SELECT 1 FROM snapshot c WHERE c.parent_id = s.id)"                 \
+    " AND NOT EXISTS (SELECT 1 FROM snapshot c WHERE c.source_id = s.id)"                          \
     " AND NOT EXISTS (SELECT 1 FROM image_device d WHERE d.snapshot_id = s.id)"                    \
     " AND NOT EXISTS (SELECT 1 FROM volume v WHERE v.snapshot_id = s.id AND NOT v.made)"
 static const char sql_collect[] =
@@ -64,11 +69,17 @@ static const char sql_progress[] =
     " AND host_id = $2 AND state = 'pending'";
 static const char sql_complete[] =
     "UPDATE snapshot SET state = 'completed', host_id = NULL, progress = 100, completed = now(),"
-    " bytes = $3, sha256 = $4, parent_id = CASE WHEN $5 THEN NULL ELSE parent_id END,"
-    " damaged_by = CASE WHEN $5 THEN NULL ELSE damaged_by END"
-    " WHERE id = $1 AND host_id = $2 AND state = 'pending' AND ($5 OR parent_id IS NULL"
+    " bytes = $3, sha256 = $4, source_id = NULL,"
+    " parent_id = CASE WHEN $5 THEN NULL ELSE parent_id END,"
+    " damaged_by = CASE WHEN $5 THEN NULL ELSE damaged_by END WHERE id = $1 AND host_id = $2"
+    " AND state = 'pending' AND ($3 > 0 OR source_id IS NULL) AND ($5 OR parent_id IS NULL"
     " OR (SELECT p.state FROM snapshot p WHERE p.id = snapshot.parent_id) = 'completed')";
-static const char sql_state[] = "SELECT state, host_id FROM snapshot WHERE id = $1";
+/* The volume had no bytes yet: it is what it was to be made of. */
+static const char sql_hand_over[] =
+    "UPDATE snapshot SET host_id = NULL, cut = true WHERE id = $1 AND host_id = $2"
+    " AND state = 'pending' AND source_id IS NOT NULL AND $3 = 0";
+static const char sql_state[] =
+    "SELECT state, host_id, state = 'pending' AND host_id IS NULL FROM snapshot WHERE id = $1";
 static const char sql_fail[] =
     "UPDATE snapshot SET state = 'error', host_id = NULL, message = $3 WHERE id = $1"
     " AND host_id = $2 AND state = 'pending'";
@@ -130,7 +141,8 @@ virga_snapshot_list(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
                                      .completed = virga_rows_time(rows, i, 11),
                                      .cut = virga_rows_bool(rows, i, 12),
                                      .is_public = virga_rows_bool(rows, i, 13),
-                                     .shared = virga_rows_bool(rows, i, 14) };
+                                     .shared = virga_rows_bool(rows, i, 14),
+                                     .key_id = virga_rows_dup(rows, arena, i, 15) };
     return true;
 }
 
@@ -176,27 +188,36 @@ virga_snapshot_create(VirgaTxn *txn, const VirgaSnapshot *snapshot, GError **err
            virga_quota_claim(txn, snapshot->account_id, VIRGA_QUOTA_SNAPSHOTS, 1, error);
 }
 
-/* *ret_kept: it is there, and stays until this transaction ends. */
+/* *ret_kept: it is there, and stays until this transaction ends; *ret_encrypted, too. */
 static bool
-keep(VirgaTxn *txn, const char *id, bool *ret_kept, GError **error)
+keep(VirgaTxn *txn, const char *id, bool *ret_kept, bool *ret_encrypted, GError **error)
 {
     g_autoptr(VirgaRows) rows = NULL;
 
-    *ret_kept = false;
+    *ret_kept = *ret_encrypted = false;
     if (!id)
         return true;
     rows = virga_txn_query(txn, error, sql_keep, "s", id);
     *ret_kept = rows && virga_rows_count(rows) > 0;
+    *ret_encrypted = *ret_kept && !virga_rows_is_null(rows, 0, 0);
     return rows != NULL;
 }
 
+/* What its row says beside what was asked. */
+typedef struct {
+    const char *volume_id, *parent_id, *source_id, *host_id, *key_id;
+    gint64 size_gib;
+} Draft;
+
+/* What only virgad can make is made soon. */
 static bool
-insert(VirgaTxn *txn, const VirgaSnapshotSpec *spec, const char *volume_id, gint64 size_gib,
-       const char *parent_id, const char *host_id, GError **error)
+insert(VirgaTxn *txn, const VirgaSnapshotSpec *spec, const Draft *draft, GError **error)
 {
-    return virga_txn_run(txn, error, NULL, sql_begin, "sssisssb", spec->id, spec->account_id,
-                         volume_id, size_gib, spec->description ? spec->description : "", parent_id,
-                         host_id, spec->halt) &&
+    return virga_txn_run(txn, error, NULL, sql_begin, "sssisssbss", spec->id, spec->account_id,
+                         draft->volume_id, draft->size_gib,
+                         spec->description ? spec->description : "", draft->parent_id,
+                         draft->host_id, spec->halt, draft->key_id, draft->source_id) &&
+           (!draft->source_id || virga_txn_run(txn, error, NULL, sql_notify, "s", spec->id)) &&
            virga_quota_claim(txn, spec->account_id, VIRGA_QUOTA_SNAPSHOTS, 1, error);
 }
 
@@ -226,20 +247,29 @@ virga_snapshot_begin(VirgaTxn *txn, VirgaArena *arena, const VirgaSnapshotSpec *
 {
     g_autoptr(VirgaRows) rows =
         virga_txn_query(txn, error, sql_volume, "ss", spec->volume_id, spec->account_id);
-    const char *source, *tip, *parent;
-    bool has_tip = false, has_source;
+    const char *source, *tip;
+    bool has_tip = false, has_source, encrypted;
+    Draft draft = { .volume_id = spec->volume_id };
 
     if (!rows || !check_volume(rows, spec->volume_id, error))
         return false;
     source = virga_rows_text(rows, 0, SNAPSHOT_ID);
     tip = virga_rows_text(rows, 0, TIP_ID);
     *ret_host_id = virga_rows_dup(rows, arena, 0, HOST_ID);
-    if ((*ret_host_id && !keep(txn, tip, &has_tip, error)) ||
-        !keep(txn, source, &has_source, error))
+    draft.host_id = *ret_host_id;
+    draft.key_id = virga_rows_text(rows, 0, KEY_ID);
+    draft.size_gib = virga_rows_int(rows, 0, SIZE_GIB);
+    if ((*ret_host_id && !keep(txn, tip, &has_tip, &encrypted, error)) ||
+        !keep(txn, source, &has_source, &encrypted, error))
         return false;
-    parent = has_tip ? tip : has_source ? source : NULL;
-    return insert(txn, spec, spec->volume_id, virga_rows_int(rows, 0, SIZE_GIB), parent,
-                  *ret_host_id, error) &&
+    /* Nothing that is encrypted stands on what is not. */
+    if (has_tip)
+        draft.parent_id = tip;
+    else if (has_source && draft.key_id && !encrypted)
+        draft.source_id = source;
+    else if (has_source)
+        draft.parent_id = source;
+    return insert(txn, spec, &draft, error) &&
            virga_event_add(txn, error, spec->id, "begun of %s", spec->volume_id);
 }
 
@@ -249,18 +279,26 @@ virga_snapshot_copy(VirgaTxn *txn, VirgaArena *arena, const VirgaSnapshotSpec *s
 {
     const VirgaSnapshot *source = virga_snapshot_get(
         txn, arena, spec->any_source ? NULL : spec->account_id, source_id, error);
-    bool kept;
+    bool kept, encrypted;
+    Draft draft = { 0 };
 
     if (!source)
         return false;
     if (!g_str_equal(source->state, "completed"))
         return virga_fail(error, "snapshot", VIRGA_ERROR_STATE, "Snapshot '%s' is not 'completed'.",
                           source_id);
-    if (!keep(txn, source_id, &kept, error))
+    if (!keep(txn, source_id, &kept, &encrypted, error))
         return false;
     if (!kept)
         return fail_missing(source_id, error);
-    return insert(txn, spec, NULL, source->size_gib, source_id, NULL, error);
+    draft = (Draft){ .key_id = source->key_id, .size_gib = source->size_gib };
+    if (!spec->encrypted || encrypted)
+        draft.parent_id = source_id;
+    else if (virga_volume_key_new(txn, arena, &draft.key_id, error))
+        draft.source_id = source_id;
+    else
+        return false;
+    return insert(txn, spec, &draft, error);
 }
 
 /* ---- deleting ---- */
@@ -365,10 +403,15 @@ virga_snapshot_complete(VirgaTxn *txn, const char *host_id, const char *id, gint
         return false;
     if (updated)
         return true;
+    if (!virga_txn_run(txn, error, &updated, sql_hand_over, "ssi", id, host_id, bytes))
+        return false;
+    if (updated)
+        return virga_txn_run(txn, error, NULL, sql_notify, "s", id);
     rows = virga_txn_query(txn, error, sql_state, "s", id);
     if (!rows)
         return false;
-    if (virga_rows_count(rows) && g_str_equal(virga_rows_text(rows, 0, 0), "completed"))
+    if (virga_rows_count(rows) &&
+        (g_str_equal(virga_rows_text(rows, 0, 0), "completed") || virga_rows_bool(rows, 0, 2)))
         return true;
     if (virga_rows_count(rows) && g_strcmp0(virga_rows_text(rows, 0, 1), host_id) == 0)
         return virga_fail(error, "snapshot", VIRGA_ERROR_STATE,

@@ -4,6 +4,8 @@
 #include "core/error.h"
 #include "core/id.h"
 #include "core/quota.h"
+#include "storage/pool.h"
+#include "storage/volume-key.h"
 
 #include <unistd.h>
 
@@ -13,14 +15,14 @@
 
 static const char sql_insert[] =
     "INSERT INTO volume (id, account_id, zone, host_id, size_gib, type, iops, throughput,"
-    " snapshot_id, pool) VALUES ($1, $2, $3, $4, $5, $6, nullif($7::bigint, 0),"
-    " nullif($8::bigint, 0), $9, $10)";
+    " snapshot_id, pool, encrypted, key_id) VALUES ($1, $2, $3, $4, $5, $6,"
+    " nullif($7::bigint, 0), nullif($8::bigint, 0), $9, $10, $11::text IS NOT NULL, $11)";
 static const char sql_insert_attached[] =
     "WITH made AS (INSERT INTO volume (id, account_id, zone, host_id, size_gib, type, iops,"
-    " throughput, snapshot_id, pool) VALUES ($1, $2, $3, $4, $5, $6, nullif($7::bigint, 0),"
-    " nullif($8::bigint, 0), $9, $10))"
+    " throughput, snapshot_id, pool, encrypted, key_id) VALUES ($1, $2, $3, $4, $5, $6,"
+    " nullif($7::bigint, 0), nullif($8::bigint, 0), $9, $10, $11::text IS NOT NULL, $11))"
     " INSERT INTO volume_attachment (volume_id, account_id, instance_id, device,"
-    " delete_on_termination) VALUES ($1, $2, $11, $12, $13)";
+    " delete_on_termination) VALUES ($1, $2, $12, $13, $14)";
 #define VOLUME_SELECT                                                                              \
     "SELECT v.id, v.account_id, v.zone, v.host_id, v.type, v.snapshot_id, v.size_gib,"             \
     " coalesce(v.iops, 0), coalesce(v.throughput, 0), " CREATED ","                                \
@@ -102,16 +104,22 @@ virga_volume_create(VirgaTxn *txn, VirgaArena *arena, const VirgaVolumeSpec *spe
                     GError **error)
 {
     g_autofree char *id = spec->id ? g_strdup(spec->id) : virga_id_new("vol");
+    const char *key_id = spec->key_id;
 
+    if ((key_id || spec->encrypted) && virga_pool_is_shared(spec->pool))
+        return virga_fail(error, "volume type", VIRGA_ERROR_UNSUPPORTED,
+                          "Volumes of type '%s' cannot be encrypted in this cloud.", spec->type);
+    if (!key_id && spec->encrypted && !virga_volume_key_new(txn, arena, &key_id, error))
+        return false;
     if (!(spec->instance_id
-              ? virga_txn_post(txn, error, sql_insert_attached, "ssssisiissssb", id,
+              ? virga_txn_post(txn, error, sql_insert_attached, "ssssisiisssssb", id,
                                spec->account_id, spec->zone, spec->host_id, spec->size_gib,
                                spec->type, spec->iops, spec->throughput, spec->snapshot_id,
-                               spec->pool, spec->instance_id, spec->device,
+                               spec->pool, key_id, spec->instance_id, spec->device,
                                spec->delete_on_termination)
-              : virga_txn_post(txn, error, sql_insert, "ssssisiiss", id, spec->account_id,
+              : virga_txn_post(txn, error, sql_insert, "ssssisiisss", id, spec->account_id,
                                spec->zone, spec->host_id, spec->size_gib, spec->type, spec->iops,
-                               spec->throughput, spec->snapshot_id, spec->pool)))
+                               spec->throughput, spec->snapshot_id, spec->pool, key_id)))
         return false;
     *ret_id = virga_arena_strdup(arena, id);
     return true;

@@ -6,6 +6,7 @@
 #include "core/process.h"
 #include "doctor.h"
 #include "layout.h"
+#include "storage/keyring.h"
 #include "supervise.h"
 
 #include <errno.h>
@@ -256,6 +257,25 @@ check_data(Doctor *doctor)
         report(doctor, OK, "data", "no damage was found");
 }
 
+/* A cloud that was up once has them. */
+static void
+check_keys(Doctor *doctor)
+{
+    g_autofree char *path = virga_keyring_path(doctor->cli->config);
+    g_autofree char *store = g_build_filename(doctor->cli->state, "store", NULL);
+    g_autoptr(GError) error = NULL;
+
+    if (access(store, F_OK) < 0 || (access(path, F_OK) < 0 && errno == EACCES))
+        return;
+    if (virga_keyring_check(path, &error))
+        report(doctor, OK, "keys", "the key-encryption keys are in %s: keep a copy elsewhere",
+               path);
+    else
+        report(doctor, PROBLEM, "keys",
+               "the key-encryption keys cannot be had, and encrypted volumes not be opened: %s",
+               error->message);
+}
+
 static int
 examine(Cli *cli)
 {
@@ -267,6 +287,7 @@ examine(Cli *cli)
     check_port(&doctor);
     check_memory(&doctor);
     check_disk(&doctor);
+    check_keys(&doctor);
     check_data(&doctor);
     if (doctor.problems)
         g_print("%d %s must be solved before the cloud can work.\n", doctor.problems,

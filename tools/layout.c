@@ -154,6 +154,7 @@ make_directories(const char *state, const LayoutUser *user, GError **error)
         { "libvirt/log", 0711, false },
         { "run", 0711, true },
         { "store", 0700, true },
+        { "keys", 0700, true },
     };
     g_autofree char *parent = g_path_get_dirname(state);
 

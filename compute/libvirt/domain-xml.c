@@ -137,6 +137,36 @@ add_nbd(xmlNode *disk, const VirgaVolumeSource *source)
     add(node, "host", "transport", "unix", "socket", source->name, NULL);
 }
 
+/* A file, and what it is opened with if it is encrypted. */
+static void
+add_file(xmlNode *store, const char *path, const VirgaVolumeSource *source)
+{
+    xmlNode *node = add(store, "source", "file", path, NULL);
+    char uuid[VIRGA_UUID_SIZE];
+
+    if (!source || !source->passphrase)
+        return;
+    virga_domain_secret_uuid(source, uuid);
+    node = add(node, "encryption", "format", "luks", "engine", "qemu", NULL);
+    add(node, "secret", "type", "passphrase", "uuid", uuid, NULL);
+}
+
+/* What an encrypted file stands on libvirt does not find out by itself. */
+static void
+add_files(xmlNode *disk, const VirgaVolumeSource *source)
+{
+    xmlNode *store = disk;
+
+    add_file(disk, source->name, source);
+    for (char **below = source->below; below && *below; below++) {
+        store = add(store, "backingStore", "type", "file", NULL);
+        add(store, "format", "type", "qcow2", NULL);
+        add_file(store, *below, source);
+    }
+    if (source->below)
+        add(store, "backingStore", NULL);
+}
+
 static void
 add_disk(xmlNode *devices, const VirgaDomainDisk *disk)
 {
@@ -148,7 +178,7 @@ add_disk(xmlNode *devices, const VirgaDomainDisk *disk)
     add(node, "driver", "name", "qemu", "type", file ? "qcow2" : "raw", "cache", "none", "discard",
         "unmap", "error_policy", nbd ? "stop" : "enospace", NULL);
     if (file)
-        add(node, "source", "file", disk->source->name, NULL);
+        add_files(node, disk->source);
     else if (disk->source->kind == VIRGA_SOURCE_RBD)
         add_rbd(node, disk->source);
     else
@@ -269,7 +299,7 @@ virga_domain_cut_xml(const VirgaDomainDisk *disks, size_t count)
             continue;
         xmlNewProp(disk, BAD_CAST "type", BAD_CAST "file");
         add(disk, "driver", "type", "qcow2", NULL);
-        add(disk, "source", "file", disks[i].layer, NULL);
+        add_file(disk, disks[i].layer, disks[i].source);
     }
     text = text_of(document, cut);
     xmlFreeDoc(document);
@@ -279,9 +309,14 @@ virga_domain_cut_xml(const VirgaDomainDisk *disks, size_t count)
 void
 virga_domain_secret_uuid(const VirgaVolumeSource *source, char uuid[static VIRGA_UUID_SIZE])
 {
-    g_autofree char *text = g_strjoin(" ", "cephx", source->user, source->monitors, NULL);
-    g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
+    g_autofree char *text = NULL, *hash = NULL;
 
+    if (source->passphrase) {
+        virga_id_to_uuid(source->volume_id, uuid);
+        return;
+    }
+    text = g_strjoin(" ", "cephx", source->user, source->monitors, NULL);
+    hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
     /* Digits 13 and 17 say which kind of UUID it is: one whose maker decides on the rest. */
     g_snprintf(uuid, VIRGA_UUID_SIZE, "%.8s-%.4s-8%.3s-8%.3s-%.12s", hash, hash + 8, hash + 12,
                hash + 15, hash + 18);
@@ -297,12 +332,16 @@ virga_domain_secret_xml(const VirgaVolumeSource *source)
     char *text;
 
     virga_domain_secret_uuid(source, uuid);
-    usage = g_strdup_printf("virga %s %s", source->user, uuid);
     xmlDocSetRootElement(document, secret);
     xmlNewProp(secret, BAD_CAST "ephemeral", BAD_CAST "yes");
     xmlNewProp(secret, BAD_CAST "private", BAD_CAST "yes");
     add_text(secret, "uuid", uuid);
-    add_text(add(secret, "usage", "type", "ceph", NULL), "name", usage);
+    if (source->passphrase) {
+        add_text(add(secret, "usage", "type", "volume", NULL), "volume", source->volume_id);
+    } else {
+        usage = g_strdup_printf("virga %s %s", source->user, uuid);
+        add_text(add(secret, "usage", "type", "ceph", NULL), "name", usage);
+    }
     text = text_of(document, secret);
     xmlFreeDoc(document);
     return text;

@@ -220,40 +220,82 @@ libvirt_inspect(VirgaHypervisor *hypervisor, const char *id, VirgaDomainState *r
     return done;
 }
 
+static bool
+set_secret(virSecretPtr secret, const VirgaVolumeSource *source)
+{
+    g_autofree guchar *bytes = NULL;
+    gsize size;
+    bool done;
+
+    if (source->passphrase)
+        return virSecretSetValue(secret, (const unsigned char *) source->passphrase,
+                                 strlen(source->passphrase), 0) == 0;
+    bytes = g_base64_decode(source->key, &size);
+    done = virSecretSetValue(secret, bytes, size, 0) == 0;
+    explicit_bzero(bytes, size);
+    return done;
+}
+
 /* The key by which a disk's source is opened, given to libvirt alone.  Asked for again, it is the
  * same one. */
 static bool
 keep_secret(virConnectPtr connection, const VirgaVolumeSource *source, GError **error)
 {
-    g_autofree char *xml = source->key ? virga_domain_secret_xml(source) : NULL;
-    g_autofree guchar *bytes = NULL;
+    bool any = source && (source->key || source->passphrase);
+    g_autofree char *xml = any ? virga_domain_secret_xml(source) : NULL;
     virSecretPtr secret;
-    gsize size;
     bool done;
 
-    if (!source->key)
+    if (!any)
         return true;
     secret = virSecretDefineXML(connection, xml, 0);
     if (!secret)
         return fail(error, "define the secret for", source->name);
-    bytes = g_base64_decode(source->key, &size);
-    done = virSecretSetValue(secret, bytes, size, 0) == 0 ||
-           fail(error, "keep the secret for", source->name);
-    explicit_bzero(bytes, size);
+    done = set_secret(secret, source) || fail(error, "keep the secret for", source->name);
     virSecretFree(secret);
     return done;
+}
+
+/* QEMU has it: what opens a volume stays no longer than it is needed.  A Ceph cluster's key is not
+ * that of one volume. */
+static void
+drop_secret(virConnectPtr connection, const VirgaVolumeSource *source)
+{
+    char uuid[VIRGA_UUID_SIZE];
+    virSecretPtr secret;
+
+    if (!source || !source->passphrase)
+        return;
+    virga_domain_secret_uuid(source, uuid);
+    secret = virSecretLookupByUUIDString(connection, uuid);
+    if (secret) {
+        virSecretUndefine(secret);
+        virSecretFree(secret);
+    }
+}
+
+static bool
+keep_secrets(virConnectPtr connection, const VirgaDomainDisk *disks, size_t count, GError **error)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!keep_secret(connection, disks[i].source, error))
+            return false;
+    return true;
+}
+
+static void
+drop_secrets(virConnectPtr connection, const VirgaDomainDisk *disks, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        drop_secret(connection, disks[i].source);
 }
 
 static virDomainPtr
 define(virConnectPtr connection, const VirgaDomainSpec *spec, const char *type, GError **error)
 {
     g_autofree char *xml = virga_domain_xml(spec, type);
-    virDomainPtr domain;
+    virDomainPtr domain = virDomainDefineXML(connection, xml);
 
-    for (size_t i = 0; i < spec->disk_count; i++)
-        if (!keep_secret(connection, spec->disks[i].source, error))
-            return NULL;
-    domain = virDomainDefineXML(connection, xml);
     if (!domain)
         fail(error, "define", spec->id);
     return domain;
@@ -270,13 +312,14 @@ libvirt_start(VirgaHypervisor *hypervisor, const VirgaDomainSpec *spec, GError *
     if (!connection)
         return false;
     domain = define(connection, spec, libvirt->type, error);
+    done = domain && keep_secrets(connection, spec->disks, spec->disk_count, error) &&
+           (virDomainIsActive(domain) == 1 ||
+            virDomainCreateWithFlags(domain, VIR_DOMAIN_START_PAUSED) == 0 ||
+            fail(error, "start", spec->id));
+    drop_secrets(connection, spec->disks, spec->disk_count);
     virConnectClose(connection);
-    if (!domain)
-        return false;
-    done = virDomainIsActive(domain) == 1 ||
-           virDomainCreateWithFlags(domain, VIR_DOMAIN_START_PAUSED) == 0 ||
-           fail(error, "start", spec->id);
-    virDomainFree(domain);
+    if (domain)
+        virDomainFree(domain);
     return done;
 }
 
@@ -471,6 +514,8 @@ libvirt_attach_disk(VirgaHypervisor *hypervisor, const char *id, const VirgaDoma
                 (virDomainAttachDeviceFlags(domain, xml, VIR_DOMAIN_AFFECT_LIVE) == 0 ||
                  fail(error, "plug a disk into", id));
 
+    if (xml)
+        drop_secret(virDomainGetConnect(domain), disk->source);
     free(is);
     if (domain)
         virDomainFree(domain);
@@ -550,6 +595,7 @@ cut_xml(const char *xml, const VirgaDomainDisk *disks, size_t count)
         all[i].target = virga_arena_strdup(arena, target);
         if (disk && layers && !g_strv_contains((const char *const *) layers, disk->layer)) {
             all[i].layer = disk->layer;
+            all[i].source = disk->source;
             moved++;
         }
     }
@@ -571,9 +617,13 @@ libvirt_cut(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *
 
     for (size_t i = 0; xml && i < count; i++)
         stop_joining(domain, is, disks[i].serial);
-    if (xml)
+    done = is && (!xml || keep_secrets(virDomainGetConnect(domain), disks, count, error));
+    if (done && xml) {
         cut = virDomainSnapshotCreateXML(domain, xml, flags);
-    done = is && (!xml || cut || fail(error, "cut the disks of", id));
+        done = cut || fail(error, "cut the disks of", id);
+    }
+    if (xml)
+        drop_secrets(virDomainGetConnect(domain), disks, count);
     if (cut)
         virDomainSnapshotFree(cut);
     free(is);

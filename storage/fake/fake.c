@@ -114,7 +114,7 @@ fake_grow(VirgaVolumeDriver *driver, const char *volume_id, gint64 size_gib, GEr
 }
 
 static VirgaVolumeSource *
-fake_source(VirgaVolumeDriver *driver, const char *volume_id)
+fake_source(VirgaVolumeDriver *driver, const char *volume_id, GError **error)
 {
     VirgaVolumeSource *source = g_new0(VirgaVolumeSource, 1);
 

@@ -17,12 +17,12 @@
 
 /* In the store it still stands on what it stood on where it was made. */
 static bool
-stand_on(const char *path, const char *below, GError **error)
+stand_on(Local *local, const char *volume_id, const char *path, const char *below, GError **error)
 {
     g_autofree char *former = NULL;
 
     return qcow2_read_header(path, NULL, &former, error) &&
-           (g_strcmp0(former, below) == 0 || qcow2_set_below(path, below, "qcow2", error));
+           (g_strcmp0(former, below) == 0 || local_set_below(local, volume_id, path, below, error));
 }
 
 /* What cannot be finished is removed: the disk may be full of it. */
@@ -38,33 +38,31 @@ finish(Local *local, bool made, const char *temporary, const char *path, GError 
 }
 
 static bool
-fetch_now(Local *local, const VirgaSnapshotFile *file, const char *below, const char *path,
-          GError **error)
+fetch_now(Local *local, const char *volume_id, const VirgaSnapshotFile *file, const char *below,
+          const char *path, GError **error)
 {
     g_autofree char *temporary = local_file(local->images, file->id, ".part");
     bool fetched = snapshot_file_fetch(file, temporary, local->fetch, local->data, error) &&
-                   stand_on(temporary, below, error);
+                   stand_on(local, volume_id, temporary, below, error);
 
     return finish(local, fetched, temporary, path, error);
 }
 
 /* All that it stands on becomes part of it. */
 static bool
-flatten(Local *local, const char *id, const char *path, GError **error)
+flatten(Local *local, const char *volume_id, const char *id, const char *path, GError **error)
 {
     g_autofree char *temporary = local_file(local->images, id, ".part");
-    const char *argv[] = { "qemu-img", "convert", "-q", "-f",      "qcow2",
-                           "-O",       "qcow2",   path, temporary, NULL };
 
-    return finish(local, virga_process_run(argv, NULL, QEMU_IMG_COPY_MS, NULL, error), temporary,
-                  path, error);
+    return finish(local, local_flatten(local, volume_id, path, temporary, error), temporary, path,
+                  error);
 }
 
-/* The base image of the first 'count' files. */
+/* The base image of the first 'count' files that a volume is made of. */
 static char *
-base_of(Local *local, const VirgaSnapshotFile *const *files, size_t count, GError **error)
+base_of(Local *local, const VirgaVolumeWish *wish, size_t count, GError **error)
 {
-    const VirgaSnapshotFile *file = files[count - 1];
+    const VirgaSnapshotFile *file = wish->files[count - 1];
     g_autofree char *path = local_file(local->images, file->id, ".qcow2");
     g_autofree char *below = NULL;
     bool here;
@@ -77,9 +75,9 @@ base_of(Local *local, const VirgaSnapshotFile *const *files, size_t count, GErro
     claims_take(&local->fetching, file->id); /* one thread fetches, the others wait */
     here = access(path, F_OK) == 0;
     if (!here) {
-        here = count == 1 || (below = base_of(local, files, count - 1, error)) != NULL;
-        here = here && fetch_now(local, file, below, path, error) &&
-               (count % DEPTH_MAX != 0 || flatten(local, file->id, path, error));
+        here = count == 1 || (below = base_of(local, wish, count - 1, error)) != NULL;
+        here = here && fetch_now(local, wish->id, file, below, path, error) &&
+               (count % DEPTH_MAX != 0 || flatten(local, wish->id, file->id, path, error));
     }
     claims_release(&local->fetching, file->id);
     return here ? g_steal_pointer(&path) : NULL;
@@ -88,7 +86,7 @@ base_of(Local *local, const VirgaSnapshotFile *const *files, size_t count, GErro
 char *
 local_base(Local *local, const VirgaVolumeWish *wish, GError **error)
 {
-    return base_of(local, wish->files, wish->file_count, error);
+    return base_of(local, wish, wish->file_count, error);
 }
 
 /* ---- which are there ---- */

@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/id.h"
 #include "core/process.h"
+#include "storage/volume-key.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -152,8 +153,14 @@ local_delete_layers(Local *local, const char *volume_id, GError **error)
 
 /* ---- beginning ---- */
 
-static bool
-make_directory(Local *local, const char *directory, GError **error)
+char *
+local_layers_directory(Local *local, const char *volume_id)
+{
+    return local_file(local->volumes, volume_id, LAYERS_SUFFIX);
+}
+
+bool
+local_make_layers_directory(Local *local, const char *directory, GError **error)
 {
     if (g_mkdir(directory, 0711) == 0)
         return local_sync_file(local->volumes, error);
@@ -161,21 +168,43 @@ make_directory(Local *local, const char *directory, GError **error)
            virga_fail_errno(error, "volume", errno, "could not make \"%s\"", directory);
 }
 
+static bool
+make_plain_overlay(const char *below, gint64 bytes, const char *path, GError **error)
+{
+    g_autofree char *size = g_strdup_printf("%" G_GINT64_FORMAT, bytes);
+    const char *argv[] = { "qemu-img", "create", "-q",  "-u", "-f", "qcow2", "-F",
+                           "qcow2",    "-b",     below, path, size, NULL };
+
+    return virga_process_run(argv, NULL, QEMU_IMG_MS, NULL, error);
+}
+
+static bool
+make_encrypted_overlay(Local *local, const char *volume_id, const char *below, gint64 bytes,
+                       const char *path, GError **error)
+{
+    char *passphrase = local_passphrase(local, volume_id, error);
+    bool made =
+        passphrase && local_make_encrypted(local, volume_id, bytes, below, passphrase, path, error);
+
+    virga_passphrase_free(passphrase);
+    return made;
+}
+
 /* An overlay of the same size.  What it stands on is not opened: a guest may have it. */
 static bool
-make_overlay(const char *directory, const char *below, const char *path, GError **error)
+make_overlay(Local *local, const char *volume_id, const char *below, const char *path,
+             GError **error)
 {
+    g_autofree char *directory = local_layers_directory(local, volume_id);
     g_autofree char *temporary = g_strconcat(path, ".part", NULL);
-    g_autofree char *size = NULL;
-    const char *argv[] = { "qemu-img", "create", "-q",  "-u",      "-f", "qcow2", "-F",
-                           "qcow2",    "-b",     below, temporary, NULL, NULL };
+    bool encrypted, made;
     gint64 bytes;
-    bool made;
 
-    if (!qcow2_read_header(below, &bytes, NULL, error))
+    if (!qcow2_read_header(below, &bytes, NULL, error) ||
+        !luks_is_encrypted(below, &encrypted, error))
         return false;
-    argv[11] = size = g_strdup_printf("%" G_GINT64_FORMAT, bytes);
-    made = virga_process_run(argv, NULL, QEMU_IMG_MS, NULL, error);
+    made = encrypted ? make_encrypted_overlay(local, volume_id, below, bytes, temporary, error)
+                     : make_plain_overlay(below, bytes, temporary, error);
     if (made && chmod(temporary, 0600) < 0)
         made = virga_fail_errno(error, "volume", errno, "could not make \"%s\"", path);
     made = made && local_put_in_place(directory, temporary, path, error);
@@ -200,8 +229,8 @@ local_begin_layer(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot, 
     }
     path = g_strdup_printf("%s/%" G_GUINT64_FORMAT ".%s.qcow2", directory,
                            topmost(layers)->number + 1, snapshot->id);
-    if (!make_directory(local, directory, error) ||
-        !make_overlay(directory, topmost(layers)->path, path, error))
+    if (!local_make_layers_directory(local, directory, error) ||
+        !make_overlay(local, snapshot->volume_id, topmost(layers)->path, path, error))
         return false;
     *ret_path = g_steal_pointer(&path);
     return true;
@@ -275,18 +304,16 @@ find_parent(Local *local, GPtrArray *layers, const VirgaSnapshotWish *snapshot, 
 
 /* A file of what 'frozen' has and 'parent' (NULL: nothing) has not. */
 static bool
-make_copy(const char *frozen, const char *parent, const char *copy, GError **error)
+make_copy(Local *local, const char *volume_id, const char *frozen, const char *parent,
+          const char *copy, GError **error)
 {
     const char *rebase[] = { "qemu-img", "rebase", "-q",   "-f", "qcow2", "-F",
                              "qcow2",    "-b",     parent, copy, NULL };
-    const char *flatten[] = { "qemu-img", "convert", "-q",   "-f", "qcow2",
-                              "-O",       "qcow2",   frozen, copy, NULL };
-    g_autofree char *directory = g_path_get_dirname(copy);
 
     g_unlink(copy);
-    return parent ? make_overlay(directory, frozen, copy, error) &&
+    return parent ? make_overlay(local, volume_id, frozen, copy, error) &&
                         virga_process_run(rebase, NULL, QEMU_IMG_COPY_MS, NULL, error)
-                  : virga_process_run(flatten, NULL, QEMU_IMG_COPY_MS, NULL, error);
+                  : local_flatten(local, volume_id, frozen, copy, error);
 }
 
 bool
@@ -297,23 +324,29 @@ local_begin_copy(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot, c
     g_autoptr(GPtrArray) layers = read_layers(local, snapshot->volume_id);
     const Layer *layer = layer_of(layers, snapshot->id);
     g_autofree char *frozen = NULL, *below = NULL, *parent = NULL, *copy = NULL;
-    bool known;
+    bool known, encrypted;
 
     if (!layer)
         return virga_fail(error, "volume", VIRGA_ERROR_NOT_FOUND, "\"%s\" has no layer of \"%s\"",
                           snapshot->volume_id, snapshot->id);
     if (!qcow2_read_header(layer->path, NULL, &frozen, error) ||
         !qcow2_read_header(frozen, NULL, &below, error) ||
+        !luks_is_encrypted(frozen, &encrypted, error) ||
         !find_parent(local, layers, snapshot, &parent, &known, error))
         return false;
-    *ret_whole = !known;
     *ret_made = !known || g_strcmp0(below, parent) != 0;
+    /* qemu-img compares an encrypted disk with no other than the one that it stands on. */
+    if (*ret_made && encrypted && parent) {
+        known = false;
+        g_clear_pointer(&parent, g_free);
+    }
+    *ret_whole = !known;
     if (!*ret_made) {
         *ret_path = g_steal_pointer(&frozen);
         return true;
     }
     copy = copy_path(local, snapshot);
-    if (!make_copy(frozen, parent, copy, error)) {
+    if (!make_copy(local, snapshot->volume_id, frozen, parent, copy, error)) {
         g_unlink(copy);
         return false;
     }
@@ -400,10 +433,25 @@ local_surplus(VirgaVolumeDriver *driver, const char *volume_id, char **ret_path,
     return true;
 }
 
+static bool
+join_files(Local *local, const char *volume_id, const char *below, const char *path, GError **error)
+{
+    const char *argv[] = {
+        "qemu-img", "commit", "-q", "-d", "-f", "qcow2", "-b", below, path, NULL
+    };
+    bool encrypted;
+
+    if (!luks_is_encrypted(path, &encrypted, error))
+        return false;
+    return encrypted ? local_join_encrypted(local, volume_id, path, error)
+                     : virga_process_run(argv, NULL, QEMU_IMG_COPY_MS, NULL, error);
+}
+
 bool
 local_join(VirgaVolumeDriver *driver, const char *volume_id, GError **error)
 {
-    g_autoptr(GPtrArray) layers = read_layers((Local *) driver, volume_id);
+    Local *local = (Local *) driver;
+    g_autoptr(GPtrArray) layers = read_layers(local, volume_id);
     const char *below = layer_at(layers, 0)->path, *path, *above;
 
     if (!forget_joined(layers, error))
@@ -414,12 +462,7 @@ local_join(VirgaVolumeDriver *driver, const char *volume_id, GError **error)
         return false;
     path = layer_at(layers, 1)->path;
     above = layer_at(layers, 2)->path;
-
-    const char *argv[] = {
-        "qemu-img", "commit", "-q", "-d", "-f", "qcow2", "-b", below, path, NULL
-    };
-
     /* Done twice after a crash, it writes the same again. */
-    return virga_process_run(argv, NULL, QEMU_IMG_COPY_MS, NULL, error) &&
-           qcow2_set_below(above, below, "qcow2", error) && forget_joined(layers, error);
+    return join_files(local, volume_id, below, path, error) &&
+           local_set_below(local, volume_id, above, below, error) && forget_joined(layers, error);
 }

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/id.h"
 #include "core/process.h"
+#include "storage/volume-key.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -97,7 +98,8 @@ local_create(VirgaVolumeDriver *driver, const VirgaVolumeWish *wish, GError **er
         return false;
     if (wish->file_count && !(base = local_base(local, wish, error)))
         return false;
-    made = create_file(wish, base, temporary, error);
+    made = wish->encrypted ? local_create_encrypted(local, wish, base, temporary, error)
+                           : create_file(wish, base, temporary, error);
     if (made && chmod(temporary, 0600) < 0)
         made = virga_fail_errno(error, "volume", errno, "could not make \"%s\"", path);
     made = made && local_put_in_place(local->volumes, temporary, path, error);
@@ -107,13 +109,36 @@ local_create(VirgaVolumeDriver *driver, const VirgaVolumeWish *wish, GError **er
 }
 
 static VirgaVolumeSource *
-local_source(VirgaVolumeDriver *driver, const char *volume_id)
+local_source(VirgaVolumeDriver *driver, const char *volume_id, GError **error)
 {
-    VirgaVolumeSource *source = g_new0(VirgaVolumeSource, 1);
+    g_autoptr(VirgaVolumeSource) source = g_new0(VirgaVolumeSource, 1);
+    Local *local = (Local *) driver;
+    g_autofree char *below = NULL;
+    bool encrypted;
 
     source->kind = VIRGA_SOURCE_FILE;
-    source->name = local_path((Local *) driver, volume_id);
-    return source;
+    source->name = local_path(local, volume_id);
+    if (!luks_is_encrypted(source->name, &encrypted, error))
+        return NULL;
+    if (!encrypted)
+        return g_steal_pointer(&source);
+    if (!qcow2_read_header(source->name, NULL, &below, error))
+        return NULL;
+    source->below = below ? luks_files(below, error) : g_new0(char *, 1);
+    source->volume_id = g_strdup(volume_id);
+    source->passphrase = source->below ? local_passphrase(local, volume_id, error) : NULL;
+    return source->passphrase ? g_steal_pointer(&source) : NULL;
+}
+
+static bool
+grow_encrypted(Local *local, const char *volume_id, const char *path, gint64 bytes, GError **error)
+{
+    char *passphrase = local_passphrase(local, volume_id, error);
+    bool done = passphrase && local_resize_encrypted(path, bytes, passphrase, error) &&
+                local_sync_file(path, error);
+
+    virga_passphrase_free(passphrase);
+    return done;
 }
 
 static bool
@@ -122,10 +147,15 @@ local_grow(VirgaVolumeDriver *driver, const char *volume_id, gint64 size_gib, GE
     g_autofree char *path = local_path((Local *) driver, volume_id);
     g_autofree char *size = g_strdup_printf("%" G_GINT64_FORMAT "G", size_gib);
     const char *argv[] = { "qemu-img", "resize", "-q", "-f", "qcow2", path, size, NULL };
+    bool encrypted;
     gint64 bytes;
 
-    return qcow2_read_header(path, &bytes, NULL, error) &&
-           (bytes >= size_gib << 30 || (virga_process_run(argv, NULL, QEMU_IMG_MS, NULL, error) &&
+    if (!qcow2_read_header(path, &bytes, NULL, error) ||
+        !luks_is_encrypted(path, &encrypted, error))
+        return false;
+    if (encrypted && bytes < size_gib << 30)
+        return grow_encrypted((Local *) driver, volume_id, path, size_gib << 30, error);
+    return (bytes >= size_gib << 30 || (virga_process_run(argv, NULL, QEMU_IMG_MS, NULL, error) &&
                                         local_sync_file(path, error)));
 }
 

@@ -290,7 +290,7 @@ pool_delete(VirgaVolumeDriver *driver, const char *volume_id, GError **error)
 }
 
 static VirgaVolumeSource *
-pool_source(VirgaVolumeDriver *driver, const char *volume_id)
+pool_source(VirgaVolumeDriver *driver, const char *volume_id, GError **error)
 {
     Pool *pool = (Pool *) driver;
     VirgaVolumeSource *source = g_new0(VirgaVolumeSource, 1);

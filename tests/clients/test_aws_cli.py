@@ -437,6 +437,15 @@ def snapshots(fake_cloud, aws, instance, volume):
     assert len(both) == 2
     completed(*both)
     copied = aws.ec2("copy-snapshot", "--source-region", "us-east-1", "--source-snapshot-id", one)["SnapshotId"]
+    assert aws.query("EbsEncryptionByDefault", "enable-ebs-encryption-by-default") is True
+    assert aws.query("EbsEncryptionByDefault", "get-ebs-encryption-by-default") is True
+    assert aws.query("EbsEncryptionByDefault", "disable-ebs-encryption-by-default") is False
+    key = aws.query("KmsKeyId", "get-ebs-default-kms-key-id")
+    assert aws.query("KmsKeyId", "modify-ebs-default-kms-key-id", "--kms-key-id", key) == \
+        aws.query("KmsKeyId", "reset-ebs-default-kms-key-id")
+    encrypted = aws.query("VolumeId", "create-volume", "--availability-zone", instance["Placement"]["AvailabilityZone"],
+                          "--size", "1", "--encrypted", "--kms-key-id", key)
+    aws.ec2("delete-volume", "--volume-id", encrypted)
     aws.ec2("modify-snapshot-attribute", "--snapshot-id", one, "--attribute", "createVolumePermission",
             "--operation-type", "add", "--group-names", "all")
     assert aws.query("CreateVolumePermissions[].Group", "describe-snapshot-attribute", "--snapshot-id", one,

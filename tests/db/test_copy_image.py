@@ -95,7 +95,7 @@ def test_token(cloud, image):
     ({"SourceImageId": "ami-00000000000000001"}, "InvalidAMIID.NotFound"),
     ({"SourceImageId": "nothing"}, "InvalidAMIID.Malformed"),
     ({"Name": "copy: this"}, "InvalidAMIName.Malformed"),
-    ({"KmsKeyId": "k"}, "UnsupportedOperation"),
+    ({"KmsKeyId": "k"}, "InvalidParameterDependency"),
     ({"DestinationOutpostArn": "arn:aws:outposts:x"}, "UnsupportedOperation"),
 ])
 def test_refused(cloud, image, options, code):

@@ -143,8 +143,6 @@ def options(**changes):
     ({"BlockDeviceMappings": [{"DeviceName": "sdf"}]}, "InvalidBlockDeviceMapping", "sdf"),
     ({"BlockDeviceMappings": [{"DeviceName": "sdf", "VirtualName": "ephemeral0"}]},
      "UnsupportedOperation", "VirtualName"),
-    ({"BlockDeviceMappings": [{"DeviceName": "sdf", "Ebs": {"VolumeSize": 1, "Encrypted": True}}]},
-     "UnsupportedOperation", "Encrypted"),
     ({"BlockDeviceMappings": [{"DeviceName": "sdf", "Ebs": {"VolumeSize": 1, "Iops": 100,
                                                             "VolumeType": "gp2"}}]},
      "InvalidParameterCombination", "iops"),

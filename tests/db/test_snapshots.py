@@ -291,8 +291,6 @@ def test_copies(cloud, running):
 
 @pytest.mark.parametrize("options, code", [
     ({"SourceRegion": "eu-west-1"}, "InvalidParameterValue"),
-    ({"Encrypted": True}, "UnsupportedOperation"),
-    ({"KmsKeyId": "k"}, "UnsupportedOperation"),
     ({"SourceSnapshotId": "snap-x"}, "InvalidSnapshotID.Malformed"),
     ({"SourceSnapshotId": "snap-00000000000000001"}, "InvalidSnapshot.NotFound"),
 ])

@@ -64,7 +64,6 @@ def test_creation(cloud, image):
     ({"Size": 1, "VolumeType": "fast"}, "InvalidParameterValue"),
     ({"Size": 4, "VolumeType": "io1"}, "MissingParameter"),
     ({"Size": 4, "VolumeType": "gp2", "Iops": 3000}, "InvalidParameterCombination"),
-    ({"Size": 1, "Encrypted": True}, "UnsupportedOperation"),
     ({"Size": 1, "MultiAttachEnabled": True}, "UnsupportedOperation"),
     ({"Size": 1, "AvailabilityZone": "us-east-1z"}, "InvalidZone.NotFound"),
     ({"SnapshotId": "snap-00000000000000001"}, "InvalidSnapshot.NotFound"),

@@ -22,6 +22,11 @@ static const VirgaVolumeSource sources[] = {
       .user = (char *) "virga",
       .key = (char *) "c2VjcmV0" },
     { .kind = VIRGA_SOURCE_NBD, .name = (char *) "/run/virga/nbd/vol-08000000000000005" },
+    { .name = (char *) "/var/lib/virga/volumes/vol-08000000000000006.layers/1.snap.qcow2",
+      .below = (char *[]){ (char *) "/var/lib/virga/volumes/vol-08000000000000006.qcow2",
+                           (char *) "/var/lib/virga/images/snap.qcow2", NULL },
+      .volume_id = (char *) "vol-08000000000000006",
+      .passphrase = (char *) "never to be seen" },
 };
 static const VirgaDomainDisk disks[] = {
     { .source = &sources[0], .serial = "vol08000000000000001", .target = "vda" },
@@ -32,6 +37,7 @@ static const VirgaDomainDisk disks[] = {
     { .source = &sources[2], .serial = "vol08000000000000003", .target = "vdc" },
     { .source = &sources[3], .serial = "vol08000000000000004", .target = "vdd" },
     { .source = &sources[4], .serial = "vol08000000000000005", .target = "vde" },
+    { .source = &sources[5], .serial = "vol08000000000000006", .target = "vdf" },
 };
 static const VirgaDomainPort ports[] = { { "02:00:00:00:00:01", "vvga00000001" },
                                          { "02:00:00:00:00:02", "vvga00000002" } };
@@ -218,8 +224,11 @@ test_layers(void)
 static void
 test_cut(void)
 {
-    static const VirgaDomainDisk cut[] = { { .layer = "/x&y.qcow2", .target = "vda" },
-                                           { .target = "vdb" } };
+    static const VirgaDomainDisk cut[] = {
+        { .layer = "/x&y.qcow2", .target = "vda" },
+        { .target = "vdb" },
+        { .layer = "/z.qcow2", .target = "vdc", .source = &sources[5] }
+    };
     g_autofree char *xml = virga_domain_cut_xml(cut, G_N_ELEMENTS(cut));
     g_autoptr(GRegex) space = g_regex_new(">\\s+<", 0, 0, NULL);
     g_autofree char *dense = g_regex_replace_literal(space, xml, -1, 0, "><", 0, NULL);
@@ -228,7 +237,12 @@ test_cut(void)
                     "<domainsnapshot><disks>"
                     "<disk name=\"vda\" snapshot=\"external\" type=\"file\">"
                     "<driver type=\"qcow2\"/><source file=\"/x&amp;y.qcow2\"/></disk>"
-                    "<disk name=\"vdb\" snapshot=\"no\"/></disks></domainsnapshot>");
+                    "<disk name=\"vdb\" snapshot=\"no\"/>"
+                    "<disk name=\"vdc\" snapshot=\"external\" type=\"file\">"
+                    "<driver type=\"qcow2\"/><source file=\"/z.qcow2\">"
+                    "<encryption format=\"luks\" engine=\"qemu\"><secret type=\"passphrase\" "
+                    "uuid=\"ec200000-0000-4000-8000-000000000006\"/></encryption></source></disk>"
+                    "</disks></domainsnapshot>");
 }
 
 int

@@ -126,7 +126,7 @@ static const Kind kinds[] = {
 static char *
 image_of(VirgaVolumeDriver *driver, const char *id)
 {
-    g_autoptr(VirgaVolumeSource) source = driver->source(driver, id);
+    g_autoptr(VirgaVolumeSource) source = driver->source(driver, id, NULL);
 
     if (source->kind == VIRGA_SOURCE_RBD) {
         g_auto(GStrv) monitors = g_strsplit(source->monitors, ":", -1);
@@ -289,7 +289,7 @@ cut(Fixture *fixture)
     g_assert_no_error(error);
     g_assert_cmpstr(path, ==, again);
     if (fixture->kind->keeps_bytes && path) {
-        g_autoptr(VirgaVolumeSource) source = driver->source(driver, fixture->volume_id);
+        g_autoptr(VirgaVolumeSource) source = driver->source(driver, fixture->volume_id, NULL);
 
         g_assert_cmpstr(path, ==, source->name);
     }

@@ -103,7 +103,7 @@ list_file(Fixture *fixture, const char *id)
 static char *
 path_of(VirgaVolumeDriver *driver, const char *id)
 {
-    g_autoptr(VirgaVolumeSource) source = driver->source(driver, id);
+    g_autoptr(VirgaVolumeSource) source = driver->source(driver, id, NULL);
 
     g_assert_cmpint(source->kind, ==, VIRGA_SOURCE_FILE);
     return g_strdup(source->name);

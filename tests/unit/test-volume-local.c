@@ -120,7 +120,7 @@ count_listed(Fixture *fixture)
 static char *
 path_of(VirgaVolumeDriver *driver, const char *id)
 {
-    g_autoptr(VirgaVolumeSource) source = driver->source(driver, id);
+    g_autoptr(VirgaVolumeSource) source = driver->source(driver, id, NULL);
 
     g_assert_cmpint(source->kind, ==, VIRGA_SOURCE_FILE);
     return g_strdup(source->name);
@@ -141,7 +141,7 @@ static void
 test_create(Fixture *fixture, gconstpointer data)
 {
     VirgaVolumeWish wish = wish_of(fixture, FIRST, SNAPSHOT, 3);
-    g_autofree char *path = path_of(fixture->driver, FIRST), *info = NULL;
+    g_autofree char *path = NULL, *info = NULL;
     g_autoptr(GError) error = NULL;
     struct stat before, after;
 
@@ -149,6 +149,7 @@ test_create(Fixture *fixture, gconstpointer data)
     fixture->driver->create(fixture->driver, &wish, &error);
     g_assert_no_error(error);
     g_assert_true(exists(fixture, FIRST));
+    path = path_of(fixture->driver, FIRST);
     g_assert_cmpint(stat(path, &before), ==, 0);
     g_assert_cmpint(before.st_mode & 0777, ==, 0600);
     info = describe(fixture, FIRST);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "block-devices.h"
 
+#include "encryption.h"
+
 /* EC2's limits of a type; 0: the figure cannot be chosen. */
 typedef struct {
     const char *type;
@@ -58,10 +60,6 @@ check_ebs(const Ec2EbsBlockDevice *ebs, GError **error)
     if (!type)
         return virga_api_fail(error, "InvalidParameterValue", 400,
                               "Invalid value '%.200s' for VolumeType.", name);
-    if (ebs->encrypted)
-        return ec2_unsupported(error, "BlockDeviceMapping.Ebs.Encrypted");
-    if (ebs->kms_key_id)
-        return ec2_unsupported(error, "BlockDeviceMapping.Ebs.KmsKeyId");
     if (ebs->outpost_arn)
         return ec2_unsupported(error, "BlockDeviceMapping.Ebs.OutpostArn");
     if (ebs->availability_zone || ebs->availability_zone_id)
@@ -107,7 +105,8 @@ ec2_check_volume(const Ec2CreateVolumeRequest *request, const char **ret_type, G
 }
 
 static bool
-read_mapping(const Ec2BlockDeviceMapping *mapping, VirgaDiskSpec *disk, GError **error)
+read_mapping(const VirgaCall *call, const Ec2BlockDeviceMapping *mapping, VirgaDiskSpec *disk,
+             GError **error)
 {
     const Ec2EbsBlockDevice *ebs = mapping->ebs;
 
@@ -125,8 +124,10 @@ read_mapping(const Ec2BlockDeviceMapping *mapping, VirgaDiskSpec *disk, GError *
         return virga_api_fail(error, "InvalidBlockDeviceMapping", 400,
                               "The mapping of device '%.200s' has neither Ebs nor NoDevice",
                               mapping->device_name);
-    if (!check_ebs(ebs, error))
+    if (!check_ebs(ebs, error) || !ec2_check_kms_key(call, ebs->encrypted, ebs->kms_key_id, error))
         return false;
+    disk->encrypted = ebs->encrypted;
+    disk->has_encrypted = ebs->has_encrypted;
     disk->snapshot_id = ebs->snapshot_id;
     disk->volume_type = ebs->volume_type;
     disk->size_gib = ebs->volume_size;
@@ -152,13 +153,23 @@ check_device_name(const char *name, GError **error)
 }
 
 bool
+ec2_check_no_flag(const VirgaDiskSpec *disk, GError **error)
+{
+    return !disk->has_encrypted ||
+           virga_api_fail(
+               error, "InvalidParameter", 400,
+               "Parameter encrypted is invalid. You cannot specify the encrypted flag if "
+               "specifying a snapshot id in a block device mapping.");
+}
+
+bool
 ec2_block_devices(const VirgaCall *call, const Ec2BlockDeviceMappingRequestList *mappings,
                   VirgaDiskSpec **ret, size_t *ret_count, GError **error)
 {
     VirgaDiskSpec *disks = ec2_array(call, VirgaDiskSpec, mappings->count);
 
     for (size_t i = 0; i < mappings->count; i++) {
-        if (!read_mapping(&mappings->items[i], &disks[i], error) ||
+        if (!read_mapping(call, &mappings->items[i], &disks[i], error) ||
             !check_device_name(disks[i].device, error))
             return false;
         for (size_t j = 0; j < i; j++)

@@ -9,6 +9,9 @@
 bool ec2_block_devices(const VirgaCall *call, const Ec2BlockDeviceMappingRequestList *mappings,
                        VirgaDiskSpec **ret, size_t *ret_count, GError **error);
 
+/* Fails if a mapping of what has its bytes, and so its encryption, says something of that. */
+bool ec2_check_no_flag(const VirgaDiskSpec *disk, GError **error);
+
 /* "attaching", "attached" or "detaching", of a volume whose bytes are made or not. */
 const char *ec2_attachment_state(const char *transition, bool made);
 

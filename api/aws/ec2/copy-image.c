@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CopyImage. */
+#include "encryption.h"
 #include "images.h"
 
 #include "compute/image-create.h"
@@ -12,7 +13,7 @@ typedef struct {
     VirgaImageCopy copy;
     Ec2Token token;
     Ec2NewTags image_tags, snapshot_tags;
-    bool copy_tags;
+    bool copy_tags, encrypted;
     const char *id; /* of the copy, this one's or that of the call before */
 } Copy;
 
@@ -49,7 +50,8 @@ copy(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
         asked->id = earlier;
         return true;
     }
-    if (!virga_image_copy(txn, call->arena, &asked->copy, &snapshot_ids, error) ||
+    if (!ec2_settle_encryption(call, txn, asked->encrypted, &asked->copy.encrypted, error) ||
+        !virga_image_copy(txn, call->arena, &asked->copy, &snapshot_ids, error) ||
         !copy_tags(call, txn, asked, error) ||
         !ec2_tags_set(call, txn, id, &asked->image_tags, error))
         return false;
@@ -67,8 +69,6 @@ check(const VirgaCall *call, const Ec2CopyImageRequest *request, GError **error)
         bool given;
         const char *name;
     } others[] = {
-        { request->encrypted, "Encrypted" },
-        { request->kms_key_id, "KmsKeyId" },
         { request->destination_outpost_arn, "DestinationOutpostArn" },
         { request->destination_availability_zone, "DestinationAvailabilityZone" },
         { request->destination_availability_zone_id, "DestinationAvailabilityZoneId" },
@@ -87,7 +87,8 @@ check(const VirgaCall *call, const Ec2CopyImageRequest *request, GError **error)
                               "SnapshotCopyCompletionDurationMinutes must be a multiple of %d and "
                               "at most %d",
                               MINUTES_STEP, MINUTES_MAX);
-    return virga_api_check_id(request->source_image_id, "ami", "InvalidAMIID.Malformed", error) &&
+    return ec2_check_kms_key(call, request->encrypted, request->kms_key_id, error) &&
+           virga_api_check_id(request->source_image_id, "ami", "InvalidAMIID.Malformed", error) &&
            ec2_check_image_name(request->name, error);
 }
 
@@ -100,7 +101,8 @@ ec2_copy_image(VirgaCall *call, const Ec2CopyImageRequest *request, Ec2CopyImage
                              .source_id = request->source_image_id,
                              .name = request->name,
                              .description = request->description },
-                   .copy_tags = request->copy_image_tags };
+                   .copy_tags = request->copy_image_tags,
+                   .encrypted = request->encrypted };
 
     if (!check(call, request, error) ||
         !ec2_check_tag_specifications(&request->tag_specifications, tagged, error) ||

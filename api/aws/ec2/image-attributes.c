@@ -160,6 +160,18 @@ share(VirgaTxn *txn, const VirgaImage *image, const Ec2LaunchPermissionList *lis
     return true;
 }
 
+/* The keys of its snapshots are the account's own. */
+static bool
+check_encryption(const VirgaImage *image, GError **error)
+{
+    for (size_t i = 0; i < image->device_count; i++)
+        if (image->devices[i].key_id)
+            return virga_api_fail(error, "InvalidParameter", 400,
+                                  "Snapshots encrypted with the AWS Managed CMK can't be shared. "
+                                  "Specify another snapshot.");
+    return true;
+}
+
 static bool
 modify(VirgaCall *call, VirgaTxn *txn, const VirgaImage *image, gconstpointer data, GError **error)
 {
@@ -168,6 +180,8 @@ modify(VirgaCall *call, VirgaTxn *txn, const VirgaImage *image, gconstpointer da
     if (asked->add && asked->add->count && g_str_equal(image->state, "disabled"))
         return virga_fail(error, "image", VIRGA_ERROR_STATE,
                           "The image '%s' is disabled and cannot be shared", image->id);
+    if (asked->add && asked->add->count && !check_encryption(image, error))
+        return false;
     return share(txn, image, asked->add, true, error) &&
            share(txn, image, asked->remove, false, error) &&
            virga_image_describe(txn, image->id, asked->description, asked->imds_support, error);

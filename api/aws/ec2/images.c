@@ -74,6 +74,7 @@ show_devices(const VirgaCall *call, const VirgaImage *row)
                                     .volume_size = device->size_gib,
                                     .has_volume_size = true,
                                     .volume_type = device->volume_type,
+                                    .encrypted = device->encrypted,
                                     .has_encrypted = true };
         list.items[i] = (Ec2BlockDeviceMapping){ .ebs = ebs, .device_name = device->device };
     }
@@ -327,8 +328,11 @@ read_devices(const VirgaCall *call, const Ec2RegisterImageRequest *request, Virg
             return virga_api_fail(error, "InvalidBlockDeviceMapping", 400,
                                   "The mapping of device '%s' needs a snapshot or a size",
                                   disks[i].device);
+        if (disks[i].snapshot_id && !ec2_check_no_flag(&disks[i], error))
+            return false;
         image->devices[image->device_count++] =
             (VirgaImageDevice){ .device = (char *) disks[i].device,
+                                .encrypted = disks[i].encrypted,
                                 .snapshot_id = (char *) disks[i].snapshot_id,
                                 .volume_type = (char *) disks[i].volume_type,
                                 .size_gib = disks[i].size_gib,

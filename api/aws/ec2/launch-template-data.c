@@ -180,6 +180,7 @@ data_of_disks(const VirgaCall *call, const VirgaVolume *volumes, size_t count)
         *ebs = (Ec2LaunchTemplateEbsBlockDevice){ .delete_on_termination =
                                                       volume->delete_on_termination,
                                                   .has_delete_on_termination = true,
+                                                  .encrypted = volume->encrypted,
                                                   .has_encrypted = true,
                                                   .iops = volume->iops,
                                                   .has_iops = volume->iops != 0,

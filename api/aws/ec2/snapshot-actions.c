@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CreateSnapshot, CreateSnapshots, CopySnapshot, DeleteSnapshot. */
+#include "encryption.h"
 #include "snapshots.h"
 
 #include "api/store.h"
@@ -28,7 +29,8 @@ new_id(const VirgaCall *call)
 
 typedef struct {
     VirgaSnapshotSpec spec;
-    const char *source_id; /* of a copy */
+    const char *source_id; /* of a copy, … */
+    bool encrypted;        /* … which is to be */
     Ec2NewTags tags;
     VirgaSnapshot *row;
     bool wait;
@@ -40,6 +42,9 @@ create(VirgaCall *call, VirgaTxn *txn, gpointer data, GError **error)
     Create *asked = data;
 
     asked->spec.id = new_id(call);
+    if (asked->source_id &&
+        !ec2_settle_encryption(call, txn, asked->encrypted, &asked->spec.encrypted, error))
+        return false;
     if (!(asked->source_id
               ? virga_snapshot_copy(txn, call->arena, &asked->spec, asked->source_id, error)
               : virga_volume_snapshot(txn, call->arena, &asked->spec, 1, &asked->wait, error)) ||
@@ -79,8 +84,6 @@ check_copy(const VirgaCall *call, const Ec2CopySnapshotRequest *request, GError 
         bool given;
         const char *name;
     } others[] = {
-        { request->encrypted, "Encrypted" },
-        { request->kms_key_id, "KmsKeyId" },
         { request->destination_outpost_arn, "DestinationOutpostArn" },
         { request->destination_availability_zone, "DestinationAvailabilityZone" },
         { request->destination_region && !g_str_equal(request->destination_region, call->region),
@@ -94,7 +97,8 @@ check_copy(const VirgaCall *call, const Ec2CopySnapshotRequest *request, GError 
         return virga_api_fail(error, "InvalidParameterValue", 400,
                               "Value (%.100s) for parameter sourceRegion is invalid.",
                               request->source_region);
-    return ec2_check_snapshot_id(request->source_snapshot_id, error);
+    return ec2_check_kms_key(call, request->encrypted, request->kms_key_id, error) &&
+           ec2_check_snapshot_id(request->source_snapshot_id, error);
 }
 
 bool
@@ -103,7 +107,8 @@ ec2_copy_snapshot(VirgaCall *call, const Ec2CopySnapshotRequest *request,
 {
     Create asked = { .spec = { .account_id = call->account_id,
                                .description = request->description },
-                     .source_id = request->source_snapshot_id };
+                     .source_id = request->source_snapshot_id,
+                     .encrypted = request->encrypted };
 
     if (!check_copy(call, request, error) ||
         !ec2_tags_for(call, &request->tag_specifications, "snapshot", &asked.tags, error) ||
@@ -283,6 +288,7 @@ ec2_create_snapshots(VirgaCall *call, const Ec2CreateSnapshotsRequest *request,
         response->snapshots.items[response->snapshots.count++] =
             (Ec2SnapshotInfo){ .description = shown.description,
                                .tags = shown.tags,
+                               .encrypted = shown.encrypted,
                                .has_encrypted = true,
                                .volume_id = shown.volume_id,
                                .state = shown.state,

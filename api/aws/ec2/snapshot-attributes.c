@@ -104,6 +104,10 @@ modify(VirgaCall *call, VirgaTxn *txn, const VirgaSnapshot *snapshot, gconstpoin
 {
     const Modification *asked = data;
 
+    /* Whoever may use it would need its key, too; EC2 shares none of the account's own. */
+    if (snapshot->key_id && asked->add && asked->add->count)
+        return virga_api_fail(error, "OperationNotPermitted", 400,
+                              "Encrypted snapshots with EBS default key cannot be shared");
     return share(txn, snapshot, asked->add, true, error) &&
            share(txn, snapshot, asked->remove, false, error);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DescribeSnapshots.  Those that images of the operator stand on are nobody else's: they come with
  * the image. */
+#include "encryption.h"
 #include "snapshots.h"
 
 #define NO_VOLUME "vol-ffffffff" /* EC2's id of the volume of what was never made of one */
@@ -37,7 +38,9 @@ ec2_show_snapshot(const VirgaCall *call, const VirgaSnapshot *row, Ec2TagList ta
         .state_message = row->message,
         .progress = virga_arena_printf(call->arena, "%" G_GINT64_FORMAT "%%", row->progress),
         .start_time = row->created,
+        .encrypted = row->key_id != NULL,
         .has_encrypted = true,
+        .kms_key_id = row->key_id ? ec2_kms_key(call) : NULL,
         .storage_tier = "standard",
         .tags = tags,
     };

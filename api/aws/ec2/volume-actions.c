@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CreateVolume, DeleteVolume, AttachVolume, DetachVolume, DescribeVolumeStatus. */
+#include "encryption.h"
 #include "volumes.h"
 
 #include "compute/host.h"
@@ -33,6 +34,7 @@ settle_size(VirgaCall *call, VirgaTxn *txn, VirgaVolumeSpec *spec, GError **erro
     if (!g_str_equal(snapshot->state, "completed"))
         return virga_api_fail(error, "IncorrectState", 400, "Snapshot '%s' is not 'completed'.",
                               snapshot->id);
+    spec->key_id = snapshot->key_id;
     if (!spec->size_gib)
         spec->size_gib = snapshot->size_gib;
     if (spec->size_gib < snapshot->size_gib)
@@ -51,7 +53,8 @@ make(VirgaCall *call, VirgaTxn *txn, const Create *asked, const char *id, GError
 
     spec.id = id;
     spec.pool = virga_pool_of(ec2_services(call)->config, spec.type, spec.zone, error);
-    if (!spec.pool || !settle_size(call, txn, &spec, error))
+    if (!spec.pool || !settle_size(call, txn, &spec, error) ||
+        !ec2_settle_encryption(call, txn, spec.encrypted, &spec.encrypted, error))
         return false;
     amounts.of[VIRGA_QUOTA_VOLUMES] = 1;
     amounts.of[VIRGA_QUOTA_VOLUME_GIB] = spec.size_gib;
@@ -106,10 +109,6 @@ read_place(const VirgaCall *call, const Ec2CreateVolumeRequest *request, const c
 static bool
 check_supported(const Ec2CreateVolumeRequest *request, GError **error)
 {
-    if (request->encrypted)
-        return ec2_unsupported(error, "Encrypted");
-    if (request->kms_key_id)
-        return ec2_unsupported(error, "KmsKeyId");
     if (request->outpost_arn)
         return ec2_unsupported(error, "OutpostArn");
     if (request->multi_attach_enabled)
@@ -128,10 +127,13 @@ ec2_create_volume(VirgaCall *call, const Ec2CreateVolumeRequest *request, Ec2Vol
     Create asked = { .spec = { .account_id = call->account_id,
                                .snapshot_id = request->snapshot_id,
                                .size_gib = request->size,
+                               .encrypted = request->encrypted,
                                .iops = request->iops,
                                .throughput = request->throughput } };
 
-    if (!check_supported(request, error) || !read_place(call, request, &asked.spec.zone, error) ||
+    if (!check_supported(request, error) ||
+        !ec2_check_kms_key(call, request->encrypted, request->kms_key_id, error) ||
+        !read_place(call, request, &asked.spec.zone, error) ||
         !ec2_check_volume(request, &asked.spec.type, error) ||
         !ec2_token_read(call, &ec2_create_volume_request_shape, request, request->client_token,
                         &asked.token, error) ||

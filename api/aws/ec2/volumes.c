@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DescribeVolumes. */
+#include "encryption.h"
 #include "volumes.h"
 
 #include "storage/volume-limits.h"
@@ -57,6 +58,7 @@ ec2_show_volume(const VirgaCall *call, const VirgaVolume *row, Ec2TagList tags, 
                           .create_time = row->created,
                           .encrypted = row->encrypted,
                           .has_encrypted = true,
+                          .kms_key_id = row->encrypted ? ec2_kms_key(call) : NULL,
                           .has_multi_attach_enabled = true,
                           .volume_type = row->type,
                           .iops = iops,

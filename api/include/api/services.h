@@ -6,6 +6,7 @@
 #include "api/session.h"
 #include "core/config.h"
 #include "core/db.h"
+#include "storage/keyring.h"
 
 typedef struct {
     VirgaConfig *config;
@@ -16,3 +17,7 @@ typedef struct {
     char **zones; /* whole names, "us-east-1a", NULL-terminated */
     char *store;  /* directory of snapshots' files */
 } VirgaServices;
+
+/* The key-encryption keys, the caller's: they are read for each use, which is seldom, and stay
+ * nowhere.  Noun "volume key": STATE. */
+VirgaKeyring *virga_services_keyring(const VirgaServices *services, GError **error);

@@ -16,7 +16,8 @@ typedef struct {
     gint64 size_gib, iops, throughput; /* iops, throughput 0: of the type */
     GPtrArray *files; /* VirgaSnapshotFile: of what it is made, if it was not yet */
     bool made, delete_on_termination;
-    bool leaving;                      /* to be unplugged; only while the guest runs */
+    bool encrypted; /* the key is asked for when it is needed, and never written down */
+    bool leaving;   /* to be unplugged; only while the guest runs */
     char *remote_address, *remote_key; /* of the host that has the bytes and serves them; or NULL */
     gint64 remote_port;
 } VirgaGuestDisk;

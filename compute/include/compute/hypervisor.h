@@ -27,7 +27,7 @@ typedef enum {
 } VirgaDomainReason;
 
 typedef struct {
-    const VirgaVolumeSource *source; /* for start() and attach_disk() */
+    const VirgaVolumeSource *source; /* for start(), attach_disk() and cut() */
     const char *serial;
     const char *target; /* "vda"; plugged in, one that is free */
     const char *layer;  /* only for cut(): the file to go on with */
@@ -131,8 +131,8 @@ char *virga_domain_xml(const VirgaDomainSpec *spec, const char *type);
 char *virga_domain_port_xml(const VirgaDomainPort *port);
 char *virga_domain_disk_xml(const VirgaDomainDisk *disk);
 
-/* The libvirt secret that holds the key of a source: its id, a function of whose key it is, and its
- * XML, the caller's. */
+/* The libvirt secret that holds the key or passphrase of a source: its id, a function of whose it
+ * is, and its XML, the caller's. */
 void virga_domain_secret_uuid(const VirgaVolumeSource *source, char uuid[static VIRGA_UUID_SIZE]);
 char *virga_domain_secret_xml(const VirgaVolumeSource *source);
 

@@ -21,9 +21,11 @@ typedef struct {
     const char *id; /* of the copy */
     const char *account_id, *source_id, *name;
     const char *description; /* NULL: the source's */
+    bool encrypted;          /* also where the source is not */
 } VirgaImageCopy;
 
-/* An image of the account's own with snapshots of its own; no bytes are copied.  Of an image that
+/* An image of the account's own with snapshots of its own; no bytes are copied, but for those that
+ * are to be encrypted.  Of an image that
  * was only shared with it, the account needs its snapshots, too, unless the cloud's operator
  * brought it.  Nouns: "image" NOT_FOUND, STATE if it is not available; "image storage" DENIED;
  * those of virga_image_register() and virga_snapshot_copy(). */

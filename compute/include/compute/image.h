@@ -8,6 +8,8 @@ typedef struct {
     char *device, *snapshot_id, *volume_type;
     gint64 size_gib, iops, throughput;
     bool delete_on_termination;
+    bool encrypted; /* by the snapshot's key, if there is a snapshot */
+    char *key_id;   /* that one, or NULL; found out when the image is read */
 } VirgaImageDevice;
 
 typedef struct {
@@ -22,6 +24,7 @@ typedef struct {
     bool of_cloud; /* brought by the operator */
     bool shared;   /* the account that asked is one of those that it is shared with */
     bool cooling;  /* protected still, though the protection was taken away */
+    bool encrypts; /* of launchable ones: the account that asks, all of its new volumes */
     gint64 created, last_launched;
     gint64 deprecated; /* from when on; 0: never */
     VirgaImageDevice *devices;

@@ -56,6 +56,8 @@ typedef struct {
     gint64 size_gib, iops, throughput; /* 0: the image's or the default */
     int delete_on_termination;         /* -1: the image's or true */
     bool no_device;                    /* leave the image's device out */
+    bool encrypted, has_encrypted;     /* has_encrypted: the call says so, or not */
+    const char *key_id;                /* of the snapshot; only while it is launched */
 } VirgaDiskSpec;
 
 /* A network interface of a launch besides the first: an existing one, or one that is made. */

@@ -39,6 +39,9 @@ void virga_node_start(VirgaNode *node);
 /* Stops working, not the guests. */
 void virga_node_free(VirgaNode *node);
 
+/* The VirgaVolumePassphrase of this node's volume driver; 'data' is the node. */
+char *virga_node_passphrase(const char *volume_id, gpointer data, GError **error);
+
 /* The SnapshotFetch of this node's volume driver; 'data' is the VirgaHttpClient. */
 bool virga_node_fetch_snapshot(const char *snapshot_id, const char *path, gpointer data,
                                GError **error);

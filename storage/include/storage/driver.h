@@ -27,6 +27,9 @@ typedef struct {
     /* What it is made of: each has what differs from the one before.  None: made empty. */
     const VirgaSnapshotFile *const *files;
     size_t file_count;
+    /* All of its layers are.  What it is made of is so, too, with the same key, or not at all:
+     * then it is copied. */
+    bool encrypted;
 } VirgaVolumeWish;
 
 typedef struct {
@@ -49,6 +52,11 @@ typedef struct {
     VirgaSourceKind kind;
     char *name;                  /* the path of the file or the socket; "POOL/IMAGE" */
     char *monitors, *user, *key; /* RBD: "ADDRESS:PORT,…"; who opens it, and the key in base64 */
+
+    /* FILE, if it is encrypted: the files that it stands on, the topmost first; whose it is; and
+     * what all of them are opened with. */
+    char **below;
+    char *volume_id, *passphrase;
 } VirgaVolumeSource;
 
 void virga_volume_source_free(VirgaVolumeSource *source);
@@ -68,7 +76,7 @@ struct VirgaVolumeDriver {
     /* Takes the bytes away, of all layers.  Not there: success. */
     bool (*delete)(VirgaVolumeDriver *driver, const char *volume_id, GError **error);
     /* Where the hypervisor finds it: its topmost layer; the caller owns it. */
-    VirgaVolumeSource *(*source)(VirgaVolumeDriver *driver, const char *volume_id);
+    VirgaVolumeSource *(*source)(VirgaVolumeDriver *driver, const char *volume_id, GError **error);
     /* The ids of all volumes that are there, NULL-terminated, the caller's. */
     char **(*list)(VirgaVolumeDriver *driver, GError **error);
 
@@ -140,6 +148,12 @@ VirgaVolumeDriver *virga_volume_rbd_new(const VirgaRbdSettings *settings, GError
 /* The same, of the module that has it; fails with UNSUPPORTED where that or Ceph's libraries are
  * not. */
 VirgaVolumeDriver *virga_volume_rbd_load(const VirgaRbdSettings *settings, GError **error);
+
+/* What an encrypted volume is opened with, the caller's, who wipes it (virga_passphrase_free());
+ * fails with noun "volume", RETRY when it cannot be had now.  May be called by several threads. */
+typedef char *(*VirgaVolumePassphrase)(const char *volume_id, gpointer data, GError **error);
+void virga_volume_local_set_passphrases(VirgaVolumeDriver *driver, VirgaVolumePassphrase get,
+                                        gpointer data);
 
 /* Volumes in memory, whose copies are empty files: what they are made of is not looked at.
  * 'fail_at' n makes the n-th call from now fail once; 0: none. */

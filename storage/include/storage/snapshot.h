@@ -12,6 +12,7 @@
 typedef struct {
     char *id, *account_id, *volume_id, *description, *state, *sha256;
     char *message;               /* why it failed, or NULL */
+    char *key_id;                /* NULL: not encrypted */
     gint64 size_gib, bytes;      /* of the disk, of the file */
     gint64 progress;             /* percent */
     gint64 created, completed;   /* 0: not yet */
@@ -40,6 +41,7 @@ typedef struct {
     const char *volume_id; /* a volume, which is locked */
     bool halt;             /* a guest that has it is switched off for the moment */
     bool any_source;       /* of a copy: another's that the account may not use, too */
+    bool encrypted;        /* of a copy: it is, also if the source is not */
 } VirgaSnapshotSpec;
 
 /* Begins a snapshot of a volume.  It is completed at once if no host ever had the volume, so that
@@ -49,7 +51,8 @@ bool virga_snapshot_begin(VirgaTxn *txn, VirgaArena *arena, const VirgaSnapshotS
                           char **ret_host_id, GError **error);
 
 /* The same bytes again, of another account's snapshot maybe.  Nothing is copied: both stand on the
- * same file.  Noun "snapshot": NOT_FOUND, STATE when it is not completed. */
+ * same file, unless the copy is to be encrypted and the source is not (storage/snapshot-task.h).
+ * Noun "snapshot": NOT_FOUND, STATE when it is not completed. */
 bool virga_snapshot_copy(VirgaTxn *txn, VirgaArena *arena, const VirgaSnapshotSpec *spec,
                          const char *source_id, GError **error);
 

@@ -19,6 +19,8 @@ typedef struct {
     const char *id; /* NULL: a new one */
     const char *account_id, *zone, *host_id, *type, *snapshot_id, *pool;
     gint64 size_gib, iops, throughput;
+    bool encrypted;                   /* by a key of its own, … */
+    const char *key_id;               /* … or by that of its snapshot; NULL: that has none */
     const char *instance_id, *device; /* attached from the start; NULL: by itself */
     bool delete_on_termination;
 } VirgaVolumeSpec;
