@@ -5,6 +5,7 @@
 #include "core/quota.h"
 #include "core/tag.h"
 #include "storage/snapshot-lock.h"
+#include "storage/volume.h"
 #include "storage/volume-key.h"
 
 /* $1: the account that asks. */
@@ -241,12 +242,23 @@ check_volume(const VirgaRows *rows, const char *id, GError **error)
     return true;
 }
 
+/* With a host that can do what is asked, if there is one. */
+static VirgaRows *
+lock_volume(VirgaTxn *txn, const VirgaSnapshotSpec *spec, GError **error)
+{
+    g_autoptr(VirgaRows) locked =
+        virga_txn_query(txn, error, sql_volume, "ss", spec->volume_id, spec->account_id);
+
+    return locked && virga_volume_hand_over(txn, spec->volume_id, error)
+               ? virga_txn_query(txn, error, sql_volume, "ss", spec->volume_id, spec->account_id)
+               : NULL;
+}
+
 bool
 virga_snapshot_begin(VirgaTxn *txn, VirgaArena *arena, const VirgaSnapshotSpec *spec,
                      char **ret_host_id, GError **error)
 {
-    g_autoptr(VirgaRows) rows =
-        virga_txn_query(txn, error, sql_volume, "ss", spec->volume_id, spec->account_id);
+    g_autoptr(VirgaRows) rows = lock_volume(txn, spec, error);
     const char *source, *tip;
     bool has_tip = false, has_source, encrypted;
     Draft draft = { .volume_id = spec->volume_id };

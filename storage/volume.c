@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "core/id.h"
+#include "core/limits.h"
 #include "core/quota.h"
 #include "storage/pool.h"
 #include "storage/volume-key.h"
@@ -82,6 +83,17 @@ static const char sql_export[] =
     " (SELECT min(p) FROM generate_series($4::integer, $5::integer) p WHERE NOT EXISTS (SELECT 1"
     " FROM volume_attachment o WHERE o.export_host_id = $2 AND o.export_port = p))"
     " WHERE volume_id = $1";
+/* One that is in no instance, and in a pool that another host of its zone can work on as well. */
+static const char sql_hand_over[] =
+    "UPDATE volume v SET host_id = h.id FROM (SELECT id, zone FROM host WHERE seen > now() -"
+    " interval '" G_STRINGIFY(
+        VIRGA_HOST_LOST_S) " seconds' ORDER BY id) h WHERE v.id = $1"
+                           " AND v.pool <> 'local' AND h.zone = v.zone AND v.host_id IS NOT NULL"
+                           " AND NOT EXISTS (SELECT 1 FROM volume_attachment a WHERE a.volume_id = "
+                           "v.id)"
+                           " AND NOT EXISTS (SELECT 1 FROM host o WHERE o.id = v.host_id AND "
+                           "o.seen > now() -"
+                           " interval '" G_STRINGIFY(VIRGA_HOST_LOST_S) " seconds')";
 static const char sql_take[] =
     "UPDATE volume_attachment SET transition = 'detaching' WHERE volume_id = $1";
 static const char sql_take_now[] = "DELETE FROM volume_attachment WHERE volume_id = $1";
@@ -239,6 +251,12 @@ virga_volume_settle(VirgaTxn *txn, const char *instance_id, const char *const *p
 }
 
 bool
+virga_volume_hand_over(VirgaTxn *txn, const char *id, GError **error)
+{
+    return virga_txn_run(txn, error, NULL, sql_hand_over, "s", id);
+}
+
+bool
 virga_volume_delete(VirgaTxn *txn, VirgaArena *arena, const char *account_id, const char *id,
                     char **ret_host_id, GError **error)
 {
@@ -246,7 +264,9 @@ virga_volume_delete(VirgaTxn *txn, VirgaArena *arena, const char *account_id, co
     VirgaVolume volume;
 
     *ret_host_id = NULL;
-    if (!virga_volume_lock(txn, arena, account_id, id, &volume, error))
+    if (!virga_txn_run(txn, error, NULL, sql_lock, "ss", id, account_id) ||
+        !virga_volume_hand_over(txn, id, error) ||
+        !virga_volume_find(txn, arena, account_id, id, &volume, error))
         return false;
     if (volume.instance_id)
         return virga_fail(error, "volume", VIRGA_ERROR_IN_USE,

@@ -10,6 +10,7 @@
 #include "core/process.h"
 #include "network/driver.h"
 #include "storage/driver.h"
+#include "storage/pool.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -24,7 +25,8 @@ typedef struct {
     char *host_id;
     const char *tag;
     JsonObject *claims;
-    GHashTable *instances, *volumes, *exports, *snapshots, *bases, *namespaces, *taps, *veths;
+    GHashTable *instances, *volumes, *shared, *exports, *snapshots, *bases, *namespaces, *taps,
+        *veths;
     GHashTable *rulesets; /* chains, sets and maps of nftables, as "NAMESPACE NAME" */
     GPtrArray *leaks;
 } Look;
@@ -129,6 +131,7 @@ read_claims(Look *look)
     for (guint i = 0; i < cli_length(claims, "volumes"); i++) {
         JsonObject *volume = cli_element(claims, "volumes", i);
 
+        g_hash_table_add(look->shared, g_strdup(cli_text(volume, "id")));
         if (g_strcmp0(cli_text(volume, "host"), look->host_id) != 0)
             continue;
         g_hash_table_add(look->volumes, g_strdup(cli_text(volume, "id")));
@@ -189,6 +192,40 @@ check_exports(Look *look)
         if (!g_hash_table_contains(look->exports, id))
             add_leak(look, "daemon of no attachment \"%s/%s\"", directory, name);
     }
+}
+
+/* Images in a pool, whichever host made them. */
+static bool
+check_pool(Look *look, const char *group, GError **error)
+{
+    const VirgaConfig *config = look->cli->config;
+    VirgaRbdSettings settings = { .monitors = virga_config_text(config, group, "monitors"),
+                                  .user = virga_config_text(config, group, "user"),
+                                  .key_file = virga_config_text(config, group, "key-file"),
+                                  .pool = virga_config_text(config, group, "ceph-pool"),
+                                  .host_id = look->host_id };
+    VirgaVolumeDriver *driver = virga_volume_rbd_load(&settings, error);
+    g_auto(GStrv) ids = driver ? driver->list(driver, error) : NULL;
+
+    for (char **id = ids; id && *id; id++)
+        if (!g_hash_table_contains(look->shared, *id))
+            add_leak(look, "image of no volume \"%s\" in [%s]", *id, group);
+    if (driver)
+        driver->free(driver);
+    return ids != NULL;
+}
+
+static bool
+check_pools(Look *look, GError **error)
+{
+    g_auto(GStrv) groups = virga_config_pools(look->cli->config);
+    const char *zone = virga_config_text(look->cli->config, "node", "zone");
+    bool fake = g_str_equal(virga_config_text(look->cli->config, "node", "driver"), "fake");
+
+    for (char **group = groups; *group && !fake; group++)
+        if (virga_pool_in_zone(look->cli->config, *group, zone) && !check_pool(look, *group, error))
+            return false;
+    return true;
 }
 
 /* Base images whose snapshots are gone stay as long as something stands on them. */
@@ -456,9 +493,9 @@ check_counts(Look *look)
 static void
 look_done(Look *look)
 {
-    GHashTable *sets[] = { look->instances, look->volumes, look->exports,
-                           look->snapshots, look->bases,   look->namespaces,
-                           look->taps,      look->veths,   look->rulesets };
+    GHashTable *sets[] = { look->instances, look->volumes, look->shared,     look->exports,
+                           look->snapshots, look->bases,   look->namespaces, look->taps,
+                           look->veths,     look->rulesets };
 
     for (size_t i = 0; i < G_N_ELEMENTS(sets); i++)
         g_hash_table_unref(sets[i]);
@@ -484,6 +521,7 @@ look_once(Cli *cli, GError **error)
     look.instances = new_set();
     look.volumes = new_set();
     look.exports = new_set();
+    look.shared = new_set();
     look.snapshots = new_set();
     look.bases = new_set();
     look.namespaces = new_set();
@@ -493,8 +531,8 @@ look_once(Cli *cli, GError **error)
     if (g_file_get_contents(id_path, &look.host_id, NULL, NULL))
         g_strstrip(look.host_id);
     read_claims(&look);
-    done =
-        check_domains(&look, error) && check_network(&look, error) && check_nftables(&look, error);
+    done = check_domains(&look, error) && check_network(&look, error) &&
+           check_nftables(&look, error) && check_pools(&look, error);
     check_files(&look, "node/volumes", volume_files, look.volumes, "file of no volume");
     check_files(&look, "node/console", console_files, look.instances, "console of no instance");
     check_files(&look, "libvirt/lib/qemu/nvram", nvram_files, look.instances,

@@ -158,7 +158,9 @@ fake_begin_layer(VirgaVolumeDriver *driver, const VirgaSnapshotWish *snapshot, c
     if (!has_layer(volume, snapshot->id))
         g_ptr_array_add(volume->layers, g_strdup(snapshot->id));
     g_mutex_unlock(&((Fake *) driver)->lock);
-    *ret_path = g_strdup_printf("/nowhere/%s.%s", snapshot->volume_id, snapshot->id);
+    *ret_path = driver->makes_moments
+                    ? NULL
+                    : g_strdup_printf("/nowhere/%s.%s", snapshot->volume_id, snapshot->id);
     return true;
 }
 
@@ -327,4 +329,10 @@ virga_volume_fake_size_gib(VirgaVolumeDriver *driver, const char *volume_id)
     const Volume *volume = g_hash_table_lookup(((Fake *) driver)->volumes, volume_id);
 
     return volume ? volume->size_gib : 0;
+}
+
+void
+virga_volume_fake_make_moments(VirgaVolumeDriver *driver)
+{
+    driver->makes_moments = true;
 }

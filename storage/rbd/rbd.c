@@ -346,6 +346,8 @@ clear_scratch(const char *scratch)
     g_autoptr(GDir) files = NULL;
     const char *name;
 
+    if (!scratch)
+        return;
     g_mkdir_with_parents(scratch, 0700);
     files = g_dir_open(scratch, 0, NULL);
     while (files && (name = g_dir_read_name(files))) {

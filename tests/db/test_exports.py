@@ -71,9 +71,11 @@ def test_refused(cloud, elsewhere, running, make):
     # Nor is one attached whose snapshot's moment is still to come, or that nobody could reach.
     two = elsewhere()
     snapshot = cloud.ec2.create_snapshot(VolumeId=two)["SnapshotId"]
+    cloud.control("hold", "moments")
     cloud.sql("UPDATE snapshot SET cut = false, state = 'pending' WHERE id = '%s'" % snapshot)
     with fails("IncorrectState", "has just begun"):
         cloud.ec2.attach_volume(VolumeId=two, InstanceId=running, Device="/dev/sdg")
+    cloud.control("hold")
     three = elsewhere()
     cloud.sql("UPDATE host SET tunnel_address = NULL WHERE id = '%s'" % elsewhere.host)
     with fails("UnsupportedOperation", "another host"):

@@ -53,3 +53,17 @@ def test_stays_in_its_pool(cloud, make):
     cloud.ec2.modify_volume(VolumeId=shared, Size=126)
     cloud.ec2.modify_volume(VolumeId=local, VolumeType="st1")
     assert volume(cloud, shared)["Size"] == 126 and volume(cloud, local)["VolumeType"] == "st1"
+
+
+def test_lost_host(cloud, make, running):
+    """What the lost host would do to a volume, another one does; what is on its own disk waits for it."""
+    shared, local = make(VolumeType="sc1", Size=125), make()
+    cloud.host(name="host-2")
+    here = cloud.sql("SELECT host_id FROM instance WHERE id = '%s'" % running)[0][0]
+    cloud.sql("UPDATE volume SET made = true, host_id = (SELECT id FROM host WHERE id <> '%s') WHERE id IN ('%s', '%s')"
+              % (here, shared, local))
+    cloud.sql("UPDATE host SET seen = now() - interval '1 hour' WHERE id <> '%s'" % here)
+    for id_ in (shared, local):
+        cloud.ec2.delete_volume(VolumeId=id_)
+    bound = dict(cloud.sql("SELECT id, host_id FROM volume WHERE id IN ('%s', '%s')" % (shared, local)))
+    assert bound[shared] == here and bound[local] != here

@@ -42,13 +42,16 @@ finish_cuts(Host *host)
     g_assert_cmpuint(host->node->cut->len, ==, G_N_ELEMENTS(disk_ids));
 }
 
-/* Whichever call fails, the moments pass and the guest runs; what is terminated keeps the bytes
- * until the copies are made. */
+/* Whichever call fails, the moments pass and the guest runs, also if it was held for them; what is
+ * terminated keeps the bytes until the copies are made. */
 static bool
-take_snapshots(bool halt, bool restart, Driver driver, unsigned call)
+take_snapshots(bool halt, bool restart, bool moments, Driver driver, unsigned call)
 {
     g_autoptr(Host) host = host_new();
     bool failed;
+
+    if (moments)
+        virga_volume_fake_make_moments(host->volumes);
 
     host_ask(host, "run");
     host_finish(host);
@@ -72,12 +75,13 @@ take_snapshots(bool halt, bool restart, Driver driver, unsigned call)
 static void
 test_snapshots(void)
 {
-    for (int variant = 0; variant < 4; variant++) {
+    for (int variant = 0; variant < 8; variant++) {
         unsigned calls = 0;
 
         for (int driver = 0; driver < DRIVERS; driver++)
             for (unsigned call = 1, failed = true; failed; call++) {
-                failed = take_snapshots(variant & 1, variant & 2, (Driver) driver, call);
+                failed =
+                    take_snapshots(variant & 1, variant & 2, variant & 4, (Driver) driver, call);
                 g_assert_cmpuint(call, <, CALLS_MAX);
                 calls += failed;
             }

@@ -86,6 +86,15 @@ open_fake(Fixture *fixture, const char *directory)
     return virga_volume_fake_new();
 }
 
+static VirgaVolumeDriver *
+open_fake_moments(Fixture *fixture, const char *directory)
+{
+    VirgaVolumeDriver *driver = virga_volume_fake_new();
+
+    virga_volume_fake_make_moments(driver);
+    return driver;
+}
+
 static char **
 ceph(void)
 {
@@ -116,6 +125,7 @@ open_rbd(Fixture *fixture, const char *directory)
 
 static const Kind kinds[] = {
     { "fake", open_fake, false },
+    { "fake-moments", open_fake_moments, false },
     { "local", open_local, true },
     { "rbd", open_rbd, true },
 };

@@ -136,7 +136,7 @@ typedef struct {
     const char *user;           /* "virga" of "client.virga" */
     const char *key_file;       /* holds its key, and nothing else */
     const char *pool, *host_id; /* Ceph's pool; who works on it here */
-    const char *scratch;        /* a folder of its own for files that come and go */
+    const char *scratch;        /* a folder of its own for files that come and go; NULL: none do */
     VirgaSnapshotFetch fetch;
     gpointer data;
 } VirgaRbdSettings;
@@ -161,4 +161,5 @@ VirgaVolumeDriver *virga_volume_fake_new(void);
 gint64 virga_volume_fake_size_gib(VirgaVolumeDriver *driver, const char *volume_id);
 void virga_volume_fake_fail_at(VirgaVolumeDriver *driver, unsigned call);
 bool virga_volume_fake_failed(VirgaVolumeDriver *driver);
+void virga_volume_fake_make_moments(VirgaVolumeDriver *driver); /* from now on, by itself */
 void virga_volume_fake_lose(VirgaVolumeDriver *driver, const char *volume_id);

@@ -49,6 +49,9 @@ bool virga_volume_put(VirgaTxn *txn, const char *id, const char *instance_id, co
 /* Records that its host, whose row is held, serves it to another one, until it leaves the instance
  * that it is put to. */
 bool virga_volume_export(VirgaTxn *txn, const char *id, const char *host_id, GError **error);
+/* A volume that is locked, in a shared pool and in no instance, and whose host is lost, becomes
+ * another one's of its zone, if there is one: there is something to be done to it. */
+bool virga_volume_hand_over(VirgaTxn *txn, const char *id, GError **error);
 /* Records that it shall leave its instance, or ('gone') has left it. */
 bool virga_volume_take(VirgaTxn *txn, const char *id, bool gone, GError **error);
 
