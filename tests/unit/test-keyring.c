@@ -130,9 +130,15 @@ test_wrapping(Fixture *fixture, gconstpointer data)
     g_assert_false(virga_keyring_unwrap(keyring, kek, "vkey-1", "", opened, 32, NULL));
     for (gsize i = 0; i < strlen(wrapped); i++) {
         g_autofree char *damaged = g_strdup(wrapped);
+        g_autofree guchar *before = NULL, *after = NULL;
         g_autoptr(GError) error = NULL;
+        gsize size, size_after;
 
         damaged[i] = damaged[i] == 'A' ? 'B' : 'A';
+        before = g_base64_decode(wrapped, &size);
+        after = g_base64_decode(damaged, &size_after);
+        if (size == size_after && memcmp(before, after, size) == 0)
+            continue; /* only bits that mean nothing */
         g_assert_false(virga_keyring_unwrap(keyring, kek, "vkey-1", damaged, opened, 32, &error));
         g_assert_true(virga_error_is(error, "keyring", VIRGA_ERROR_INVALID));
     }
