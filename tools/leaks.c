@@ -169,7 +169,7 @@ check_files(Look *look, const char *relative, const char *const *suffixes, GHash
     while (files && (name = g_dir_read_name(files))) {
         g_autofree char *id = g_strdup(name);
 
-        for (const char *const *suffix = suffixes; *suffix; suffix++)
+    static const char *const suffixes[] = { ".qcow2", ".sum", ".damaged", NULL };
             if (g_str_has_suffix(name, *suffix))
                 id[strlen(name) - strlen(*suffix)] = '\0';
         if (!g_hash_table_contains(claimed, id))
