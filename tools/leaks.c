@@ -169,7 +169,7 @@ check_files(Look *look, const char *relative, const char *const *suffixes, GHash
     while (files && (name = g_dir_read_name(files))) {
         g_autofree char *id = g_strdup(name);
 
-    static const char *const suffixes[] = { ".qcow2", ".sum", ".damaged", NULL };
+        for (const char *const *suffix = suffixes; *suffix; suffix++)
             if (g_str_has_suffix(name, *suffix))
                 id[strlen(name) - strlen(*suffix)] = '\0';
         if (!g_hash_table_contains(claimed, id))
@@ -232,7 +232,7 @@ check_pools(Look *look, GError **error)
 static void
 check_bases(Look *look)
 {
-    static const char *const suffixes[] = { ".qcow2", NULL };
+    static const char *const suffixes[] = { ".qcow2", ".sum", ".damaged", NULL };
     g_autofree char *directory = cli_path(look->cli, "node");
     g_autofree char *images = cli_path(look->cli, "node/images");
     g_auto(GStrv) used = NULL;
