@@ -139,12 +139,15 @@ local_drop_base(VirgaVolumeDriver *driver, const char *snapshot_id, GError **err
 {
     Local *local = (Local *) driver;
     g_autofree char *path = local_file(local->images, snapshot_id, ".qcow2");
+    g_autofree char *sum = local_file(local->images, snapshot_id, ".sum"); /* of storage/scrub.h */
     g_auto(GStrv) used = local_bases(driver, true, error);
 
     if (!used)
         return false;
-    if (!g_strv_contains((const char *const *) used, snapshot_id) && g_unlink(path) < 0 &&
-        errno != ENOENT)
+    if (g_strv_contains((const char *const *) used, snapshot_id))
+        return true;
+    if (g_unlink(path) < 0 && errno != ENOENT)
         return virga_fail_errno(error, "volume", errno, "could not delete \"%s\"", path);
+    g_unlink(sum);
     return true;
 }
