@@ -101,12 +101,9 @@ static const Key keys[] = {
       "Every virgad of a cloud needs the same. Empty: keys/volumes in the state directory, made at "
       "the first start.",
       VIRGAD },
-    { "quota", "import-tasks", INTEGER, "20", "Imports of an account that have not ended.",
-      VIRGAD },
     { "storage", "scrub-mib", INTEGER, "16",
       "MiB a second that are read to see whether snapshots, and base images on hosts, are still "
-      "what "
-      "they were; 0: nothing is.",
+      "what they were; 0: nothing is.",
       VIRGAD | NODE },
     { "storage", "scrub-days", INTEGER, "14", "Days after which a file is read again.",
       VIRGAD | NODE },
@@ -120,6 +117,8 @@ static const Key keys[] = {
     { "quota", "volume-gib", INTEGER, "5000000", "Size of an account's volumes together.", VIRGAD },
     { "quota", "snapshots", INTEGER, "100000", "Snapshots of an account.", VIRGAD },
     { "quota", "images", INTEGER, "50000", "Images of an account.", VIRGAD },
+    { "quota", "import-tasks", INTEGER, "20", "Imports of an account that have not ended.",
+      VIRGAD },
     { "quota", "key-pairs", INTEGER, "5000", "Key pairs of an account.", VIRGAD },
     { "quota", "launch-templates", INTEGER, "5000", "Launch templates of an account.", VIRGAD },
     { "quota", "placement-groups", INTEGER, "500", "Placement groups of an account.", VIRGAD },
