@@ -109,7 +109,7 @@ check_export(VirgaTxn *txn, const Instance *instance, const VirgaVolume *volume,
 
     if (!rows)
         return false;
-    if (volume->encrypted || !volume->made || !virga_rows_bool(rows, 0, 0))
+    if (!volume->made || !virga_rows_bool(rows, 0, 0))
         return virga_fail(error, "volume", VIRGA_ERROR_UNSUPPORTED,
                           "The data of volume '%s' is kept on another host than the one of "
                           "instance '%s'",

@@ -32,6 +32,8 @@
 #define RECONNECT_S "86400" /* … and later: its guest waits */
 #define HASH_CHARS  16
 #define AGAIN_S     10 /* after a failure */
+/* The pipe that a passphrase comes by must be the daemon's user's to be opened by its name. */
+#define PIPE "cat | \"$@\""
 
 typedef enum { SERVER, CLIENT } Side;
 
@@ -250,12 +252,46 @@ add(GPtrArray *argv, char *word)
 }
 
 static void
-add_server(GPtrArray *argv, const Daemon *daemon, const char *image)
+add_file(GPtrArray *argv, const char *node_name, const char *path)
 {
     add(argv, g_strdup("--blockdev"));
-    add(argv, g_strdup_printf("driver=file,node-name=file,filename=%s,cache.direct=on", image));
-    add(argv, g_strdup("--blockdev"));
-    add(argv, g_strdup("driver=qcow2,node-name=disk,file=file,discard=unmap,cache.direct=on"));
+    add(argv,
+        g_strdup_printf("driver=file,node-name=%s,filename=%s,cache.direct=on", node_name, path));
+}
+
+/* All files are opened with the passphrase, the lowest first: none tells how to open another. */
+static void
+add_encrypted(GPtrArray *argv, const VirgaVolumeSource *source)
+{
+    guint count = g_strv_length(source->below);
+    g_autofree char *backing = g_strdup("");
+
+    add(argv, g_strdup("--object"));
+    add(argv, g_strdup("secret,id=key,file=/dev/stdin"));
+    for (guint i = count + 1; i-- > 0;) {
+        g_autofree char *file = g_strdup_printf("file%u", i);
+        g_autofree char *node_name = i ? g_strdup_printf("below%u", i) : g_strdup("disk");
+
+        add_file(argv, file, i ? source->below[i - 1] : source->name);
+        add(argv, g_strdup("--blockdev"));
+        add(argv, g_strdup_printf("driver=qcow2,node-name=%s,file=%s,discard=unmap,cache.direct=on,"
+                                  "encrypt.format=luks,encrypt.key-secret=key%s%s",
+                                  node_name, file, i ? ",read-only=on" : "", backing));
+        g_free(backing);
+        backing = g_strdup_printf(",backing=%s", node_name);
+    }
+}
+
+static void
+add_server(GPtrArray *argv, const Daemon *daemon, const VirgaVolumeSource *source)
+{
+    if (source && source->passphrase) {
+        add_encrypted(argv, source);
+    } else {
+        add_file(argv, "file", source ? source->name : "");
+        add(argv, g_strdup("--blockdev"));
+        add(argv, g_strdup("driver=qcow2,node-name=disk,file=file,discard=unmap,cache.direct=on"));
+    }
     add(argv, g_strdup("--nbd-server"));
     add(argv,
         g_strdup_printf("addr.type=inet,addr.host=%s,addr.port=%" G_GINT64_FORMAT ",tls-creds=tls",
@@ -283,7 +319,7 @@ add_client(GPtrArray *argv, const Daemon *daemon)
 
 /* "--daemonize" comes back when the daemon listens. */
 static GPtrArray *
-command_of(VirgaNode *node, const Daemon *daemon, const char *image)
+command_of(VirgaNode *node, const Daemon *daemon, const VirgaVolumeSource *source)
 {
     GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
 
@@ -294,6 +330,12 @@ command_of(VirgaNode *node, const Daemon *daemon, const char *image)
         add(argv, g_strdup("--clear-groups"));
         add(argv, g_strdup("--no-new-privs"));
     }
+    if (source && source->passphrase) {
+        add(argv, g_strdup("sh"));
+        add(argv, g_strdup("-c"));
+        add(argv, g_strdup(PIPE));
+        add(argv, g_strdup("sh"));
+    }
     add(argv, g_strdup("qemu-storage-daemon"));
     add(argv, g_strdup("--daemonize"));
     add(argv, g_strdup("--pidfile"));
@@ -302,11 +344,20 @@ command_of(VirgaNode *node, const Daemon *daemon, const char *image)
     add(argv, g_strdup_printf("tls-creds-psk,id=tls,dir=%s,endpoint=%s", daemon->folder,
                               daemon->side == SERVER ? "server" : "client"));
     if (daemon->side == SERVER)
-        add_server(argv, daemon, image);
+        add_server(argv, daemon, source);
     else
         add_client(argv, daemon);
     add(argv, NULL);
     return argv;
+}
+
+/* One that was started by a process which died over it may have lost its socket to the next. */
+static bool
+runs(const Daemon *daemon)
+{
+    g_autofree char *socket = g_build_filename(daemon->folder, "socket", NULL);
+
+    return pid_of(daemon->folder) && (daemon->side == SERVER || access(socket, F_OK) == 0);
 }
 
 /* The volume is claimed. */
@@ -316,14 +367,16 @@ start_daemon(VirgaNode *node, const Daemon *daemon, GError **error)
     g_autoptr(VirgaVolumeSource) source =
         daemon->side == SERVER ? node->volumes->source(node->volumes, daemon->volume_id, error)
                                : NULL;
-    g_autoptr(GPtrArray) argv = command_of(node, daemon, source ? source->name : NULL);
+    g_autoptr(GPtrArray) argv = command_of(node, daemon, source);
 
-    if (pid_of(daemon->folder))
+    if (runs(daemon) || !g_str_equal(node->volumes->name, "local")) /* guests that only pretend */
         return true;
-    if ((daemon->side == SERVER && !source) || !make_folder(node, daemon, error) ||
+    if ((daemon->side == SERVER && !source) || !stop_daemon(daemon->folder, error) ||
+        !make_folder(node, daemon, error) ||
         (source && !virga_volume_local_lend(node->volumes, daemon->volume_id, node->tap_owner,
                                             group_of(node), error)) ||
-        !virga_process_run((const char *const *) argv->pdata, NULL, START_MS, NULL, error))
+        !virga_process_run((const char *const *) argv->pdata, source ? source->passphrase : NULL,
+                           START_MS, NULL, error))
         return false;
     virga_info("volume", daemon->volume_id, "%s %s, port %" G_GINT64_FORMAT,
                daemon->side == SERVER ? "is served at" : "is used from", daemon->address,
@@ -460,7 +513,7 @@ node_tend_exports(VirgaNode *node)
     if (g_get_monotonic_time() < node->exports_next_at)
         return;
     for (guint i = 0; i < daemons->len && !node_stopping(node); i++)
-        if (!pid_of(((Daemon *) daemons->pdata[i])->folder))
+        if (!runs(daemons->pdata[i]))
             start_one(node, daemons->pdata[i]);
 }
 

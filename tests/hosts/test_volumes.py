@@ -93,14 +93,18 @@ def daemon(volume, side):
     return int(found[0]) if found else None
 
 
-@pytest.fixture(scope="module")
-def volume(cloud, pair):
-    """On the first host's disk, with a pattern."""
-    made = cloud.ec2.create_volume(AvailabilityZone=zone(cloud), Size=1)["VolumeId"]
+def make(cloud, pair, **options):
+    """A volume on the first host's disk, with a pattern."""
+    made = cloud.ec2.create_volume(AvailabilityZone=zone(cloud), Size=1, **options)["VolumeId"]
     disk = attach(cloud, made, pair[0])
     cloud.ssh(pair[0], "head -c 1000000 /dev/zero | tr '\\0' 'v' | dd of=%s bs=64k seek=4096 conv=fsync 2>/dev/null" % disk)
     detach(cloud, made)
     return made
+
+
+@pytest.fixture(scope="module")
+def volume(cloud, pair):
+    return make(cloud, pair)
 
 
 def pattern(cloud, instance, disk):
@@ -158,6 +162,26 @@ def test_used_from_another_host(cloud, third, pair, volume):
     cloud.ec2.delete_snapshot(SnapshotId=snapshot)
 
 
+def test_encrypted(cloud, pair):
+    """The host that has it opens it, of however many layers it is."""
+    volume = make(cloud, pair, Encrypted=True)
+    snapshot = cloud.ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
+    cloud.ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    disk = attach(cloud, volume, pair[1])
+    assert pattern(cloud, pair[1], disk) == "0"
+    cloud.ssh(pair[1], "head -c 65536 /dev/zero | tr '\\0' 'w' | dd of=%s bs=64k conv=fsync 2>/dev/null" % disk)
+    pid = daemon(volume, "server")
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: daemon(volume, "server") not in (None, pid), 60, "another server")
+    detach(cloud, volume)
+    disk = attach(cloud, volume, pair[0])
+    assert pattern(cloud, pair[0], disk) == "0"
+    assert cloud.ssh(pair[0], "head -c 65536 %s | tr -d w | wc -c" % disk).strip() == "0"
+    detach(cloud, volume)
+    cloud.ec2.delete_volume(VolumeId=volume)
+    cloud.ec2.delete_snapshot(SnapshotId=snapshot)
+
+
 def test_across_a_stop(cloud, third, pair, volume):
     """A guest that boots finds the disk that it has elsewhere; with the instance goes what shall go with it."""
     there = pair[1]
@@ -176,4 +200,4 @@ def test_across_a_stop(cloud, third, pair, volume):
     cloud.wait_state(there, "terminated")
     wait_for(lambda: not os.path.exists(image), 60, "end of the file on the other host")
     wait_for(lambda: not daemon(volume, ""), 30, "end of the daemons")
-    assert not third.run("sh", "-c", "ls /var/lib/virga/node/exports").stdout.split()
+    wait_for(lambda: not third.run("sh", "-c", "ls /var/lib/virga/node/exports").stdout.split(), 30, "end of their files")

@@ -54,6 +54,12 @@ def test_guest(cloud, ceph, guest, writer):
         after = count(cloud, guest)
         wait_completed(cloud, snapshot)
         assert before <= moment_of(cloud, guest, snapshot, after + 50) <= after + 1
+    # The store has the same of it for a host's own disk.
+    copy, copied = attach(cloud, guest, "/dev/sdq", SnapshotId=snapshot, VolumeType="standard")
+    found = numbers(cloud, guest, copied, after + 50)
+    assert found == list(range(1, len(found) + 1)) and before <= len(found) <= after + 1
+    assert copy not in ceph.images()
+    drop(cloud, copy)
     wait_for(lambda: ceph.rbd("snap", "ls", volume).count("snap-") == 1, 30, "one snap alone")
     cloud.ec2.modify_volume(VolumeId=volume, Size=2)
     wait_for(lambda: size_gib(cloud, guest, disk) == 2, 30, "larger disk")

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define CHAIN   10
@@ -418,6 +419,42 @@ test_grow(Fixture *fixture)
     guest(fixture, "write -P 0x22 3071M 1M");
 }
 
+/* Somebody has the volume open: it is not changed under him. */
+static void
+test_open(Fixture *fixture)
+{
+    g_autofree char *image = NULL, *line = NULL;
+    g_autoptr(GError) error = NULL;
+    char told[64] = "";
+    int in, out;
+    GPid pid;
+
+    create(fixture, fixture->driver, fixture->volume_id, 1);
+    image = image_of(fixture->driver, fixture->volume_id);
+    line = g_strdup_printf("exec qemu-io %s", image);
+    g_spawn_async_with_pipes(NULL, (char *[]){ (char *) "sh", (char *) "-c", line, NULL }, NULL,
+                             G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid, &in,
+                             &out, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(write(in, "write 0 64k\n", 12), ==, 12);
+    while (!strstr(told, "wrote")) { /* it may begin with a prompt */
+        gssize got = read(out, told, sizeof told - 1);
+
+        g_assert_cmpint(got, >, 0);
+        told[got] = '\0';
+    }
+    g_assert_false(fixture->driver->grow(fixture->driver, fixture->volume_id, 2, &error));
+    g_assert_nonnull(error);
+    g_clear_error(&error);
+    close(in);
+    g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+    close(out);
+    g_assert_cmpint(size_gib(fixture, fixture->volume_id), ==, 1);
+    fixture->driver->grow(fixture->driver, fixture->volume_id, 2, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(size_gib(fixture, fixture->volume_id), ==, 2);
+}
+
 /* A volume on a base image: each is fetched once, and goes when it is idle and not before. */
 static void
 test_on_base(Fixture *fixture)
@@ -742,6 +779,7 @@ typedef struct {
 static const Test tests[] = {
     { "empty", test_empty, false },
     { "grow", test_grow, false },
+    { "open", test_open, true },
     { "on-base", test_on_base, false },
     { "long-chain", test_long_chain, true },
     { "bad-base", test_bad_base, true },

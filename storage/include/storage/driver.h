@@ -70,8 +70,7 @@ struct VirgaVolumeDriver {
                     GError **error);
     /* Makes the bytes, whole or not at all.  Already there: success. */
     bool (*create)(VirgaVolumeDriver *driver, const VirgaVolumeWish *wish, GError **error);
-    /* Makes it as large as that, if it is smaller; nobody has the volume open: else it may fail
-     * with RETRY. */
+    /* Makes it as large as that, if it is smaller; nobody has the volume open: else it fails. */
     bool (*grow)(VirgaVolumeDriver *driver, const char *volume_id, gint64 size_gib, GError **error);
     /* Takes the bytes away, of all layers.  Not there: success. */
     bool (*delete)(VirgaVolumeDriver *driver, const char *volume_id, GError **error);
