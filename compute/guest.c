@@ -75,10 +75,11 @@ const char *
 virga_guest_step_name(VirgaGuestStep step)
 {
     static const char *const names[] = {
-        "settled",   "wait",        "make disks",       "prepare taps",   "start",
-        "plug",      "resume",      "plug devices in",  "unplug devices", "tune disks",
-        "cut disks", "join layers", "ask to shut down", "power off",      "reboot",
-        "reset",     "retire",      "remove",           "lost",           "off by guest"
+        "settled",     "wait",      "make disks",      "prepare taps",     "start",
+        "plug",        "resume",    "plug devices in", "unplug devices",   "tune disks",
+        "thaw",        "cut disks", "join layers",     "ask to shut down", "power off",
+        "reboot",      "reset",     "retire",          "remove",           "lost",
+        "off by guest"
     };
 
     return names[step];
@@ -142,6 +143,8 @@ virga_guest_next_step(const VirgaGuestWish *want, const VirgaGuestFacts *is)
     bool on = is->domain == VIRGA_DOMAIN_RUNNING || is->domain == VIRGA_DOMAIN_PAUSED ||
               is->domain == VIRGA_DOMAIN_STUCK;
 
+    if (is->frozen) /* it hears nothing else */
+        return VIRGA_GUEST_THAW;
     if (is->cut_asked) /* before all else: what comes is not to be in it */
         return VIRGA_GUEST_CUT;
     if (g_str_equal(want->wish, "run"))

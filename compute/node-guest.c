@@ -188,6 +188,7 @@ look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts 
               : node_look_at_devices(node, guest, want, is, error)) ||
         !node_look_at_layers(node, guest, want, is, error))
         return false;
+    node_look_at_freeze(node, guest, is);
     is->taps_ready = guest->taps_ready;
     is->plugged = guest->plugged || want->ports->len == 0;
     is->former_life = guest->off_generation && guest->off_generation < want->generation;
@@ -434,6 +435,9 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, const Virga
         return node_drop_devices(node, guest, want, error);
     case VIRGA_GUEST_TUNE:
         return node_tune_disks(node, guest, want, error);
+    case VIRGA_GUEST_THAW:
+        node_thaw(node, guest);
+        return true;
     case VIRGA_GUEST_CUT:
         node_cut_disks(node, guest, want, is->domain);
         return true;
@@ -652,6 +656,9 @@ work(VirgaNode *node, Guest *guest, const VirgaGuestWish *want)
                 guest->off_generation = want->generation;
             if (step == VIRGA_GUEST_WAIT)
                 make_appointment(guest, want, &is);
+            if (guest->frozen)
+                guest->wake_at =
+                    guest->wake_at ? MIN(guest->wake_at, guest->thaw_at) : guest->thaw_at;
             guest->failures = 0;
             set_facts(node, guest, want, &verdict);
             g_free(verdict.message);

@@ -229,27 +229,27 @@ look_at_cuts(VirgaNode *node, GArray *cuts, GError **error)
     return true;
 }
 
+static bool
+makes_moments(VirgaNode *node, GArray *cuts)
+{
+    for (guint i = 0; i < cuts->len; i++) {
+        VirgaVolumeDriver *pool = node_pool(node, g_array_index(cuts, Cut, i).pool, NULL);
+
+        if (pool && pool->makes_moments)
+            return true;
+    }
+    return false;
+}
+
 /* Where drivers make moments by themselves, one after the other, those of several disks are the
  * same while the guest stands still.  If this process ends meanwhile, the next one finds a paused
  * domain that shall run. */
 static bool
-is_held(VirgaNode *node, VirgaDomainState domain, GArray *cuts)
-{
-    bool held = false;
-
-    for (guint i = 0; i < cuts->len; i++) {
-        VirgaVolumeDriver *pool = node_pool(node, g_array_index(cuts, Cut, i).pool, NULL);
-
-        held = held || (pool && pool->makes_moments);
-    }
-    return held && cuts->len > 1 && domain == VIRGA_DOMAIN_RUNNING;
-}
-
-static bool
-make_moment(VirgaNode *node, Guest *guest, VirgaDomainState domain, GArray *cuts, GError **error)
+make_held_moment(VirgaNode *node, Guest *guest, VirgaDomainState domain, GArray *cuts,
+                 GError **error)
 {
     VirgaHypervisor *hypervisor = node->hypervisor;
-    bool hold = is_held(node, domain, cuts);
+    bool hold = cuts->len > 1 && domain == VIRGA_DOMAIN_RUNNING;
     g_autoptr(GError) reason = NULL;
     bool made;
 
@@ -258,6 +258,23 @@ make_moment(VirgaNode *node, Guest *guest, VirgaDomainState domain, GArray *cuts
     made = begin_layers(node, cuts, error) && move_domain(node, guest, domain, cuts, error);
     if (hold && !hypervisor->resume(hypervisor, guest->id, &reason))
         virga_notice("instance", guest->id, "could not go on: %s", reason->message);
+    return made;
+}
+
+/* What can be done before is done before the guest is frozen.  What cannot be thawed now is a later
+ * step of its worker. */
+static bool
+make_moment(VirgaNode *node, Guest *guest, VirgaDomainState domain, GArray *cuts, GError **error)
+{
+    bool by_drivers = makes_moments(node, cuts), made;
+
+    if (!by_drivers && !begin_layers(node, cuts, error))
+        return false;
+    if (domain == VIRGA_DOMAIN_RUNNING)
+        node_freeze(node, guest);
+    made = by_drivers ? make_held_moment(node, guest, domain, cuts, error)
+                      : move_domain(node, guest, domain, cuts, error);
+    node_thaw(node, guest);
     return made;
 }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of virga-node share.  node.c owns the tables, node-guest.c works on guests,
  * node-devices.c on what they get while they run, node-layers.c on the moments of snapshots,
- * node-snapshot.c copies them into the store, node-export.c brings volumes to other hosts,
- * node-keys.c knows what encrypted ones are opened with, node-vpc.c works on VPCs, node-console.c
- * reads consoles, node-sync.c talks with virgad, node-credentials.c gets what instance profiles
- * give guests, node-balancer.c tells what load balancers know, node-store.c keeps the wish on disk,
- * node-garbage.c removes what nothing claims. */
+ * node-freeze.c on guests that wait for those, node-snapshot.c copies them into the store,
+ * node-export.c brings volumes to other hosts, node-keys.c knows what encrypted ones are opened
+ * with, node-vpc.c works on VPCs, node-console.c reads consoles, node-sync.c talks with virgad,
+ * node-credentials.c gets what instance profiles give guests, node-balancer.c tells what load
+ * balancers know, node-store.c keeps the wish on disk, node-garbage.c removes what nothing
+ * claims. */
 #pragma once
 
 #include "compute/guest.h"
@@ -48,6 +49,8 @@ typedef struct {
     char *tuned;                         /* what its disks were told to be; NULL: not known */
     gint64 join_asked_at;                /* when the joining of layers was looked at last; … */
     gint64 join_next_at;                 /* … not again before */
+    bool frozen, frozen_known;           /* its file systems are held, as far as is known, … */
+    gint64 thaw_at;                      /* … and let go, but not before */
     bool retired;                        /* domain and taps were removed and not made since */
     gint64 asked_generation;             /* wish under which it was asked to switch off */
     gint64 asked_first_at, asked_at;     /* the first and the last time */
@@ -201,6 +204,12 @@ bool node_drop_devices(VirgaNode *node, Guest *guest, const VirgaGuestWish *want
 gint64 node_drop_again_at(const Guest *guest, const VirgaGuestWish *want);
 /* The ids of those that are plugged in, or not out yet. */
 GStrv node_plugged(const Guest *guest, const VirgaGuestWish *want, VirgaDeviceKind kind);
+
+/* node-freeze.c.  For the moment of a snapshot, if the guest has an agent; a failure is told, and
+ * the snapshot has what was written out before. */
+void node_freeze(VirgaNode *node, Guest *guest);
+void node_thaw(VirgaNode *node, Guest *guest); /* tries it, and later again */
+void node_look_at_freeze(VirgaNode *node, Guest *guest, VirgaGuestFacts *is);
 
 /* node-keys.c */
 void node_keys_init(VirgaNode *node);

@@ -7,6 +7,7 @@ typedef struct {
     VirgaDomainState state;
     VirgaDomainReason reason;
     GPtrArray *keys[VIRGA_DEVICE_KINDS]; /* of its devices */
+    bool frozen;
 } Domain;
 
 typedef struct {
@@ -229,6 +230,49 @@ fake_cut(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *dis
     return true;
 }
 
+/* The call that fails freezes, too: that is how an answer is lost. */
+static bool
+fake_freeze(VirgaHypervisor *hypervisor, const char *id, bool *ret_asked, GError **error)
+{
+    Fake *fake = (Fake *) hypervisor;
+    Domain *domain;
+
+    *ret_asked = true;
+    g_mutex_lock(&fake->lock);
+    domain = g_hash_table_lookup(fake->domains, id);
+    if (domain)
+        domain->frozen = true;
+    g_mutex_unlock(&fake->lock);
+    return fake_cut(hypervisor, id, NULL, 0, error);
+}
+
+static bool
+fake_thaw(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    Fake *fake = (Fake *) hypervisor;
+    Domain *domain = enter_domain(fake, id, error);
+
+    if (!domain)
+        return false;
+    domain->frozen = false;
+    g_mutex_unlock(&fake->lock);
+    return true;
+}
+
+bool
+virga_hypervisor_fake_frozen(VirgaHypervisor *hypervisor, const char *id)
+{
+    Fake *fake = (Fake *) hypervisor;
+    Domain *domain;
+    bool frozen;
+
+    g_mutex_lock(&fake->lock);
+    domain = g_hash_table_lookup(fake->domains, id);
+    frozen = domain && domain->frozen;
+    g_mutex_unlock(&fake->lock);
+    return frozen;
+}
+
 static bool
 fake_tune(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *disks, size_t count,
           GError **error)
@@ -335,6 +379,8 @@ virga_hypervisor_fake_new(VirgaHypervisorEvent event, gpointer data)
                                     .attach_disk = fake_attach_disk,
                                     .detach = fake_detach,
                                     .pause = fake_pause,
+                                    .freeze = fake_freeze,
+                                    .thaw = fake_thaw,
                                     .cut = fake_cut,
                                     .join = fake_join,
                                     .tune = fake_tune,

@@ -9,7 +9,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define SPARE_PORTS 12 /* PCIe ports for devices that are plugged in later */
+#define AGENT_CHANNEL "org.qemu.guest_agent.0"
+#define SPARE_PORTS   12 /* PCIe ports for devices that are plugged in later */
 
 /* Adds an element with attributes, name and value in turn, ended by NULL. */
 static xmlNode *add(xmlNode *parent, const char *name, ...) G_GNUC_NULL_TERMINATED;
@@ -219,7 +220,7 @@ add_devices(xmlNode *domain, const VirgaDomainSpec *spec)
     add(node, "source", "path", spec->console_path, "append", "on", NULL);
     add(node, "target", "type", "isa-serial", "port", "0", NULL);
     node = add(devices, "channel", "type", "unix", NULL);
-    add(node, "target", "type", "virtio", "name", "org.qemu.guest_agent.0", NULL);
+    add(node, "target", "type", "virtio", "name", AGENT_CHANNEL, NULL);
     node = add(devices, "graphics", "type", "vnc", NULL);
     add(node, "listen", "type", "socket", NULL);
     node = add(devices, "video", NULL);
@@ -485,6 +486,29 @@ virga_domain_xml_disk(const char *xml, const char *serial, char ***ret_layers)
     if (document)
         xmlFreeDoc(document);
     return target;
+}
+
+bool
+virga_domain_xml_has_agent(const char *xml)
+{
+    xmlDoc *document = parse(xml);
+    const xmlNode *devices = document ? child(xmlDocGetRootElement(document), "devices") : NULL;
+    bool found = false;
+
+    for (const xmlNode *node = devices ? devices->children : NULL; node && !found;
+         node = node->next) {
+        g_autoptr(GPtrArray) values = g_ptr_array_new_with_free_func(g_free);
+
+        if (node->type != XML_ELEMENT_NODE || !g_str_equal((const char *) node->name, "channel"))
+            continue;
+        take_attribute(values, child(node, "target"), "name");
+        take_attribute(values, child(node, "target"), "state");
+        found = g_str_equal(values->pdata[0], AGENT_CHANNEL) &&
+                g_str_equal(values->pdata[1], "connected");
+    }
+    if (document)
+        xmlFreeDoc(document);
+    return found;
 }
 
 char *

@@ -20,6 +20,7 @@
 #define SCREEN_BYTES_MAX (64u << 20)
 #define KEEPALIVE_S      5
 #define KEEPALIVE_COUNT  6
+#define AGENT_S          5 /* after which a guest's agent is not waited for any more */
 
 typedef struct {
     VirgaHypervisor base;
@@ -603,6 +604,46 @@ cut_xml(const char *xml, const VirgaDomainDisk *disks, size_t count)
 }
 
 static bool
+libvirt_freeze(VirgaHypervisor *hypervisor, const char *id, bool *ret_asked, GError **error)
+{
+    virDomainPtr domain = need_domain(hypervisor, id, error);
+    char *xml = domain ? read_xml(domain, id, error) : NULL;
+    bool done = xml != NULL;
+
+    *ret_asked = done && virga_domain_xml_has_agent(xml);
+    if (*ret_asked)
+        done = virDomainAgentSetResponseTimeout(domain, AGENT_S, 0) == 0 &&
+               virDomainFSFreeze(domain, NULL, 0, 0) >= 0;
+    if (xml && !done)
+        fail(error, "freeze", id);
+    free(xml);
+    if (domain)
+        virDomainFree(domain);
+    return done;
+}
+
+static int
+thaw(virDomainPtr domain)
+{
+    return virDomainAgentSetResponseTimeout(domain, AGENT_S, 0) == 0 &&
+                   virDomainFSThaw(domain, NULL, 0, 0) >= 0
+               ? 0
+               : -1;
+}
+
+static bool
+libvirt_thaw(VirgaHypervisor *hypervisor, const char *id, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+
+    if (call_domain(hypervisor, id, "thaw", thaw, &reason) ||
+        virga_error_is(reason, "domain", VIRGA_ERROR_NOT_FOUND))
+        return true;
+    g_propagate_error(error, g_steal_pointer(&reason));
+    return false;
+}
+
+static bool
 libvirt_cut(VirgaHypervisor *hypervisor, const char *id, const VirgaDomainDisk *disks, size_t count,
             GError **error)
 {
@@ -850,6 +891,8 @@ virga_hypervisor_libvirt_new(const VirgaLibvirtSettings *settings, VirgaHypervis
                                        .attach_disk = libvirt_attach_disk,
                                        .detach = libvirt_detach,
                                        .pause = libvirt_pause,
+                                       .freeze = libvirt_freeze,
+                                       .thaw = libvirt_thaw,
                                        .cut = libvirt_cut,
                                        .join = libvirt_join,
                                        .tune = libvirt_tune,

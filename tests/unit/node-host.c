@@ -104,6 +104,7 @@ host_console(Host *host)
 void
 host_free(Host *host)
 {
+    g_autofree char *frozen = g_build_filename(host->directory, "frozen", NULL);
     g_autofree char *wish = g_build_filename(host->directory, "wish.json", NULL);
     g_autofree char *console = host_console(host);
     g_autofree char *consoles = g_path_get_dirname(console);
@@ -117,6 +118,7 @@ host_free(Host *host)
     g_unlink(wish);
     g_unlink(console);
     g_rmdir(consoles);
+    g_rmdir(frozen); /* fails if somebody is left so */
     g_assert_cmpint(g_rmdir(host->directory), ==, 0);
     g_free(host->directory);
     g_free(host);
@@ -179,6 +181,7 @@ host_guest(Host *host)
 void
 host_visit(Host *host)
 {
+    host_guest(host)->thaw_at = 0; /* as if it were time */
     node_work_on_guest(host_guest(host), host->node);
 }
 
@@ -258,6 +261,7 @@ host_assert_running(Host *host)
     g_assert_cmpint(host_guest(host)->power, ==, VIRGA_POWER_RUNNING);
     g_assert_cmpint(host_guest(host)->acted_generation, ==, host->generation);
     g_assert_cmpint(host_domain_state(host), ==, VIRGA_DOMAIN_RUNNING);
+    g_assert_false(virga_hypervisor_fake_frozen(host->hypervisor, host_guest(host)->id));
     g_assert_cmpuint(host_count_volumes(host), ==, G_N_ELEMENTS(disk_ids));
     g_assert_cmpuint(host_count_taps(host), ==, G_N_ELEMENTS(port_ids));
     for (size_t i = 0; i < G_N_ELEMENTS(port_ids); i++)

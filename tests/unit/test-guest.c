@@ -134,6 +134,11 @@ static const struct {
       0,
       { .domain = RUNNING, .plugged = true, .cut_asked = true },
       VIRGA_GUEST_CUT },
+    { "stop",
+      false,
+      0,
+      { .domain = RUNNING, .plugged = true, .cut_asked = true, .frozen = true },
+      VIRGA_GUEST_THAW },
     { "run",
       false,
       0,
@@ -253,6 +258,9 @@ check_step(const VirgaGuestWish *want, const VirgaGuestFacts *is, VirgaGuestStep
         break;
     case VIRGA_GUEST_TUNE:
         g_assert_true(run && is->domain == RUNNING && is->plugged && is->tune_asked);
+        break;
+    case VIRGA_GUEST_THAW:
+        g_assert_true(is->frozen);
         break;
     case VIRGA_GUEST_CUT:
         g_assert_true(is->cut_asked);

@@ -113,12 +113,45 @@ test_snapshot_of_nothing(void)
     g_assert_cmpuint(host->node->cut->len, ==, 0);
 }
 
+/* Whoever dies while the guest is frozen, the next process thaws it; and one that cannot be thawed
+ * is given up. */
+static void
+test_left_frozen(void)
+{
+    g_autoptr(Host) host = host_new();
+    g_autofree char *mark = NULL;
+    g_autoptr(GError) error = NULL;
+    const char *id;
+    bool asked;
+
+    host_ask(host, "run");
+    host_finish(host);
+    id = host_guest(host)->id;
+    mark = g_build_filename(host->node->directory, "frozen", id, NULL);
+    node_freeze(host->node, host_guest(host));
+    g_assert_true(virga_hypervisor_fake_frozen(host->hypervisor, id));
+    g_assert_true(g_file_test(mark, G_FILE_TEST_EXISTS));
+    host_restart_node(host);
+    host_finish(host);
+    host_assert_running(host);
+    g_assert_false(g_file_test(mark, G_FILE_TEST_EXISTS));
+
+    /* Nobody has frozen it: nothing is thawed, and nothing is kept. */
+    host_guest(host)->frozen = true;
+    host->hypervisor->freeze(host->hypervisor, host_guest(host)->id, &asked, &error);
+    g_assert_no_error(error);
+    virga_hypervisor_fake_fail_at(host->hypervisor, 1);
+    node_thaw(host->node, host_guest(host)); /* its mark is gone, as if it were old */
+    g_assert_false(host_guest(host)->frozen);
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_log_set_writer_func(host_write_log, NULL, NULL);
     g_test_add_func("/node/snapshots", test_snapshots);
+    g_test_add_func("/node/left-frozen", test_left_frozen);
     g_test_add_func("/node/snapshot-of-nothing", test_snapshot_of_nothing);
     return g_test_run();
 }

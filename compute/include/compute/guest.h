@@ -56,6 +56,7 @@ typedef struct {
     bool device_leaving; /* of one that it shall not have, there is still something */
     bool device_asked;   /* … and the guest was asked just now to let go of it */
     bool tune_asked;     /* its disks are to be larger or faster or slower than they are */
+    bool frozen;         /* its file systems are, or may be, held for the moment of a snapshot */
     bool cut_asked;      /* the moment of a snapshot of a disk is to be made */
     bool halt_asked;     /* … when the domain is gone, which is to be started again then */
     bool layer_surplus;  /* layers of a disk that the running guest has can be joined */
@@ -80,6 +81,7 @@ typedef enum {
     VIRGA_GUEST_ADD_DEVICES,  /* to the running guest */
     VIRGA_GUEST_DROP_DEVICES, /* from it */
     VIRGA_GUEST_TUNE,         /* size and speed of its disks */
+    VIRGA_GUEST_THAW,         /* what was frozen for one */
     VIRGA_GUEST_CUT,          /* make the moment of snapshots */
     VIRGA_GUEST_JOIN,         /* layers of its disks */
     VIRGA_GUEST_ASK_SHUTDOWN,

@@ -87,6 +87,12 @@ struct VirgaHypervisor {
                    const char *key, GError **error);
     /* Holds all its CPUs; what it has written is with its disks.  resume() goes on. */
     bool (*pause)(VirgaHypervisor *hypervisor, const char *id, GError **error);
+    /* Has a running domain's agent, if it has one that listens (*ret_asked), write out what its
+     * file systems hold back, and hold them, in seconds or not at all.  Whatever comes of it,
+     * thaw() is to follow. */
+    bool (*freeze)(VirgaHypervisor *hypervisor, const char *id, bool *ret_asked, GError **error);
+    /* Lets them go.  A domain that is off, or not frozen: success. */
+    bool (*thaw)(VirgaHypervisor *hypervisor, const char *id, GError **error);
     /* From one and the same moment on, what the domain writes to these disks goes to their layers:
      * each is an overlay on what the disk has now.  Those that are there already, and disks that it
      * does not have, are passed over. */
@@ -144,6 +150,9 @@ char **virga_domain_xml_devices(const char *xml, VirgaDeviceKind kind, char ***r
  * topmost first, NULL-terminated; both the caller's.  NULL: it has no such disk. */
 char *virga_domain_xml_disk(const char *xml, const char *serial, char ***ret_layers);
 
+/* True if an agent in a domain, by its XML, has its end of the channel open. */
+bool virga_domain_xml_has_agent(const char *xml);
+
 /* The XML of the moment from which on the disks with these targets are written to these paths. */
 char *virga_domain_cut_xml(const VirgaDomainDisk *disks, size_t count);
 
@@ -154,6 +163,8 @@ char *virga_domain_xml_free_target(const char *xml);
 VirgaHypervisor *virga_hypervisor_fake_new(VirgaHypervisorEvent event, gpointer data);
 void virga_hypervisor_fake_fail_at(VirgaHypervisor *hypervisor, unsigned call);
 bool virga_hypervisor_fake_failed(VirgaHypervisor *hypervisor);
+/* Whether the guest's file systems are held. */
+bool virga_hypervisor_fake_frozen(VirgaHypervisor *hypervisor, const char *id);
 /* The guest acts by itself. */
 /* Guests take no notice of the power button. */
 void virga_hypervisor_fake_set_deaf(VirgaHypervisor *hypervisor, bool deaf);
