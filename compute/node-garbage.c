@@ -183,6 +183,23 @@ collect_bases(VirgaNode *node, VirgaVolumeDriver *pool)
     }
 }
 
+/* Those of snapshots that are there still may be of use again. */
+static void
+evict_bases(VirgaNode *node)
+{
+    gint64 gib = virga_config_int(node->config, "storage", "image-cache-gib");
+    g_autoptr(GError) error = NULL;
+    guint count;
+
+    if (!g_str_equal(node->volumes->name, "local"))
+        return;
+    if (!virga_volume_local_evict(node->volumes, MAX(gib, 0) << 30, &count, &error))
+        virga_notice("host", node->host_id, "could not bound the cache of base images: %s",
+                     error->message);
+    else if (count > 0)
+        virga_info("host", node->host_id, "took %u base images out of the cache", count);
+}
+
 void
 node_collect_garbage(VirgaNode *node)
 {
@@ -201,6 +218,7 @@ node_collect_garbage(VirgaNode *node)
     collect_network(node, seen);
     collect_consoles(node, seen);
     collect_bases(node, node->volumes);
+    evict_bases(node);
     if (node->pools)
         for (g_hash_table_iter_init(&pools, node->pools);
              g_hash_table_iter_next(&pools, NULL, &pool);)

@@ -95,6 +95,10 @@ static const Key keys[] = {
       VIRGAD, import_scopes },
     { "storage", "import-max-gib", INTEGER, "1024", "Most bytes that one import fetches, in GiB.",
       VIRGAD },
+    { "storage", "image-cache-gib", INTEGER, "50",
+      "Base images that no volume on the host stands on are kept, up to this many GiB: what is "
+      "launched of them again need not be fetched. Those that were used least recently go first.",
+      NODE },
     { "storage", "key-encryption-keys", TEXT, "",
       "File of the keys that the keys of encrypted volumes are wrapped with, virgad's alone (mode "
       "600): keep a copy of it elsewhere, since nothing that is encrypted can be read without. "

@@ -232,7 +232,7 @@ check_pools(Look *look, GError **error)
 static void
 check_bases(Look *look)
 {
-    static const char *const suffixes[] = { ".qcow2", ".sum", ".damaged", NULL };
+    static const char *const suffixes[] = { ".qcow2", ".sum", ".damaged", ".used", NULL };
     g_autofree char *directory = cli_path(look->cli, "node");
     g_autofree char *images = cli_path(look->cli, "node/images");
     g_auto(GStrv) used = NULL;

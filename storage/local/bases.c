@@ -80,6 +80,8 @@ base_of(Local *local, const VirgaVolumeWish *wish, size_t count, GError **error)
                (count % DEPTH_MAX != 0 || flatten(local, wish->id, file->id, path, error));
     }
     claims_release(&local->fetching, file->id);
+    if (here)
+        local_note_use(local, file->id);
     return here ? g_steal_pointer(&path) : NULL;
 }
 
@@ -140,6 +142,7 @@ local_drop_base(VirgaVolumeDriver *driver, const char *snapshot_id, GError **err
     Local *local = (Local *) driver;
     g_autofree char *path = local_file(local->images, snapshot_id, ".qcow2");
     g_autofree char *sum = local_file(local->images, snapshot_id, ".sum"); /* of storage/scrub.h */
+    g_autofree char *mark = local_file(local->images, snapshot_id, USED_SUFFIX);
     g_auto(GStrv) used = local_bases(driver, true, error);
 
     if (!used)
@@ -149,5 +152,6 @@ local_drop_base(VirgaVolumeDriver *driver, const char *snapshot_id, GError **err
     if (g_unlink(path) < 0 && errno != ENOENT)
         return virga_fail_errno(error, "volume", errno, "could not delete \"%s\"", path);
     g_unlink(sum);
+    g_unlink(mark);
     return true;
 }

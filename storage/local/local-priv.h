@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the local driver share: local.c makes volumes, bases.c fetches what they stand
- * on, layers.c cuts them into layers, encrypted.c knows what is different if they are encrypted.
+ * on, layers.c cuts them into layers, cache.c bounds what nothing stands on, encrypted.c knows what
+ * is different if they are encrypted.
  *
  *     images/SNAPSHOT.qcow2            base images, each above its parent's
+ *     images/SNAPSHOT.used             when it was of use last
  *     volumes/VOLUME.qcow2             the lowest layer of a volume
  *     volumes/VOLUME.layers/N.SNAPSHOT.qcow2
  *                                      the layer that began at the snapshot's moment; the one with
@@ -30,6 +32,7 @@ typedef struct {
     VirgaVolumePassphrase passphrase;
     gpointer passphrase_data;
     Claims fetching; /* ids of snapshots */
+    GRWLock making;  /* held while a volume is made of a base image, which must not go then */
 } Local;
 
 /* local.c.  A path in a directory, the caller's. */
@@ -46,6 +49,10 @@ char *local_base(Local *local, const VirgaVolumeWish *wish, GError **error);
 /* … and the driver's callbacks */
 char **local_bases(VirgaVolumeDriver *driver, bool used, GError **error);
 bool local_drop_base(VirgaVolumeDriver *driver, const char *snapshot_id, GError **error);
+
+/* cache.c.  A base image is of use now. */
+#define USED_SUFFIX ".used"
+void local_note_use(Local *local, const char *id);
 
 /* encrypted.c.  What a volume is opened with, the caller's (virga_passphrase_free()). */
 char *local_passphrase(Local *local, const char *volume_id, GError **error);

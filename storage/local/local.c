@@ -84,18 +84,12 @@ create_file(const VirgaVolumeWish *wish, const char *base, const char *temporary
 }
 
 static bool
-local_create(VirgaVolumeDriver *driver, const VirgaVolumeWish *wish, GError **error)
+create(Local *local, const VirgaVolumeWish *wish, const char *path, GError **error)
 {
-    Local *local = (Local *) driver;
-    g_autofree char *path = local_file(local->volumes, wish->id, ".qcow2");
     g_autofree char *temporary = local_file(local->volumes, wish->id, ".part");
     g_autofree char *base = NULL;
     bool made;
 
-    if (access(path, F_OK) == 0)
-        return true;
-    if (!check_room(local, error))
-        return false;
     if (wish->file_count && !(base = local_base(local, wish, error)))
         return false;
     made = wish->encrypted ? local_create_encrypted(local, wish, base, temporary, error)
@@ -105,6 +99,23 @@ local_create(VirgaVolumeDriver *driver, const VirgaVolumeWish *wish, GError **er
     made = made && local_put_in_place(local->volumes, temporary, path, error);
     if (!made)
         g_unlink(temporary);
+    return made;
+}
+
+static bool
+local_create(VirgaVolumeDriver *driver, const VirgaVolumeWish *wish, GError **error)
+{
+    Local *local = (Local *) driver;
+    g_autofree char *path = local_file(local->volumes, wish->id, ".qcow2");
+    bool made;
+
+    if (access(path, F_OK) == 0)
+        return true;
+    if (!check_room(local, error))
+        return false;
+    g_rw_lock_reader_lock(&local->making);
+    made = create(local, wish, path, error);
+    g_rw_lock_reader_unlock(&local->making);
     return made;
 }
 
@@ -199,6 +210,7 @@ local_free(VirgaVolumeDriver *driver)
     Local *local = (Local *) driver;
 
     claims_clear(&local->fetching);
+    g_rw_lock_clear(&local->making);
     g_free(local->images);
     g_free(local->volumes);
     g_free(local);
@@ -235,5 +247,6 @@ virga_volume_local_new(const char *directory, gint64 reserved_gib, VirgaSnapshot
     local->fetch = fetch;
     local->data = data;
     claims_init(&local->fetching);
+    g_rw_lock_init(&local->making);
     return &local->base;
 }

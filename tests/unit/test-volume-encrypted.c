@@ -162,7 +162,7 @@ static void
 assert_closed(const char *folder, char pattern)
 {
     RUN("! grep -rlaE '%c{64}' %s", pattern, folder);
-    RUN("find %s -type f ! -name '*.json' | while read file; do"
+    RUN("find %s -type f ! -name '*.used' | while read file; do"
         " ! qemu-img convert -U -O raw \"$file\" /dev/null 2>%s.log || exit 1;"
         " grep -q key-secret %s.log || exit 1; done; rm -f %s.log",
         folder, folder, folder, folder);

@@ -6,6 +6,7 @@
 #include "core/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <sched.h>
 #include <string.h>
@@ -100,10 +101,11 @@ count_files(Fixture *fixture, const char *name)
 {
     g_autofree char *path = g_build_filename(fixture->folder, name, NULL);
     g_autoptr(GDir) folder = g_dir_open(path, 0, NULL);
+    const char *file;
     guint count = 0;
 
-    while (g_dir_read_name(folder))
-        count++;
+    while ((file = g_dir_read_name(folder)))
+        count += !g_str_has_suffix(file, ".used");
     return count;
 }
 
@@ -318,6 +320,81 @@ test_full(Fixture *fixture, gconstpointer data)
         g_assert_cmpint(status, ==, 0);
 }
 
+/* A base image, and when it was of use last. */
+static void
+make_base(Fixture *fixture, const char *id, const char *below, gint64 used_s)
+{
+    g_autofree char *path = g_strdup_printf("%s/images/%s.qcow2", fixture->folder, id);
+    g_autofree char *under =
+        below ? g_strdup_printf("%s/images/%s.qcow2", fixture->folder, below) : NULL;
+    g_autofree char *used = g_strdup_printf("%s/images/%s.used", fixture->folder, id);
+    const struct timespec times[] = { { used_s, 0 }, { used_s, 0 } };
+    const char *plain[] = { "qemu-img", "create", "-q", "-f", "qcow2", path, "1G", NULL };
+    const char *above[] = { "qemu-img", "create", "-q",  "-f", "qcow2", "-F",
+                            "qcow2",    "-b",     under, path, NULL };
+
+    run(below ? above : plain);
+    run((const char *const[]){ "qemu-io", "-f", "qcow2", "-c", "write -q 0 1M", path, NULL });
+    g_assert_true(g_file_set_contents(used, "", 0, NULL));
+    g_assert_cmpint(utimensat(AT_FDCWD, used, times, 0), ==, 0);
+}
+
+static bool
+has_base(Fixture *fixture, const char *id)
+{
+    g_autofree char *path = g_strdup_printf("%s/images/%s.qcow2", fixture->folder, id);
+
+    return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+static guint
+evict(Fixture *fixture, gint64 mib)
+{
+    g_autoptr(GError) error = NULL;
+    guint count;
+
+    virga_volume_local_evict(fixture->driver, mib << 20, &count, &error);
+    g_assert_no_error(error);
+    return count;
+}
+
+#define OLD   "snap-08000000000000011"
+#define UPPER "snap-08000000000000012"
+#define LOWER "snap-08000000000000013"
+#define FRESH "snap-08000000000000014"
+
+/* Least recently used first, from the top of a chain, and never one that a volume stands on. */
+static void
+test_evict(Fixture *fixture, gconstpointer data)
+{
+    VirgaVolumeWish wish = wish_of(fixture, FIRST, SNAPSHOT, 1);
+    g_autoptr(GError) error = NULL;
+
+    fixture->driver->create(fixture->driver, &wish, &error);
+    g_assert_no_error(error);
+    make_base(fixture, LOWER, NULL, 1000);
+    make_base(fixture, UPPER, LOWER, 3000);
+    make_base(fixture, OLD, NULL, 2000);
+    make_base(fixture, FRESH, NULL, 4000);
+    g_assert_cmpuint(evict(fixture, 100), ==, 0);
+    g_assert_cmpuint(evict(fixture, 5), ==, 1);
+    g_assert_true(!has_base(fixture, OLD) && has_base(fixture, LOWER)); /* older, but carries */
+    g_assert_cmpuint(evict(fixture, 3), ==, 1);
+    g_assert_true(!has_base(fixture, UPPER) && has_base(fixture, LOWER));
+    g_assert_cmpuint(evict(fixture, 0), ==, 2);
+    g_assert_true(!has_base(fixture, LOWER) && !has_base(fixture, FRESH));
+    g_assert_true(has_base(fixture, SNAPSHOT));
+    fixture->driver->delete (fixture->driver, FIRST, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(evict(fixture, 100), ==, 0);
+    g_assert_cmpuint(evict(fixture, 0), ==, 1);
+    g_assert_false(has_base(fixture, SNAPSHOT));
+    /* What has gone is fetched again. */
+    fixture->driver->create(fixture->driver, &wish, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(fixture->fetches, ==, 2);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -332,5 +409,6 @@ main(int argc, char **argv)
     ADD("reserved", test_reserved);
     ADD("concurrent", test_concurrent);
     ADD("full", test_full);
+    g_test_add("/volume-local/evict", Fixture, NULL, set_up, test_evict, tear_down);
     return g_test_run();
 }

@@ -126,6 +126,12 @@ typedef bool (*VirgaSnapshotFetch)(const char *snapshot_id, const char *path, gp
 VirgaVolumeDriver *virga_volume_local_new(const char *directory, gint64 reserved_gib,
                                           VirgaSnapshotFetch fetch, gpointer data);
 
+/* Takes away base images that no volume of a local driver stands on, those first that were used
+ * least recently, until they take no more than that on the disk; *ret_count is how many.  Not now,
+ * if a volume is just being made of one. */
+bool virga_volume_local_evict(VirgaVolumeDriver *driver, gint64 bytes_max, guint *ret_count,
+                              GError **error);
+
 /* Gives the files of all layers of a local driver's volume to a user, who is to open it. */
 bool virga_volume_local_lend(VirgaVolumeDriver *driver, const char *volume_id, uid_t user,
                              gid_t group, GError **error);
