@@ -51,6 +51,8 @@ qcow2_read_header(const char *path, gint64 *ret_size, char **ret_below, GError *
                 (ssize_t) header.backing_size;
     }
     close(fd);
+    /* QEMU would open whatever such a text says, and whoever follows the chain would lose it. */
+    valid = valid && !(below && g_str_has_prefix(below, "json:"));
     if (!valid)
         return virga_fail(error, "volume", VIRGA_ERROR_INTERNAL, "\"%s\" is no qcow2 file", path);
     if (ret_size)

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from conftest import run, wait_for
-from test_snapshots import attach, disk_of, drop, store_file, wait_completed, zone
+from test_snapshots import attach, disk_of, drop, layers, store_file, wait_completed, zone
 
 PLAIN = "virga-plaintext-%s-0123456789abcdef"
 BLOCKS = 512  # of 4 KiB
@@ -94,6 +94,9 @@ def test_what_is_written_is_nowhere(cloud, guest):
     later = cloud.ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
     wait_completed(cloud, later)
     assert os.path.getsize(store_file(cloud, later)) < 8 << 20
+    # what is joined while the guest runs is what it was
+    wait_for(lambda: len([name for name in layers(cloud, volume) if name.endswith(".qcow2")]) == 1, 60, "joined layers")
+    assert holds(cloud, guest, disk, "first") and holds(cloud, guest, disk, "second", at=4)
     copy, disk_of_copy = attach(cloud, guest, "/dev/sdg", SnapshotId=later)
     assert cloud.ec2.describe_volumes(VolumeIds=[copy])["Volumes"][0]["Encrypted"]
     assert holds(cloud, guest, disk_of_copy, "first") and holds(cloud, guest, disk_of_copy, "second", at=4)
