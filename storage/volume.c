@@ -79,10 +79,10 @@ static const char sql_put[] =
 static const char sql_bind[] = "UPDATE volume SET host_id = $2 WHERE id = $1";
 /* The host's row is held: nobody else looks for a port of it. */
 static const char sql_export[] =
-    "UPDATE volume_attachment SET export_host_id = $2, export_key = $3, export_port ="
-    " (SELECT min(p) FROM generate_series($4::integer, $5::integer) p WHERE NOT EXISTS (SELECT 1"
-    " FROM volume_attachment o WHERE o.export_host_id = $2 AND o.export_port = p))"
-    " WHERE volume_id = $1";
+    "UPDATE volume_attachment SET export_host_id = $2, export_key = $3, export_port = free.port"
+    " FROM (SELECT min(p) AS port FROM generate_series($4::integer, $5::integer) p"
+    " WHERE NOT EXISTS (SELECT 1 FROM volume_attachment o WHERE o.export_host_id = $2"
+    " AND o.export_port = p)) free WHERE volume_id = $1 AND free.port IS NOT NULL";
 /* One that is in no instance, and in a pool that another host of its zone can work on as well. */
 static const char sql_hand_over[] =
     "UPDATE volume v SET host_id = h.id FROM (SELECT id, zone FROM host WHERE seen > now() -"
@@ -226,9 +226,13 @@ bool
 virga_volume_export(VirgaTxn *txn, const char *id, const char *host_id, GError **error)
 {
     g_autofree char *key = new_key();
+    gint64 exported;
 
-    return virga_txn_run(txn, error, NULL, sql_export, "sssii", id, host_id, key,
-                         (gint64) EXPORT_PORT_FIRST, (gint64) EXPORT_PORT_LAST);
+    return virga_txn_run(txn, error, &exported, sql_export, "sssii", id, host_id, key,
+                         (gint64) EXPORT_PORT_FIRST, (gint64) EXPORT_PORT_LAST) &&
+           (exported > 0 ||
+            virga_fail(error, "volume", VIRGA_ERROR_CAPACITY,
+                       "The host of volume '%s' serves as many volumes to others as it can.", id));
 }
 
 bool

@@ -14,6 +14,8 @@
 
 #define DEPTH_MAX   8 /* what stands on more becomes whole: each costs a guest's reads a look */
 #define QEMU_IMG_MS 3600000
+/* As of our own calls: it must not wait for monitors that have gone. */
+#define PATIENCE ":client_mount_timeout=15:rados_mon_op_timeout=30"
 
 /* An image as qemu-img names it; the key stays in its file. */
 static char *
@@ -22,8 +24,8 @@ qemu_name(Pool *pool, const char *name)
     g_auto(GStrv) monitors = g_strsplit(pool->monitors, ":", -1);
     g_autofree char *escaped = g_strjoinv("\\:", monitors);
 
-    return g_strdup_printf("rbd:%s/%s:id=%s:keyfile=%s:mon_host=%s", pool->name, name, pool->user,
-                           pool->key_file, escaped);
+    return g_strdup_printf("rbd:%s/%s:id=%s:keyfile=%s:mon_host=%s" PATIENCE, pool->name, name,
+                           pool->user, pool->key_file, escaped);
 }
 
 /* Merges a file into an image that has what it stands on. */

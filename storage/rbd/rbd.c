@@ -35,12 +35,13 @@ pool_fail(GError **error, int result, const char *what, const char *name)
                       g_strerror(-result));
 }
 
-/* Nothing waits for ever for a cluster that has gone. */
+/* Nothing waits for ever for monitors that have gone.  Of OSDs that are away an operation waits for
+ * the return, as guests do: with a limit for those (rados_osd_op_timeout), the library of Debian 12
+ * ends its process now and then, also where all is well. */
 static const char *const settings[][2] = {
     { "auth_client_required", "cephx" },
     { "client_mount_timeout", "15" },
     { "rados_mon_op_timeout", "30" },
-    { "rados_osd_op_timeout", "60" },
 };
 
 static int
@@ -363,8 +364,15 @@ VirgaVolumeDriver *
 virga_volume_rbd_new(const VirgaRbdSettings *wanted, GError **error)
 {
     g_autofree char *key = NULL;
+    struct stat status;
     Pool *pool;
 
+    if (stat(wanted->key_file, &status) == 0 && (status.st_mode & 077) != 0) {
+        virga_fail(error, "volume", VIRGA_ERROR_INVALID,
+                   "the key of Ceph's user \"%s\" in \"%s\" must be its owner's alone: chmod 600",
+                   wanted->user, wanted->key_file);
+        return NULL;
+    }
     if (!g_file_get_contents(wanted->key_file, &key, NULL, NULL)) {
         virga_fail(error, "volume", VIRGA_ERROR_INVALID,
                    "could not read the key of Ceph's user \"%s\" in \"%s\"", wanted->user,

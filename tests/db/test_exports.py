@@ -92,3 +92,19 @@ def test_goes_with_the_instance(cloud, elsewhere, running):
     cloud.ec2.terminate_instances(InstanceIds=[running])
     cloud.settle()
     assert generation(cloud, elsewhere.host) > before
+
+
+def test_no_port_left(cloud, elsewhere, running):
+    """What could not be served is not attached."""
+    one = elsewhere()
+    cloud.sql("WITH made AS (INSERT INTO volume (id, account_id, zone, host_id, size_gib, type) SELECT 'vol-' || p,"
+              " account_id, zone, host_id, 1, 'gp2' FROM volume, generate_series(10809, 14904) p WHERE id = '%s'"
+              " RETURNING id, account_id) INSERT INTO volume_attachment (volume_id, account_id, instance_id, device,"
+              " delete_on_termination, export_host_id, export_port, export_key) SELECT id, account_id, 'i-0', '/dev/' || id,"
+              " false, '%s', substr(id, 5)::integer, 'x' FROM made" % (one, elsewhere.host))
+    with fails("InsufficientVolumeCapacity", "as it can"):
+        cloud.ec2.attach_volume(VolumeId=one, InstanceId=running, Device="/dev/sdf")
+    assert volume(cloud, one)["State"] == "available"
+    cloud.sql("DELETE FROM volume WHERE id = 'vol-12000'")
+    cloud.ec2.attach_volume(VolumeId=one, InstanceId=running, Device="/dev/sdf")
+    assert export_of(cloud, one)[1] == "12000"

@@ -637,7 +637,8 @@ static void
 test_moments_on_base(Fixture *fixture)
 {
     const char *base = make_file(fixture, "write -P 9 0 32M");
-    g_autofree char *first = NULL, *second = NULL, *one = NULL, *two = NULL;
+    g_autofree char *first = NULL, *second = NULL, *third = NULL;
+    g_autofree char *one = NULL, *two = NULL, *three = NULL;
 
     create(fixture, fixture->driver, fixture->volume_id, 1);
     guest(fixture, "write -P 0x11 1M 1M");
@@ -655,6 +656,15 @@ test_moments_on_base(Fixture *fixture)
     fixture->file_count = 1;
     g_assert_cmpint(copy(fixture, first, base, false), <, 3 * 1024);
     check_restored(fixture, one);
+    /* Since the second one: a little of what was the base's alone until then. */
+    fixture->file_count = 1;
+    list_file(fixture, second);
+    guest(fixture, "write -P 0x55 5M 64k");
+    guest(fixture, "discard 28M 4M");
+    third = cut(fixture);
+    three = hash(fixture, fixture->driver, fixture->volume_id);
+    g_assert_cmpint(copy(fixture, third, second, false), <, 1024);
+    check_restored(fixture, three);
 }
 
 /* Without what the parent holds, or without one, the file has all. */

@@ -147,7 +147,8 @@ typedef struct {
 } VirgaRbdSettings;
 
 /* Images in a pool of Ceph, shared by all hosts; base images are fetched once for all of them.  The
- * cluster is asked when it is needed first.  Fails with INVALID when the key cannot be read. */
+ * cluster is asked when it is needed first.  Fails with INVALID when the key cannot be read,
+ * or by others, too. */
 VirgaVolumeDriver *virga_volume_rbd_new(const VirgaRbdSettings *settings, GError **error);
 
 /* The same, of the module that has it; fails with UNSUPPORTED where that or Ceph's libraries are

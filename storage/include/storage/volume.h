@@ -47,7 +47,7 @@ bool virga_volume_lock(VirgaTxn *txn, VirgaArena *arena, const char *account_id,
 bool virga_volume_put(VirgaTxn *txn, const char *id, const char *instance_id, const char *device,
                       const char *host_id, bool in_transit, GError **error);
 /* Records that its host, whose row is held, serves it to another one, until it leaves the instance
- * that it is put to. */
+ * that it is put to.  Noun "volume": CAPACITY when the host has no port for it. */
 bool virga_volume_export(VirgaTxn *txn, const char *id, const char *host_id, GError **error);
 /* A volume that is locked, in a shared pool and in no instance, and whose host is lost, becomes
  * another one's of its zone, if there is one: there is something to be done to it. */
