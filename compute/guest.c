@@ -124,8 +124,8 @@ step_to_run(const VirgaGuestWish *want, const VirgaGuestFacts *is)
     }
     if (is->domain == VIRGA_DOMAIN_PAUSED)
         return is->plugged ? VIRGA_GUEST_RESUME : VIRGA_GUEST_PLUG;
-    if (is->domain == VIRGA_DOMAIN_STUCK)
-        return VIRGA_GUEST_RESUME; /* there may be room again */
+    if (is->domain == VIRGA_DOMAIN_STUCK) /* there may be room again */
+        return is->resumed ? VIRGA_GUEST_WAIT : VIRGA_GUEST_RESUME;
     if (is->disk_lost)
         return VIRGA_GUEST_LOST;
     if (is->domain == VIRGA_DOMAIN_OFF && is->reason == VIRGA_DOMAIN_REASON_GUEST)

@@ -14,6 +14,7 @@
 #define ASK_AGAIN_S        8     /* a guest that was still booting heard nothing */
 #define APPOINTMENT_US     10000 /* later than the moment that is waited for */
 #define REBOOT_GRACE_S     120
+#define RESUME_PAUSE_US    G_USEC_PER_SEC /* from one try to let a stuck guest go on to the next */
 #define RETRY_FIRST_MS     500
 #define RETRY_LAST_MS      30000
 #define START_ATTEMPTS_MAX 4   /* failures of our own or the machine's until a start is given up */
@@ -191,6 +192,7 @@ look(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, VirgaGuestFacts 
     node_look_at_freeze(node, guest, is);
     is->taps_ready = guest->taps_ready;
     is->plugged = guest->plugged || want->ports->len == 0;
+    is->resumed = guest->resumed_at && now - guest->resumed_at < RESUME_PAUSE_US;
     is->former_life = guest->off_generation && guest->off_generation < want->generation;
     if (guest->asked_generation == want->generation) {
         is->shutdown_asked = now - guest->asked_at < ASK_AGAIN_S * G_USEC_PER_SEC;
@@ -445,8 +447,11 @@ take_step(VirgaNode *node, Guest *guest, const VirgaGuestWish *want, const Virga
         node_join_layers(node, guest, want);
         return true;
     case VIRGA_GUEST_RESUME: /* it may stand still because a disk of another host was away */
-        return node_import_disks(node, want, error) &&
-               hypervisor->resume(hypervisor, guest->id, error);
+        if (!node_import_disks(node, want, error) ||
+            !hypervisor->resume(hypervisor, guest->id, error))
+            return false;
+        guest->resumed_at = g_get_monotonic_time();
+        return true;
     case VIRGA_GUEST_ASK_SHUTDOWN:
         return ask_shutdown(node, guest, want, is, error);
     case VIRGA_GUEST_POWER_OFF:
@@ -616,6 +621,10 @@ make_appointment(Guest *guest, const VirgaGuestWish *want, const VirgaGuestFacts
 {
     bool rebooting = guest->reboot_asked && guest->reboot_at > guest->asked_at;
 
+    if (is->domain == VIRGA_DOMAIN_STUCK && g_str_equal(want->wish, "run")) {
+        guest->wake_at = guest->resumed_at + RESUME_PAUSE_US;
+        return;
+    }
     if (is->device_leaving && g_str_equal(want->wish, "run") && !rebooting) {
         guest->wake_at = node_drop_again_at(guest, want);
         return;

@@ -53,6 +53,7 @@ typedef struct {
     gint64 thaw_at;                      /* … and let go, but not before */
     bool retired;                        /* domain and taps were removed and not made since */
     gint64 asked_generation;             /* wish under which it was asked to switch off */
+    gint64 resumed_at;
     gint64 asked_first_at, asked_at;     /* the first and the last time */
     gint64 off_generation;          /* wish under which the guest was seen to be off by itself */
     gint64 reboot_asked, reboot_at; /* number of the reboot that is under way */

@@ -49,6 +49,7 @@ static const struct {
     { "run", false, 0, { .domain = RUNNING }, VIRGA_GUEST_PLUG },
     /* trouble */
     { "run", false, 0, { .domain = STUCK, .plugged = true }, VIRGA_GUEST_RESUME },
+    { "run", false, 0, { .domain = STUCK, .plugged = true, .resumed = true }, VIRGA_GUEST_WAIT },
     { "run", false, 0, { .domain = ABSENT, .disk_lost = true }, VIRGA_GUEST_LOST },
     { "run", false, 0, { .domain = OFF, .disk_lost = true, .reason = BY_SELF }, VIRGA_GUEST_LOST },
     { "run",

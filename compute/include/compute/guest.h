@@ -55,6 +55,7 @@ typedef struct {
     bool device_lacking; /* the running guest is without a port or disk that it shall have */
     bool device_leaving; /* of one that it shall not have, there is still something */
     bool device_asked;   /* … and the guest was asked just now to let go of it */
+    bool resumed;        /* it was just now, and may soon stand still again */
     bool tune_asked;     /* its disks are to be larger or faster or slower than they are */
     bool frozen;         /* its file systems are, or may be, held for the moment of a snapshot */
     bool cut_asked;      /* the moment of a snapshot of a disk is to be made */
