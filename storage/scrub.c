@@ -189,6 +189,16 @@ mark_damaged(const char *directory, const char *id, GError **error)
     return true;
 }
 
+void
+virga_scrub_forget(const char *directory, const char *id)
+{
+    g_autofree char *sum = beside(directory, id, SUM_SUFFIX);
+    g_autofree char *mark = beside(directory, id, DAMAGED);
+
+    g_unlink(sum);
+    g_unlink(mark);
+}
+
 static void
 forget_damage(const char *directory, const char *id)
 {
@@ -248,6 +258,10 @@ virga_scrub_next(const char *directory, gint64 age_s, const VirgaScrubPace *pace
         forget_damage(directory, id);
     if (!write_sum(directory, id, &sum, error))
         return false;
+    if (access(path, F_OK) < 0) { /* it went while it was looked at */
+        virga_scrub_forget(directory, id);
+        return true;
+    }
     *ret_outcome = damaged ? VIRGA_SCRUB_DAMAGED : VIRGA_SCRUB_SOUND;
     *ret_id = g_steal_pointer(&id);
     return true;

@@ -141,7 +141,6 @@ local_drop_base(VirgaVolumeDriver *driver, const char *snapshot_id, GError **err
 {
     Local *local = (Local *) driver;
     g_autofree char *path = local_file(local->images, snapshot_id, ".qcow2");
-    g_autofree char *sum = local_file(local->images, snapshot_id, ".sum"); /* of storage/scrub.h */
     g_autofree char *mark = local_file(local->images, snapshot_id, USED_SUFFIX);
     g_auto(GStrv) used = local_bases(driver, true, error);
 
@@ -151,7 +150,7 @@ local_drop_base(VirgaVolumeDriver *driver, const char *snapshot_id, GError **err
         return true;
     if (g_unlink(path) < 0 && errno != ENOENT)
         return virga_fail_errno(error, "volume", errno, "could not delete \"%s\"", path);
-    g_unlink(sum);
+    virga_scrub_forget(local->images, snapshot_id);
     g_unlink(mark);
     return true;
 }

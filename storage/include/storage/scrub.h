@@ -33,6 +33,9 @@ typedef enum { VIRGA_SCRUB_IDLE, VIRGA_SCRUB_SOUND, VIRGA_SCRUB_DAMAGED } VirgaS
 bool virga_scrub_next(const char *directory, gint64 age_s, const VirgaScrubPace *pace,
                       VirgaScrubOutcome *ret_outcome, char **ret_id, GError **error);
 
+/* What is known of a file that is gone. */
+void virga_scrub_forget(const char *directory, const char *id);
+
 bool virga_scrub_is_damaged(const char *directory, const char *id);
 /* All that are; the caller's, NULL-terminated.  Forgets those that have gone. */
 char **virga_scrub_damaged(const char *directory);
