@@ -148,7 +148,7 @@ def test_used_from_another_host(cloud, third, pair, volume):
             call()
         assert refused.value.response["Error"]["Code"] == "IncorrectState"
         assert "another host" in refused.value.response["Error"]["Message"]
-    cloud.ssh(there, "touch /tmp/stop; while pgrep -f /tmp/writer >/dev/null; do sleep 0.1; done")
+    cloud.ssh(there, "touch /tmp/stop; while grep -qs '/tmp/write[r]' /proc/[0-9]*/cmdline; do sleep 0.1; done")
     last = count(cloud, there)
     detach(cloud, volume)
     disk = attach(cloud, volume, here)

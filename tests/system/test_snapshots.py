@@ -74,7 +74,7 @@ def count(cloud, guest):
 
 def stop_writer(cloud, guest):
     """Before its disks go: it would go on with files of their names."""
-    cloud.ssh(guest, "touch /tmp/stop; while pgrep -f /tmp/writer >/dev/null; do sleep 0.1; done")
+    cloud.ssh(guest, "touch /tmp/stop; while grep -qs '/tmp/write[r]' /proc/[0-9]*/cmdline; do sleep 0.1; done")
 
 
 @pytest.fixture
