@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Signature, parameters, handler, XML: the way of a call through the AWS dialect. */
+/* Signature, parameters, handler, XML or JSON: the way of a call through the AWS dialect. */
 #include "api/edge.h"
 #include "api/authorize.h"
 #include "api/call.h"
@@ -82,11 +82,18 @@ now_s(const VirgaEdge *edge)
 
 /* ---- errors ---- */
 
-static VirgaHttpResponse *
-respond(unsigned status, GString *xml, const char *request_id)
+static bool
+is_rest(const VirgaWireService *service)
 {
-    VirgaHttpResponse *response =
-        virga_http_response_new(status, "text/xml;charset=UTF-8", g_string_free_to_bytes(xml));
+    return service && service->protocol == VIRGA_WIRE_REST_JSON;
+}
+
+static VirgaHttpResponse *
+respond(const VirgaWireService *service, unsigned status, GString *text, const char *request_id)
+{
+    VirgaHttpResponse *response = virga_http_response_new(
+        status, is_rest(service) ? "application/json" : "text/xml;charset=UTF-8",
+        g_string_free_to_bytes(text));
 
     virga_http_response_add_header(response, "x-amzn-RequestId", request_id);
     virga_http_response_add_header(response, "Cache-Control", "no-cache, no-store");
@@ -107,6 +114,8 @@ in_words_of(VirgaWireProtocol protocol, VirgaApiError error)
                                 false };
     if (protocol == VIRGA_WIRE_EC2 && g_str_equal(error.code, "ExpiredToken"))
         return (VirgaApiError){ "RequestExpired", 400, "Request has expired.", false };
+    if (protocol == VIRGA_WIRE_REST_JSON && g_strv_contains(malformed, error.code))
+        return (VirgaApiError){ "BadRequest", 400, error.message, false };
     if (protocol == VIRGA_WIRE_QUERY && g_strv_contains(malformed, error.code))
         return (VirgaApiError){ "ValidationError", 400, error.message, false };
     if (protocol == VIRGA_WIRE_QUERY && g_str_equal(error.code, "RequestExpired"))
@@ -124,7 +133,15 @@ respond_error(const Passage *passage, const GError *failure)
     if (error.hidden)
         virga_log(G_LOG_LEVEL_MESSAGE, "call", passage->action ? passage->action->name : "unknown",
                   "%s: %s", g_quark_to_string(failure->domain), failure->message);
-    return respond(error.status,
+    if (is_rest(service)) {
+        VirgaHttpResponse *response =
+            respond(service, error.status, virga_wire_encode_json_error(error.code, error.message),
+                    passage->request_id);
+
+        virga_http_response_add_header(response, "x-amzn-ErrorType", error.code);
+        return response;
+    }
+    return respond(service, error.status,
                    virga_wire_encode_error(protocol, service ? service->xml_namespace : "",
                                            error.status, error.code, error.message,
                                            passage->request_id),
@@ -177,11 +194,44 @@ is_form(const VirgaHttpRequest *request)
             g_ascii_strncasecmp(type, "application/x-www-form-urlencoded", length) == 0);
 }
 
+static void
+set_action(Passage *passage, const VirgaWireAction *action)
+{
+    passage->action = action;
+    passage->call.action = action->name;
+    passage->call.wire = action;
+}
+
+/* The action, too: method and path are its name. */
+static bool
+read_rest(Passage *passage, GError **error)
+{
+    const VirgaHttpRequest *request = passage->request;
+    VirgaWireParameters query = { 0 };
+    const VirgaWireAction *action =
+        virga_wire_rest_action(passage->arena, passage->service, request->method, request->path,
+                               &passage->parameters, error);
+
+    if (!action)
+        return false;
+    set_action(passage, action);
+    return !action->handler || /* it is refused */
+           (virga_wire_parse_form(passage->arena, request->query, strlen(request->query), &query,
+                                  error) &&
+            virga_wire_rest_query(passage->arena, action->input, &query, &passage->parameters,
+                                  error) &&
+            virga_wire_rest_body(passage->arena, (const char *) request->body, request->body_size,
+                                 &passage->parameters, error));
+}
+
 static bool
 read_parameters(Passage *passage, GError **error)
 {
     const VirgaHttpRequest *request = passage->request;
     bool is_post = g_str_equal(request->method, "POST");
+
+    if (is_rest(passage->service))
+        return read_rest(passage, error);
 
     if (!is_post && !g_str_equal(request->method, "GET"))
         return virga_api_fail(error, "InvalidRequest", 405, "The method must be GET or POST");
@@ -202,7 +252,10 @@ find_action(Passage *passage, GError **error)
 {
     const char *name = virga_wire_parameter(&passage->parameters, "Action");
     const char *version = virga_wire_parameter(&passage->parameters, "Version");
+    const VirgaWireAction *action;
 
+    if (is_rest(passage->service))
+        return true; /* it is known */
     if (!name || !*name)
         return virga_api_fail(error, "MissingAction", 400,
                               "The request must contain the parameter Action");
@@ -214,13 +267,12 @@ find_action(Passage *passage, GError **error)
         !g_str_equal(version, passage->service->version))
         return virga_api_fail(error, "InvalidAction", 400,
                               "Could not find operation %.100s for version %s", name, version);
-    passage->action = virga_wire_action(passage->service, name);
-    if (!passage->action)
+    action = virga_wire_action(passage->service, name);
+    if (!action)
         return virga_api_fail(error, "InvalidAction", 400,
                               "The action %.200s is not valid for this web service.", name);
     passage->call.version = version;
-    passage->call.action = passage->action->name;
-    passage->call.wire = passage->action;
+    set_action(passage, action);
     return true;
 }
 
@@ -268,23 +320,32 @@ call_handler(Passage *passage, const void **ret_response, GError **error)
     return true;
 }
 
+static GString *
+encode(const Passage *passage, const void *response)
+{
+    if (is_rest(passage->service))
+        return virga_wire_encode_json(passage->action, response);
+    return virga_wire_encode(passage->service, passage->action, response, passage->call.version,
+                             passage->request_id, 2 * virga_arena_size(passage->arena));
+}
+
 static VirgaHttpResponse *
 pass(Passage *passage)
 {
     g_autoptr(GError) error = NULL;
     const void *response = NULL;
-    GString *xml;
+    GString *text;
 
     if (!authenticate(passage, &error) || !read_parameters(passage, &error) ||
         !find_action(passage, &error) || !call_handler(passage, &response, &error))
         return respond_error(passage, error);
-    xml = virga_wire_encode(passage->service, passage->action, response, passage->call.version,
-                            passage->request_id, 2 * virga_arena_size(passage->arena));
+    text = encode(passage, response);
     if (!virga_call_commit(&passage->call, &error)) {
-        g_string_free(xml, TRUE);
+        g_string_free(text, TRUE);
         return respond_error(passage, error);
     }
-    return respond(200, xml, passage->request_id);
+    return respond(passage->service, passage->action->status ? passage->action->status : 200, text,
+                   passage->request_id);
 }
 
 VirgaHttpResponse *

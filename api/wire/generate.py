@@ -36,7 +36,7 @@ SCALARS = {
     'timestamp': ('VIRGA_WIRE_TIMESTAMP', 'gint64 ', False),
     'blob': ('VIRGA_WIRE_BLOB', 'VirgaWireBlob ', False),
 }
-PROTOCOLS = {'ec2': 'VIRGA_WIRE_EC2', 'query': 'VIRGA_WIRE_QUERY'}
+PROTOCOLS = {'ec2': 'VIRGA_WIRE_EC2', 'query': 'VIRGA_WIRE_QUERY', 'rest-json': 'VIRGA_WIRE_REST_JSON'}
 
 
 def fail(text):
@@ -305,6 +305,10 @@ class Generator:
                                                '&no_members'))
         elif self.empty_lists(action):
             fields.append(f'.empty = empty_{snake(action)}')
+        http = self.model['operations'][action].get('http')
+        if http:
+            fields.append(f'.method = {quoted(http["method"])}, .uri = {quoted(http["requestUri"])},'
+                          f' .status = {http.get("responseCode", 200)}')
         wrapper = self.model['operations'][action].get('output', {}).get('resultWrapper')
         if wrapper:
             fields.append(f'.wrapper = {quoted(wrapper)}')
@@ -342,7 +346,7 @@ class Generator:
                 f'const VirgaWireService {self.prefix}_service = {{',
                 f'    .name = {quoted(name)}, .protocol = {PROTOCOLS[self.protocol]},',
                 f'    .version = {quoted(metadata["apiVersion"])},',
-                f'    .xml_namespace = {quoted(metadata["xmlNamespace"])},',
+                f'    .xml_namespace = {quoted(metadata.get("xmlNamespace", ""))},',
                 f'    .actions = actions, .action_count = {len(actions)} }};']
         return '\n'.join(out) + '\n'
 

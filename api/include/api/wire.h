@@ -89,7 +89,7 @@ struct VirgaWireShape {
     const char *const *values; /* of an enum, NULL-terminated; NULL: any */
 };
 
-typedef enum { VIRGA_WIRE_EC2, VIRGA_WIRE_QUERY } VirgaWireProtocol;
+typedef enum { VIRGA_WIRE_EC2, VIRGA_WIRE_QUERY, VIRGA_WIRE_REST_JSON } VirgaWireProtocol;
 
 typedef struct VirgaCall VirgaCall;
 
@@ -101,7 +101,9 @@ typedef struct {
     const char *name;
     VirgaWireHandler handler; /* NULL: not handled */
     const VirgaWireShape *input, *output;
-    const char *wrapper; /* query: the element around the result, or NULL */
+    const char *method, *uri; /* REST: "PUT", "/2015-02-01/file-systems/{FileSystemId}" */
+    unsigned status;          /* REST: of success */
+    const char *wrapper;      /* query: the element around the result, or NULL */
     /* Of a Describe that is not handled: the lists of its empty answer, NULL-terminated.  NULL: the
      * action is answered with UnsupportedOperation. */
     const char *const *empty;
@@ -144,6 +146,21 @@ const char *virga_wire_parameter(const VirgaWireParameters *parameters, const ch
 void *virga_wire_decode(VirgaArena *arena, VirgaWireProtocol protocol, const VirgaWireShape *input,
                         VirgaWireParameters *parameters, GError **error);
 
+/* ---- requests of REST-JSON services: they become parameters as of query services ---- */
+
+/* The action that method and path (still escaped) name, and what the path holds.  Fails with
+ * UnknownOperationException. */
+const VirgaWireAction *virga_wire_rest_action(VirgaArena *arena, const VirgaWireService *service,
+                                              const char *method, const char *path,
+                                              VirgaWireParameters *parameters, GError **error);
+/* What the query holds, which was parsed as a form. */
+bool virga_wire_rest_query(VirgaArena *arena, const VirgaWireShape *input,
+                           const VirgaWireParameters *query, VirgaWireParameters *parameters,
+                           GError **error);
+/* What the body holds.  Fails with SerializationException, RequestLimitExceeded. */
+bool virga_wire_rest_body(VirgaArena *arena, const char *body, gsize length,
+                          VirgaWireParameters *parameters, GError **error);
+
 /* The action called 'name', or NULL if the model does not know it. */
 const VirgaWireAction *virga_wire_action(const VirgaWireService *service, const char *name);
 
@@ -184,6 +201,10 @@ GString *virga_wire_encode(const VirgaWireService *service, const VirgaWireActio
 GString *virga_wire_encode_error(VirgaWireProtocol protocol, const char *xml_namespace,
                                  unsigned status, const char *code, const char *message,
                                  const char *request_id);
+
+/* The same of REST-JSON services; an answer without members has no text. */
+GString *virga_wire_encode_json(const VirgaWireAction *action, const void *response);
+GString *virga_wire_encode_json_error(const char *code, const char *message);
 
 /* Appends EC2's text form of a time: 2026-01-02T03:04:05.000Z. */
 void virga_wire_append_time(GString *out, gint64 time_us);
