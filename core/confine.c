@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -140,6 +141,19 @@ static const struct sock_filter filter[] = {
     DENY(open_by_handle_at),
     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 };
+
+/* The lower half of an argument comes first: both architectures are little-endian. */
+static const struct sock_filter ipv4_filter[] = {
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 3),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAFNOSUPPORT),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+};
 #endif
 
 /* ---- the child ---- */
@@ -242,4 +256,38 @@ virga_confined_spawn(const char *path, const char *const *argv, const VirgaConfi
         close(rules);
     return *ret_pid > 0 ||
            virga_fail_errno(error, "process", failure, "could not run \"%s\"", argv[0]);
+}
+
+bool
+virga_ipv4_spawn(const char *path, const char *const *argv, const int standard[static 3],
+                 pid_t *ret_pid, GError **error)
+{
+#ifdef ARCHITECTURE
+    const struct sock_fprog program = { G_N_ELEMENTS(ipv4_filter),
+                                        (struct sock_filter *) ipv4_filter };
+    int raised[3];
+    bool ready = raise_descriptors(standard, raised, G_N_ELEMENTS(raised));
+
+    *ret_pid = ready ? fork() : -1;
+    if (*ret_pid == 0) {
+        reset_signals();
+        for (int i = 0; i < 3; i++)
+            if (dup2(raised[i], i) < 0)
+                _exit(FAILED);
+        close_range(3, ~0u, 0);
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0)
+            execve(path, (char *const *) argv, environ);
+        _exit(FAILED);
+    }
+    int failure = errno;
+    for (size_t i = 0; i < G_N_ELEMENTS(raised); i++)
+        if (raised[i] >= 0)
+            close(raised[i]);
+    return *ret_pid > 0 ||
+           virga_fail_errno(error, "process", failure, "could not run \"%s\"", argv[0]);
+#else
+    return virga_fail(error, "process", VIRGA_ERROR_UNSUPPORTED,
+                      "\"%s\" cannot be kept from IPv6 on this architecture", argv[0]);
+#endif
 }

@@ -71,7 +71,19 @@ spawn_confined(const char *const *argv, const VirgaConfinement *confinement,
 }
 
 static bool
-spawn_child(const char *const *argv, const VirgaConfinement *confinement, Pipes *pipes,
+spawn_ipv4(const char *const *argv, const int standard[static 3], pid_t *ret_pid, GError **error)
+{
+    g_autofree char *path = g_find_program_in_path(argv[0]);
+
+    if (!path)
+        return virga_fail_errno(error, "process", ENOENT, "could not run \"%s\"", argv[0]);
+    return virga_ipv4_spawn(path, argv, standard, ret_pid, error);
+}
+
+typedef enum { FREE, IPV4, CONFINED } Kind;
+
+static bool
+spawn_child(Kind kind, const char *const *argv, const VirgaConfinement *confinement, Pipes *pipes,
             pid_t *ret_pid, GError **error)
 {
     int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 };
@@ -82,8 +94,9 @@ spawn_child(const char *const *argv, const VirgaConfinement *confinement, Pipes 
     } else {
         const int standard[] = { in[0], out[1], err[1] };
 
-        done = confinement ? spawn_confined(argv, confinement, standard, ret_pid, error)
-                           : spawn_free(argv, standard, ret_pid, error);
+        done = kind == CONFINED ? spawn_confined(argv, confinement, standard, ret_pid, error)
+               : kind == IPV4   ? spawn_ipv4(argv, standard, ret_pid, error)
+                                : spawn_free(argv, standard, ret_pid, error);
     }
     close_fd(&in[0]);
     close_fd(&out[1]);
@@ -191,7 +204,7 @@ last_line(GString *text)
 }
 
 static bool
-run(const char *const *argv, const char *input, const VirgaConfinement *confinement,
+run(Kind kind, const char *const *argv, const char *input, const VirgaConfinement *confinement,
     unsigned timeout_ms, char **ret_output, GError **error)
 {
     gint64 deadline = g_get_monotonic_time() + (gint64) timeout_ms * 1000;
@@ -202,7 +215,7 @@ run(const char *const *argv, const char *input, const VirgaConfinement *confinem
     int status = 0;
     Outcome outcome;
 
-    if (!spawn_child(argv, confinement, &pipes, &pid, error))
+    if (!spawn_child(kind, argv, confinement, &pipes, &pid, error))
         return false;
     outcome = converse(&pipes, input, confinement, deadline, out, err);
     close_fd(&pipes.in);
@@ -231,12 +244,18 @@ bool
 virga_process_run(const char *const *argv, const char *input, unsigned timeout_ms,
                   char **ret_output, GError **error)
 {
-    return run(argv, input, NULL, timeout_ms, ret_output, error);
+    return run(FREE, argv, input, NULL, timeout_ms, ret_output, error);
 }
 
 bool
 virga_process_run_confined(const char *const *argv, const VirgaConfinement *confinement,
                            unsigned timeout_ms, char **ret_output, GError **error)
 {
-    return run(argv, NULL, confinement, timeout_ms, ret_output, error);
+    return run(CONFINED, argv, NULL, confinement, timeout_ms, ret_output, error);
+}
+
+bool
+virga_process_run_ipv4(const char *const *argv, unsigned timeout_ms, GError **error)
+{
+    return run(IPV4, argv, NULL, NULL, timeout_ms, NULL, error);
 }

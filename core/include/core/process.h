@@ -13,6 +13,10 @@
 bool virga_process_run(const char *const *argv, const char *input, unsigned timeout_ms,
                        char **ret_output, GError **error);
 
+/* The same of a program that finds no IPv6, nor do its children: some listen on all addresses as
+ * soon as there is. */
+bool virga_process_run_ipv4(const char *const *argv, unsigned timeout_ms, GError **error);
+
 /* For a program that is fed with foreign bytes: as if whoever made them ran it. */
 typedef struct {
     int source;         /* is its descriptor VIRGA_CONFINED_FD, and what it may open for reading */
