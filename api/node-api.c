@@ -8,6 +8,7 @@
 #include "api/node-balancers.h"
 #include "api/node-credentials.h"
 #include "api/node-keys.h"
+#include "api/node-files.h"
 #include "api/node-snapshots.h"
 
 #include "compute/host-wish.h"
@@ -681,6 +682,17 @@ handle_bases(VirgaNodeApi *api, const VirgaHttpRequest *request)
     return json ? answer(200, json) : answer_error(error);
 }
 
+/* What shared file systems a host has, and shall have. */
+static VirgaHttpResponse *
+handle_file_systems(VirgaNodeApi *api, const VirgaHttpRequest *request)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *json =
+        virga_node_file_systems(api->services, request->body, request->body_size, &error);
+
+    return json ? answer(200, json) : answer_error(error);
+}
+
 /* Pieces of a snapshot's file, and that it is all. */
 static VirgaHttpResponse *
 handle_snapshot_part(VirgaNodeApi *api, VirgaHttpExchange *exchange,
@@ -726,6 +738,8 @@ virga_node_api_handle(VirgaNodeApi *api, VirgaHttpExchange *exchange,
         *ret_response = handle_keys(api, request);
     else if (g_str_equal(path, "bases") && g_str_equal(request->method, "POST"))
         *ret_response = handle_bases(api, request);
+    else if (g_str_equal(path, "file-systems") && g_str_equal(request->method, "POST"))
+        *ret_response = handle_file_systems(api, request);
     else if (g_str_equal(path, "answers") && g_str_equal(request->method, "POST"))
         *ret_response = handle_answer(api, request);
     else if (g_str_has_prefix(path, "snapshots/") && !g_str_equal(request->method, "GET"))

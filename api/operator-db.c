@@ -41,10 +41,12 @@ static const char sql_claim_hosts[] =
 static const char sql_claim_instances[] =
     "SELECT id, host_id, vpc_id, state, wish FROM instance WHERE host_id IS NOT NULL ORDER BY id";
 static const char sql_claim_interfaces[] =
-    "SELECT n.id, coalesce(i.host_id, d.host_id), n.vpc_id FROM network_interface n"
+    "SELECT n.id, coalesce(i.host_id, d.host_id, f.host_id), n.vpc_id FROM network_interface n"
     " LEFT JOIN instance i ON i.id = n.instance_id"
     " LEFT JOIN load_balancer_node d ON d.interface_id = n.id"
-    " WHERE coalesce(i.host_id, d.host_id) IS NOT NULL ORDER BY n.id";
+    " LEFT JOIN mount_target m ON m.interface_id = n.id"
+    " LEFT JOIN file_system f ON f.id = m.file_system_id"
+    " WHERE coalesce(i.host_id, d.host_id, f.host_id) IS NOT NULL ORDER BY n.id";
 static const char sql_claim_gateways[] =
     "SELECT id, host_id, vpc_id FROM nat_gateway WHERE host_id IS NOT NULL"
     " AND state IN ('pending', 'available', 'deleting') ORDER BY id";

@@ -24,6 +24,7 @@
 #include "network/load-balancer.h"
 
 #include "ec2.h"
+#include "efs.h"
 #include "elbv2.h"
 #include "iam.h"
 #include "sts.h"
@@ -336,6 +337,7 @@ start(Virgad *virgad, GError **error)
     options.db = services->db;
     virgad->edge = virga_edge_new(&options);
     virga_edge_add(virgad->edge, &ec2_service);
+    virga_edge_add(virgad->edge, &efs_service);
     virga_edge_add(virgad->edge, &elbv2_service);
     virga_edge_add(virgad->edge, &iam_service);
     virga_edge_add(virgad->edge, &sts_service);

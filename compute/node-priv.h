@@ -156,7 +156,7 @@ struct VirgaNode {
     GHashTable *keys;        /* id of the volume -> its passphrase */
     GThread *sync_thread, *report_thread, *balancer_thread, *tick_thread, *look_thread,
         *console_thread;
-    GThread *credentials_thread, *scrub_thread, *export_thread;
+    GThread *credentials_thread, *scrub_thread, *export_thread, *files_thread;
 };
 
 /* node.c; the lock is held by the caller where the name says so */
@@ -173,6 +173,7 @@ Plan *node_plan(VirgaNode *node, const char *vpc_id); /* a reference, or NULL */
 VirgaVolumeDriver *node_pool(VirgaNode *node, const char *name, GError **error);
 
 gpointer node_scrub_main(gpointer node); /* node-scrub.c */
+gpointer node_files_main(gpointer node); /* node-files.c */
 
 /* node-guest.c, node-vpc.c: bodies of the pools */
 void node_work_on_guest(gpointer guest, gpointer node);

@@ -389,6 +389,7 @@ virga_node_start(VirgaNode *node)
     node->export_thread = g_thread_new("export", node_export_main, node);
     node->credentials_thread = g_thread_new("credentials", node_credentials_main, node);
     node->scrub_thread = g_thread_new("scrub", node_scrub_main, node);
+    node->files_thread = g_thread_new("files", node_files_main, node);
 }
 
 void
@@ -411,6 +412,7 @@ virga_node_free(VirgaNode *node)
         g_thread_join(node->credentials_thread);
         g_thread_join(node->scrub_thread);
         g_thread_join(node->export_thread);
+        g_thread_join(node->files_thread);
     }
     g_thread_pool_free(node->guest_pool, FALSE, TRUE);
     g_thread_pool_free(node->vpc_pool, FALSE, TRUE);

@@ -3,6 +3,7 @@
  * network/plan.c. */
 #include "vpc-wish.h"
 
+#include "compute/file-system.h"
 #include "compute/host-wish.h"
 #include "core/error.h"
 #include "network/load-balancer.h"
@@ -12,6 +13,9 @@ static const char sql_vpcs[] =
     " (SELECT 1 FROM instance i WHERE i.host_id = $1 AND i.vpc_id = v.id) OR EXISTS"
     " (SELECT 1 FROM load_balancer_node d JOIN load_balancer b ON b.id = d.load_balancer_id"
     "  WHERE d.host_id = $1 AND b.vpc_id = v.id) OR EXISTS"
+    " (SELECT 1 FROM mount_target m JOIN file_system f ON f.id = m.file_system_id"
+    "  JOIN network_interface n ON n.id = m.interface_id"
+    "  WHERE f.host_id = $1 AND n.vpc_id = v.id) OR EXISTS"
     " (SELECT 1 FROM nat_gateway g WHERE g.host_id = $1 AND g.vpc_id = v.id"
     "  AND g.state IN ('pending', 'available')) ORDER BY v.id";
 /* The default options are what is said of none; whoever has no options at all gets nothing. */
@@ -55,6 +59,9 @@ static const char sql_vpcs[] =
     "   WHERE e.acl_id = c.id)) ORDER BY c.id), '[]'::json) FROM network_acl c"                    \
     " WHERE c.vpc_id = v.id AND (SELECT o.id FROM network_acl_open o WHERE o.id = c.id) IS NULL"   \
     " AND EXISTS (SELECT 1 FROM network_acl_association x WHERE x.acl_id = c.id))"
+#define STRINGIFY_(x)    #x
+#define STRINGIFY(x)     STRINGIFY_(x)
+#define FILE_SYSTEM_PORT STRINGIFY(VIRGA_FILE_SYSTEM_PORT)
 static const char sql_plan[] =
     "SELECT json_strip_nulls(json_build_object("
     "'id', v.id, 'generation', v.generation, 'cidrs',"
@@ -73,7 +80,10 @@ static const char sql_plan[] =
     " 'ports', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
     "   'id', n.id, 'instance_id', n.instance_id, 'subnet_id', n.subnet_id, 'mac', n.mac,"
     "   'address', host(n.address), 'public_address', host(p.address),"
-    "   'host_id', coalesce(i.host_id, d.host_id), 'of_balancer', d.interface_id IS NOT NULL,"
+    "   'host_id', coalesce(i.host_id, d.host_id, f.host_id),"
+    "   'of_balancer', d.interface_id IS NOT NULL OR f.id IS NOT NULL,"
+    "   'front_port', CASE WHEN f.id IS NOT NULL THEN " FILE_SYSTEM_PORT " END,"
+    "   'service_name', f.id || '.efs.' || $4::text || '.amazonaws.com',"
     "   'host_address', host(h.tunnel_address),"
     "   'source_dest_check', n.source_dest_check,"
     "   'bandwidth_bps', nullif(i.bandwidth_mbit, 0) * 1000000,"
@@ -86,9 +96,12 @@ static const char sql_plan[] =
     "     FROM network_interface_group m WHERE m.interface_id = n.id))) ORDER BY n.id),"
     "   '[]'::json) FROM network_interface n LEFT JOIN instance i ON i.id = n.instance_id"
     "   LEFT JOIN load_balancer_node d ON d.interface_id = n.id"
-    "   LEFT JOIN host h ON h.id = coalesce(i.host_id, d.host_id)"
+    "   LEFT JOIN mount_target m ON m.interface_id = n.id"
+    "   LEFT JOIN file_system f ON f.id = m.file_system_id"
+    "   LEFT JOIN host h ON h.id = coalesce(i.host_id, d.host_id, f.host_id)"
     "   LEFT JOIN public_address p ON p.interface_id = n.id AND p.private_address = n.address"
-    "   WHERE n.vpc_id = v.id AND (n.requester_id IS NULL OR d.interface_id IS NOT NULL)),"
+    "   WHERE n.vpc_id = v.id AND (n.requester_id IS NULL OR d.interface_id IS NOT NULL"
+    "   OR f.id IS NOT NULL)),"
     " 'groups', (SELECT coalesce(json_agg(json_build_object('id', g.id,"
     "   'rules', (SELECT coalesce(json_agg(json_strip_nulls(json_build_object("
     "     'id', r.id, 'direction', CASE WHEN r.is_egress THEN 'egress' ELSE 'ingress' END,"
@@ -119,7 +132,7 @@ append_plan(VirgaTxn *txn, GString *plans, const char *vpc_id, const char *regio
     g_autofree char *domain = virga_wish_domain(region);
     g_autofree char *public_domain = virga_wish_public_domain(region);
     g_autoptr(VirgaRows) rows =
-        virga_txn_query(txn, error, sql_plan, "sss", vpc_id, domain, public_domain);
+        virga_txn_query(txn, error, sql_plan, "ssss", vpc_id, domain, public_domain, region);
 
     if (!rows)
         return false;

@@ -105,6 +105,9 @@ static const Key keys[] = {
       "Every virgad of a cloud needs the same. Empty: keys/volumes in the state directory, made at "
       "the first start.",
       VIRGAD },
+    { "storage", "file-system-gib", INTEGER, "100",
+      "GiB that a shared file system may have; one that is there keeps what it was made with.",
+      VIRGAD },
     { "storage", "scrub-mib", INTEGER, "16",
       "MiB a second that are read to see whether snapshots, and base images on hosts, are still "
       "what they were; 0: nothing is.",
@@ -115,14 +118,15 @@ static const Key keys[] = {
       "Instances of an account. What [quota] says holds for accounts without a group of their own: "
       "[quota 123456789012] has the same keys.",
       VIRGAD },
+    { "quota", "file-systems", INTEGER, "1000", "File systems of an account.", VIRGAD },
+    { "quota", "import-tasks", INTEGER, "20", "Imports of an account that have not ended.",
+      VIRGAD },
     { "quota", "vcpus", INTEGER, "100000", "vCPUs of an account's instances that are not stopped.",
       VIRGAD },
     { "quota", "volumes", INTEGER, "50000", "Volumes of an account.", VIRGAD },
     { "quota", "volume-gib", INTEGER, "5000000", "Size of an account's volumes together.", VIRGAD },
     { "quota", "snapshots", INTEGER, "100000", "Snapshots of an account.", VIRGAD },
     { "quota", "images", INTEGER, "50000", "Images of an account.", VIRGAD },
-    { "quota", "import-tasks", INTEGER, "20", "Imports of an account that have not ended.",
-      VIRGAD },
     { "quota", "key-pairs", INTEGER, "5000", "Key pairs of an account.", VIRGAD },
     { "quota", "launch-templates", INTEGER, "5000", "Launch templates of an account.", VIRGAD },
     { "quota", "placement-groups", INTEGER, "500", "Placement groups of an account.", VIRGAD },

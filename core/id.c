@@ -32,6 +32,7 @@ static const struct {
     { "fleet", "fleet" },
     { "import-ami", "import-image-task" },
     { "import-snap", "import-snapshot-task" },
+    { "fs", "elasticfilesystem:file-system" },
     { "elb", "elasticloadbalancing:loadbalancer" },
     { "tg", "elasticloadbalancing:targetgroup" },
     { "lsn", "elasticloadbalancing:listener" },

@@ -27,6 +27,7 @@ static const struct {
     [VIRGA_QUOTA_DHCP_OPTIONS] = { "dhcp-options", "dhcp options", "sets of DHCP options" },
     [VIRGA_QUOTA_LOAD_BALANCERS] = { "load-balancers", "load balancer", "load balancers" },
     [VIRGA_QUOTA_TARGET_GROUPS] = { "target-groups", "target group", "target groups" },
+    [VIRGA_QUOTA_FILE_SYSTEMS] = { "file-systems", "file system", "file systems" },
     [VIRGA_QUOTA_NAT_GATEWAYS] = { "nat-gateways", "nat gateway", "NAT gateways" },
     [VIRGA_QUOTA_GROUPS_PER_VPC] = { "security-groups-per-vpc", "security group", NULL },
     [VIRGA_QUOTA_RULES_PER_GROUP] = { "rules-per-security-group", "security group rule", NULL },

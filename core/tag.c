@@ -10,9 +10,9 @@
 #define TAG_SELECT "SELECT resource_id, resource_type, key, value FROM tag WHERE account_id = $1"
 
 /* One statement each, not one with "$2 IS NULL OR": a prepared statement keeps its plan. */
-/* Load balancers have a list of their own. */
+/* Services besides EC2 have lists of their own: their types have a colon. */
 static const char sql_list[] =
-    TAG_SELECT " AND resource_type NOT LIKE 'elasticloadbalancing:%' ORDER BY resource_id, key";
+    TAG_SELECT " AND resource_type NOT LIKE '%:%' ORDER BY resource_id, key";
 static const char sql_list_ids[] =
     TAG_SELECT " AND resource_id = ANY ($2) ORDER BY resource_id, key";
 static const char sql_list_type[] = TAG_SELECT " AND resource_type = $2 ORDER BY resource_id, key";

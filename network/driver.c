@@ -92,6 +92,12 @@ virga_network_driver_free(VirgaNetworkDriver *driver)
 }
 
 char *
+virga_network_namespace(const VirgaNetworkDriver *driver, const char *vpc_id)
+{
+    return g_strdup_printf("/run/netns/virga-%s-%s", driver->tag, vpc_id);
+}
+
+char *
 virga_network_tap_name(const VirgaNetworkDriver *driver, const char *port_id)
 {
     size_t length = strlen(port_id), digits = VIRGA_TAP_SIZE - 1 - strlen("v") - 3;

@@ -39,6 +39,8 @@ static const VirgaField port_fields[] = {
     { "group_ids", VIRGA_FIELD_STRINGS, offsetof(VirgaVpcPort, group_ids), false, NULL },
     { "source_dest_check", VIRGA_FIELD_BOOL, offsetof(VirgaVpcPort, source_dest_check), true,
       NULL },
+    { "front_port", VIRGA_FIELD_INTEGER, offsetof(VirgaVpcPort, front_port), false, NULL },
+    { "service_name", VIRGA_FIELD_STRING, offsetof(VirgaVpcPort, service_name), false, NULL },
     { "of_balancer", VIRGA_FIELD_BOOL, offsetof(VirgaVpcPort, of_balancer), false, NULL },
     { "mtu", VIRGA_FIELD_INTEGER, offsetof(VirgaVpcPort, mtu), false, NULL },
     { "bandwidth_bps", VIRGA_FIELD_INTEGER, offsetof(VirgaVpcPort, bandwidth_bps), false, NULL },

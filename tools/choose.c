@@ -547,6 +547,7 @@ endpoints_write(const Cli *cli, GError **error)
 {
     static const char *const services[][2] = {
         { "ec2/2016-11-15", "" },
+        { "efs/2015-02-01", "" },
         { "elb/2012-06-01", "" },
         { "elbv2/2015-12-01", "" },
         { "iam/2010-05-08", "" },

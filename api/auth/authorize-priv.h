@@ -48,7 +48,7 @@ typedef struct {
                  size_t *ret_count, GError **error);
 } ServiceTargets;
 
-extern const ServiceTargets targets_ec2, targets_elbv2, targets_iam;
+extern const ServiceTargets targets_ec2, targets_efs, targets_elbv2, targets_iam;
 
 /* What condition keys are answered from. */
 typedef struct {

@@ -11,7 +11,8 @@
 static const char *const free_actions[] = { "sts:GetCallerIdentity", "sts:GetSessionToken",
                                             "sts:AssumeRole", NULL };
 
-static const ServiceTargets *const services[] = { &targets_ec2, &targets_elbv2, &targets_iam };
+static const ServiceTargets *const services[] = { &targets_ec2, &targets_efs, &targets_elbv2,
+                                                  &targets_iam };
 
 static const ServiceTargets *
 find_service(const VirgaCall *call)

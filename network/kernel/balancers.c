@@ -45,6 +45,32 @@ add_front(VirgaRuleset *ruleset, const VirgaBalancer *balancer, const char *id)
     virga_ruleset_line(chain, "drop");
 }
 
+/* What is no balancer's serves one port itself. */
+static bool
+add_services(VirgaRulesetPart *in, VirgaRulesetPart *out, VirgaRuleset *ruleset,
+             const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
+{
+    bool any = false;
+
+    for (guint i = 0; i < plan->ports->len; i++) {
+        const VirgaVpcPort *port = plan->ports->pdata[i];
+        g_autofree char *id = virga_policy_identifier(port->id);
+        g_autofree char *name = g_strconcat(id, "_front", NULL);
+        VirgaRulesetPart *chain;
+
+        if (!port->of_balancer || !port->front_port || !virga_kernel_is_local(config, port))
+            continue;
+        any = true;
+        chain = virga_ruleset_add(ruleset, "chain", VIRGA_POLICY_TABLE, name, "");
+        virga_ruleset_line(chain, "tcp dport %d goto %s_in", (int) port->front_port, id);
+        virga_ruleset_line(chain, "meta l4proto icmp goto %s_in", id);
+        virga_ruleset_line(chain, "drop");
+        virga_ruleset_line(in, "%s : goto %s_front", port->address, id);
+        virga_ruleset_line(out, "%s : goto %s_out", port->address, id);
+    }
+    return any;
+}
+
 bool
 virga_policy_balancers(VirgaRuleset *ruleset, const VirgaKernelConfig *config,
                        const VirgaVpcPlan *plan)
@@ -71,7 +97,7 @@ virga_policy_balancers(VirgaRuleset *ruleset, const VirgaKernelConfig *config,
             virga_ruleset_line(out, "%s : goto %s_out", port->address, id);
         }
     }
-    return any;
+    return add_services(in, out, ruleset, config, plan) || any;
 }
 
 void

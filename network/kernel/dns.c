@@ -176,6 +176,12 @@ append_balancers(GString *text, const VirgaVpcPlan *plan)
             g_string_append_printf(text, "%s %s\n", virga_vpc_plan_port(plan, *id)->address,
                                    balancer->dns_name);
     }
+    for (guint i = 0; i < plan->ports->len; i++) {
+        const VirgaVpcPort *port = plan->ports->pdata[i];
+
+        if (port->service_name)
+            g_string_append_printf(text, "%s %s\n", port->address, port->service_name);
+    }
 }
 
 char *
@@ -208,6 +214,12 @@ virga_dns_servers(const VirgaVpcPlan *plan)
 
         if (balancer->dns_name)
             g_string_append_printf(text, "server=/%s/\n", balancer->dns_name);
+    }
+    for (guint i = 0; i < plan->ports->len; i++) {
+        const VirgaVpcPort *port = plan->ports->pdata[i];
+
+        if (port->service_name)
+            g_string_append_printf(text, "server=/%s/\n", port->service_name);
     }
     for (guint i = 0; i < plan->ports->len; i++) {
         const VirgaVpcPort *port = plan->ports->pdata[i];

@@ -248,6 +248,17 @@ add_input(VirgaRuleset *ruleset, const VirgaKernelConfig *config, const VirgaVpc
     virga_ruleset_line(chain, "icmp type echo-request accept");
 }
 
+/* What ends in the namespace itself: balancers, and what else serves a port there. */
+static bool
+has_fronts(const VirgaVpcPlan *plan)
+{
+    bool any = plan->balancers->len > 0;
+
+    for (guint i = 0; i < plan->ports->len && !any; i++)
+        any = ((const VirgaVpcPort *) plan->ports->pdata[i])->front_port != 0;
+    return any;
+}
+
 VirgaRuleset *
 virga_policy_vpc(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
 {
@@ -279,7 +290,7 @@ virga_policy_vpc(const VirgaKernelConfig *config, const VirgaVpcPlan *plan)
     add_entrance(ruleset, config);
     add_translation(ruleset);
     virga_policy_groups(ruleset, config, plan);
-    balancers = plan->balancers->len > 0 && virga_policy_balancers(ruleset, config, plan);
+    balancers = has_fronts(plan) && virga_policy_balancers(ruleset, config, plan);
     add_forward(ruleset, virga_policy_acls(ruleset, config, plan), balancers,
                 virga_udp_wanted(config, plan));
     add_input(ruleset, config, plan, balancers);

@@ -26,6 +26,7 @@
 #include "core/error.h"
 #include "core/quota.h"
 #include "ec2.h"
+#include "efs.h"
 #include "elbv2.h"
 #include "iam.h"
 #include "network/load-balancer.h"
@@ -413,6 +414,7 @@ main(int argc, char **argv)
     edge_options.rights = rights;
     edge = virga_edge_new(&edge_options);
     virga_edge_add(edge, &ec2_service);
+    virga_edge_add(edge, &efs_service);
     virga_edge_add(edge, &elbv2_service);
     virga_edge_add(edge, &iam_service);
     virga_edge_add(edge, &sts_service);

@@ -129,7 +129,7 @@ def session_cloud(postgres, build_dir):
 def cloud(session_cloud):
     """The cloud without anything but default VPCs; a large host."""
     session_cloud.sql("""
-        DELETE FROM public_address; DELETE FROM network_interface; DELETE FROM volume;
+        DELETE FROM mount_target; DELETE FROM file_system; DELETE FROM public_address; DELETE FROM network_interface; DELETE FROM volume;
         DELETE FROM instance; DELETE FROM image; DELETE FROM snapshot; DELETE FROM host;
         DELETE FROM key_pair; DELETE FROM tag; DELETE FROM client_token; DELETE FROM event;
         DELETE FROM import_task; DELETE FROM launch_template; DELETE FROM placement_group; DELETE FROM fleet;

@@ -119,7 +119,7 @@ micro_root()
         cp -L "$found" "$root/lib/x86_64-linux-gnu/"
     done
     micro_modules "$linux" "$version" "$root" ext4 isofs sd_mod sr_mod button evdev \
-        virtio_pci virtio_blk virtio_scsi virtio_net virtio_console virtio_rng virtio_balloon
+        virtio_pci virtio_blk virtio_scsi virtio_net virtio_console virtio_rng virtio_balloon nfsv4
 
     # The password is for the console alone: dropbear takes keys only.
     printf 'root:*:19000:0:99999:7:::\nmicro:%s:19000:0:99999:7:::\n' \

@@ -29,6 +29,7 @@ typedef enum {
     VIRGA_QUOTA_LOAD_BALANCERS,
     VIRGA_QUOTA_TARGET_GROUPS,
     VIRGA_QUOTA_NAT_GATEWAYS, /* until it is deleted or has failed */
+    VIRGA_QUOTA_FILE_SYSTEMS, /* until their bytes are gone */
     VIRGA_QUOTA_COUNTED,
     /* Limits of one object, counted under its lock by who adds to it. */
     VIRGA_QUOTA_GROUPS_PER_VPC = VIRGA_QUOTA_COUNTED,

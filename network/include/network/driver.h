@@ -73,6 +73,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirgaNetworkDriver, virga_network_driver_free)
  * and the port's id alone.  The caller owns it. */
 char *virga_network_tap_name(const VirgaNetworkDriver *driver, const char *port_id);
 
+/* Where the VPC's network namespace is, for programs that are to run in it; a function of the cloud
+ * and the VPC's id alone.  The caller owns it. */
+char *virga_network_namespace(const VirgaNetworkDriver *driver, const char *vpc_id);
+
 /* Brings this host's share of one VPC to the plan: namespace, uplink, policy, DHCP, DNS, routes.
  * What is as it should be is not touched; what somebody broke is repaired.  'ret_epoch' (may be
  * NULL) changes when the namespace had to be made anew: sockets from listen() are then dead and

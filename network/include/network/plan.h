@@ -40,6 +40,8 @@ typedef struct {
     char **group_ids;     /* "sg-0…"; NULL: none */
     bool source_dest_check;
     bool of_balancer;     /* no guest's: the address is the host's own inside the VPC */
+    gint64 front_port;    /* of such a one that is no balancer's: the TCP port that it serves */
+    char *service_name;   /* that leads to its address within the VPC; or NULL */
     gint64 mtu;           /* 0: what the host thinks best */
     gint64 bandwidth_bps; /* bits/s that pass at most, each way; 0: no limit */
     GPtrArray *secondary; /* of VirgaVpcAddress */
