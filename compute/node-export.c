@@ -175,19 +175,9 @@ node_is_remote(const VirgaGuestDisk *disk)
 static pid_t
 pid_of(const char *folder)
 {
-    g_autofree char *path = g_build_filename(folder, "pid", NULL), *text = NULL;
-    g_autofree char *command_path = NULL, *command = NULL;
-    gint64 pid;
-    gsize size;
+    g_autofree char *path = g_build_filename(folder, "pid", NULL);
 
-    if (!g_file_get_contents(path, &text, NULL, NULL) ||
-        !g_ascii_string_to_signed(g_strstrip(text), 10, 2, G_MAXINT32, &pid, NULL))
-        return 0;
-    command_path = g_strdup_printf("/proc/%" G_GINT64_FORMAT "/cmdline", pid);
-    if (!g_file_get_contents(command_path, &command, &size, NULL) ||
-        !memmem(command, size, folder, strlen(folder)))
-        return 0;
-    return (pid_t) pid;
+    return virga_process_of(path, path); /* it was told where to write it */
 }
 
 /* Of a process that is killed the image is free when it is gone. */

@@ -90,35 +90,14 @@ path_of(const Keeper *keeper, const char *id, const char *suffix)
     return g_strconcat(keeper->directory, "/", id, suffix, NULL);
 }
 
-static bool
-has_argument(pid_t pid, const char *argument)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/cmdline", (int) pid);
-    g_autofree char *command = NULL;
-    gsize length;
-
-    if (!g_file_get_contents(path, &command, &length, NULL))
-        return false;
-    for (const char *at = command; at < command + length; at += strlen(at) + 1)
-        if (g_str_equal(at, argument))
-            return true;
-    return false;
-}
-
 /* 0: it does not run. */
 static pid_t
 server_pid(const Keeper *keeper, const char *target_id)
 {
     g_autofree char *pid_path = path_of(keeper, target_id, ".pid");
     g_autofree char *config = path_of(keeper, target_id, ".conf");
-    g_autofree char *text = NULL;
-    guint64 pid;
 
-    return g_file_get_contents(pid_path, &text, NULL, NULL) &&
-                   g_ascii_string_to_unsigned(g_strstrip(text), 10, 2, G_MAXINT, &pid, NULL) &&
-                   has_argument((pid_t) pid, config)
-               ? (pid_t) pid
-               : 0;
+    return virga_process_of(pid_path, config);
 }
 
 static bool

@@ -259,3 +259,31 @@ virga_process_run_ipv4(const char *const *argv, unsigned timeout_ms, GError **er
 {
     return run(IPV4, argv, NULL, NULL, timeout_ms, NULL, error);
 }
+
+bool
+virga_process_has_argument(pid_t pid, const char *argument)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/cmdline", (int) pid);
+    g_autofree char *command = NULL;
+    gsize length;
+
+    if (!g_file_get_contents(path, &command, &length, NULL))
+        return false;
+    for (const char *at = command; at < command + length; at += strlen(at) + 1)
+        if (g_str_equal(at, argument))
+            return true;
+    return false;
+}
+
+pid_t
+virga_process_of(const char *pid_path, const char *argument)
+{
+    g_autofree char *text = NULL;
+    guint64 pid;
+
+    return g_file_get_contents(pid_path, &text, NULL, NULL) &&
+                   g_ascii_string_to_unsigned(g_strstrip(text), 10, 2, G_MAXINT, &pid, NULL) &&
+                   virga_process_has_argument((pid_t) pid, argument)
+               ? (pid_t) pid
+               : 0;
+}

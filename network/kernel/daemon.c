@@ -50,21 +50,6 @@ virga_daemon_is_here(pid_t pid)
            its.st_ino == ours.st_ino && its.st_dev == ours.st_dev;
 }
 
-static bool
-has_argument(pid_t pid, const char *argument)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/cmdline", (int) pid);
-    g_autofree char *command = NULL;
-    gsize length;
-
-    if (!g_file_get_contents(path, &command, &length, NULL))
-        return false;
-    for (const char *at = command; at < command + length; at += strlen(at) + 1)
-        if (g_str_equal(at, argument))
-            return true;
-    return false;
-}
-
 /* One whose pid file went with the rest of a state directory still holds its addresses. */
 static pid_t
 find_here(const char *argument)
@@ -75,7 +60,7 @@ find_here(const char *argument)
 
     while (processes && (name = g_dir_read_name(processes)))
         if (g_ascii_string_to_unsigned(name, 10, 2, G_MAXINT, &pid, NULL) &&
-            has_argument((pid_t) pid, argument) && virga_daemon_is_here((pid_t) pid))
+            virga_process_has_argument((pid_t) pid, argument) && virga_daemon_is_here((pid_t) pid))
             return (pid_t) pid;
     return 0;
 }
@@ -85,15 +70,10 @@ virga_daemon_pid(const VirgaDaemon *daemon)
 {
     g_autofree char *pid_file = pid_file_of(daemon);
     g_autofree char *argument = config_argument(daemon);
-    g_autofree char *text = NULL;
-    guint64 pid;
 
-    if (!g_file_get_contents(pid_file, &text, NULL, NULL))
+    if (!g_file_test(pid_file, G_FILE_TEST_EXISTS))
         return daemon->kind == VIRGA_DAEMON_HAPROXY ? 0 : find_here(argument);
-    if (g_ascii_string_to_unsigned(g_strstrip(text), 10, 2, G_MAXINT, &pid, NULL) &&
-        has_argument((pid_t) pid, argument))
-        return (pid_t) pid;
-    return 0;
+    return virga_process_of(pid_file, argument);
 }
 
 bool

@@ -31,7 +31,7 @@ class Guest:
     """One instance, in which disks are written."""
 
     def __init__(self, machines, host):
-        self.machines, self.cloud, self.host, self.devices = machines, machines.cloud, host, 0
+        self.machines, self.cloud, self.host, self.devices = machines, machines.cloud, host, {}
         self.id = self.cloud.launch(wait=False, Placement={"GroupName": "apart"})
 
     def command(self, command):
@@ -64,8 +64,8 @@ class Guest:
         assert sent.returncode == 0
 
     def attach(self, volume):
-        self.devices += 1
-        device = "/dev/sd" + "fghijklmnop"[self.devices % 11]
+        device = next("/dev/sd" + letter for letter in "fghijklmnop" if "/dev/sd" + letter not in self.devices.values())
+        self.devices[volume] = device
         self.machines.ask("attach_volume", VolumeId=volume, InstanceId=self.id, Device=device)
         return self.disk_of(volume)
 
@@ -76,6 +76,7 @@ class Guest:
 
     def detach(self, volume):
         self.machines.ask("detach_volume", VolumeId=volume)
+        self.devices.pop(volume)
         self.machines.wait_volume(volume, "available")
 
 
@@ -331,6 +332,7 @@ class Machines:
         """Away from the guest and back to it."""
         disk.synced = disk.stop()
         self.ask("detach_volume", VolumeId=disk.volume)
+        disk.user.devices.pop(disk.volume)
 
         def end():
             self.wait_volume(disk.volume, "available")

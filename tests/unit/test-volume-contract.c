@@ -8,7 +8,7 @@
 
 #include "core/error.h"
 #include "core/id.h"
-#include "core/process.h"
+#include "shell.h"
 
 #include <glib/gstdio.h>
 #include <stdlib.h>
@@ -40,24 +40,6 @@ struct Fixture {
     int fetches; /* atomic */
     bool missing, dying;
 };
-
-static char *G_GNUC_PRINTF(1, 2) shell(const char *format, ...)
-{
-    g_autoptr(GError) error = NULL;
-    g_autofree char *line = NULL;
-    char *output = NULL;
-    va_list args;
-
-    va_start(args, format);
-    line = g_strdup_vprintf(format, args);
-    va_end(args);
-    virga_process_run((const char *const[]){ "sh", "-ec", line, NULL }, NULL, 60000, &output,
-                      &error);
-    g_assert_no_error(error);
-    return g_strchomp(output);
-}
-
-#define RUN(...) g_free(shell(__VA_ARGS__))
 
 /* ---- the drivers ---- */
 

@@ -4,8 +4,8 @@
 #include "storage/driver.h"
 
 #include "core/error.h"
-#include "core/process.h"
 #include "storage/encrypt.h"
+#include "shell.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -27,24 +27,6 @@ typedef struct {
     size_t file_count;
     const char *passphrase; /* NULL: it cannot be had */
 } Fixture;
-
-static char *G_GNUC_PRINTF(1, 2) shell(const char *format, ...)
-{
-    g_autoptr(GError) error = NULL;
-    g_autofree char *line = NULL;
-    char *output = NULL;
-    va_list args;
-
-    va_start(args, format);
-    line = g_strdup_vprintf(format, args);
-    va_end(args);
-    virga_process_run((const char *const[]){ "sh", "-ec", line, NULL }, NULL, 60000, &output,
-                      &error);
-    g_assert_no_error(error);
-    return g_strchomp(output);
-}
-
-#define RUN(...) g_free(shell(__VA_ARGS__))
 
 static bool
 fetch(const char *snapshot_id, const char *path, gpointer data, GError **error)

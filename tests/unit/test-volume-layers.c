@@ -3,7 +3,7 @@
  * again. */
 #include "storage/driver.h"
 
-#include "core/process.h"
+#include "shell.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -26,24 +26,6 @@ typedef struct {
     const VirgaSnapshotFile *listed[4];
     size_t file_count;
 } Fixture;
-
-static char *G_GNUC_PRINTF(1, 2) shell(const char *format, ...)
-{
-    g_autoptr(GError) error = NULL;
-    g_autofree char *line = NULL;
-    char *output = NULL;
-    va_list args;
-
-    va_start(args, format);
-    line = g_strdup_vprintf(format, args);
-    va_end(args);
-    virga_process_run((const char *const[]){ "sh", "-ec", line, NULL }, NULL, 60000, &output,
-                      &error);
-    g_assert_no_error(error);
-    return g_strchomp(output);
-}
-
-#define RUN(...) g_free(shell(__VA_ARGS__))
 
 static bool
 fetch(const char *snapshot_id, const char *path, gpointer data, GError **error)

@@ -4,6 +4,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* Runs argv[0] from PATH with 'input' (NULL: nothing) on its standard input and waits at most
  * 'timeout_ms', after which it is killed.  Success is exit status 0; otherwise fails with INTERNAL
@@ -37,3 +38,8 @@ typedef struct {
  * "process": STATE when 'watch' ended it, CAPACITY when it reached 'file_bytes'. */
 bool virga_process_run_confined(const char *const *argv, const VirgaConfinement *confinement,
                                 unsigned timeout_ms, char **ret_output, GError **error);
+
+/* Says whether a process runs that was started with this word.  No such process: it is not. */
+bool virga_process_has_argument(pid_t pid, const char *argument);
+/* The process that the file 'pid_path' names, if it was started with 'argument'; else 0. */
+pid_t virga_process_of(const char *pid_path, const char *argument);
