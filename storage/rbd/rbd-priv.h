@@ -25,7 +25,10 @@ typedef struct {
     GMutex lock;
     rados_t cluster; /* NULL: not connected yet; under the lock */
     rados_ioctx_t io;
-    Claims fetching; /* ids of snapshots */
+    gint64 answers_until; /* monotonic; so long the last answer is good.  Under the lock */
+    bool silent;          /* the last question had no answer; likewise */
+    unsigned asking;      /* how many are; likewise */
+    Claims fetching;      /* ids of snapshots */
 } Pool;
 
 /* An image that is open. */

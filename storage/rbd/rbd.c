@@ -12,9 +12,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define PART_SUFFIX  ".part"
-#define GIB_BITS     30
-#define IMAGES_FIRST 64 /* room for the names of a pool's images, at first */
+#define PART_SUFFIX   ".part"
+#define GIB_BITS      30
+#define IMAGES_FIRST  64 /* room for the names of a pool's images, at first */
+#define PROBED_OBJECT "rbd_directory"
+#define ANSWER_US     (10 * G_USEC_PER_SEC)
+#define ANSWERED_US   G_USEC_PER_SEC /* for so long an answer is good */
 #define FEATURES                                                                                   \
     (RBD_FEATURE_LAYERING | RBD_FEATURE_EXCLUSIVE_LOCK | RBD_FEATURE_OBJECT_MAP |                  \
      RBD_FEATURE_FAST_DIFF)
@@ -35,9 +38,9 @@ pool_fail(GError **error, int result, const char *what, const char *name)
                       g_strerror(-result));
 }
 
-/* Nothing waits for ever for monitors that have gone.  Of OSDs that are away an operation waits for
- * the return, as guests do: with a limit for those (rados_osd_op_timeout), the library of Debian 12
- * ends its process now and then, also where all is well. */
+/* Nothing waits for ever for monitors that have gone.  There is a limit for OSDs as well
+ * (rados_osd_op_timeout), with which the library of Debian 12 ends its process now and then, also
+ * where all is well: see answers(). */
 static const char *const settings[][2] = {
     { "auth_client_required", "cephx" },
     { "client_mount_timeout", "15" },
@@ -52,6 +55,87 @@ configure(Pool *pool, rados_t cluster)
     for (size_t i = 0; result == 0 && i < G_N_ELEMENTS(settings); i++)
         result = rados_conf_set(cluster, settings[i][0], settings[i][1]);
     return result == 0 ? rados_conf_set(cluster, "key", pool->key) : result;
+}
+
+typedef struct {
+    GMutex lock;
+    GCond ended;
+    bool has_ended;
+    rados_completion_t completion;
+    guint64 size;
+    time_t changed;
+} Probe; /* shared by who asks and who answers, whoever is the last */
+
+static void
+clear_probe(gpointer data)
+{
+    Probe *probe = data;
+
+    rados_aio_release(probe->completion);
+    g_mutex_clear(&probe->lock);
+    g_cond_clear(&probe->ended);
+}
+
+static void
+on_answer(rados_completion_t completion, void *data)
+{
+    Probe *probe = data;
+
+    g_mutex_lock(&probe->lock);
+    probe->has_ended = true;
+    g_cond_signal(&probe->ended);
+    g_mutex_unlock(&probe->lock);
+    g_atomic_rc_box_release_full(probe, clear_probe);
+}
+
+static bool
+ask(Pool *pool)
+{
+    Probe *probe = g_atomic_rc_box_new0(Probe);
+    gint64 until = g_get_monotonic_time() + ANSWER_US;
+    bool waits = true, ended;
+    int result;
+
+    g_mutex_init(&probe->lock);
+    g_cond_init(&probe->ended);
+    rados_aio_create_completion2(g_atomic_rc_box_acquire(probe), on_answer, &probe->completion);
+    result =
+        rados_aio_stat(pool->io, PROBED_OBJECT, probe->completion, &probe->size, &probe->changed);
+    if (result < 0)
+        on_answer(probe->completion, probe);
+    g_mutex_lock(&probe->lock);
+    while (!probe->has_ended && waits)
+        waits = g_cond_wait_until(&probe->ended, &probe->lock, until);
+    ended = probe->has_ended;
+    g_mutex_unlock(&probe->lock);
+    g_atomic_rc_box_release_full(probe, clear_probe);
+    return ended;
+}
+
+/* What begins while OSDs are away would wait for their return, and with it the thread that other
+ * guests need: so they are asked for a little first, and by one thread at a time once they were
+ * silent. */
+static bool
+answers(Pool *pool, GError **error)
+{
+    gint64 now = g_get_monotonic_time();
+    bool answered;
+
+    g_mutex_lock(&pool->lock);
+    if (now < pool->answers_until || (pool->silent && pool->asking > 0)) {
+        answered = now < pool->answers_until;
+        g_mutex_unlock(&pool->lock);
+        return answered || pool_fail(error, -ETIMEDOUT, "use the pool", pool->name);
+    }
+    pool->asking++;
+    g_mutex_unlock(&pool->lock);
+    answered = ask(pool);
+    g_mutex_lock(&pool->lock);
+    pool->asking--;
+    pool->silent = !answered;
+    pool->answers_until = answered ? g_get_monotonic_time() + ANSWERED_US : 0;
+    g_mutex_unlock(&pool->lock);
+    return answered || pool_fail(error, -ETIMEDOUT, "use the pool", pool->name);
 }
 
 bool
@@ -75,7 +159,8 @@ pool_connect(Pool *pool, GError **error)
             rados_shutdown(cluster);
     }
     g_mutex_unlock(&pool->lock);
-    return result == 0 || pool_fail(error, result, "open the pool", pool->name);
+    return result == 0 ? answers(pool, error)
+                       : pool_fail(error, result, "open the pool", pool->name);
 }
 
 void

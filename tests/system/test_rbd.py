@@ -6,7 +6,7 @@ import pytest
 
 from ceph import Ceph
 from conftest import run, wait_for
-from test_snapshots import attach, count, drop, guest, moment_of, numbers, stop_writer, wait_completed, writer  # noqa: F401
+from test_snapshots import attach, count, disk_of, drop, guest, moment_of, numbers, stop_writer, wait_completed, writer  # noqa: F401
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +21,7 @@ def cloud(ceph, build_dir, image_micro):
     """Its images' types of volumes, and all that these tests make, are in Ceph."""
     from cloud import running_cloud
     with running_cloud(build_dir, image_micro, settings={
+            "node": {"workers": 4},
             "pool ceph": {"monitors": ceph.monitors, "user": ceph.user, "key-file": ceph.key_file,
                           "ceph-pool": ceph.pool},
             "volume-type gp2": {"pool": "ceph"}, "volume-type gp3": {"pool": "ceph"}}) as cloud:
@@ -103,6 +104,29 @@ def test_storage_dies(cloud, ceph, guest, writer):
     cloud.ssh(guest, "echo 3 >/proc/sys/vm/drop_caches")
     assert len(numbers(cloud, guest, disk, last + 9)) == last
     drop(cloud, volume)
+
+
+def test_others_do_not_wait(cloud, ceph, guest):
+    """While Ceph is silent, what has nothing to do with it is done; the rest, when it is back."""
+    image = cloud.ec2.describe_images(ImageIds=[cloud.image_id()])["Images"][0]
+    root = [{"DeviceName": image["RootDeviceName"], "Ebs": {"VolumeType": "io1", "Iops": 100}}]
+    ready = cloud.ec2.create_volume(AvailabilityZone=cloud.env["AWS_DEFAULT_REGION"] + "a", Size=1, VolumeType="gp3")["VolumeId"]
+    ceph.kill("osd.0")
+    try:
+        cloud.ec2.attach_volume(VolumeId=ready, InstanceId=guest, Device="/dev/sdh")
+        waiting = [cloud.launch(wait=False) for _ in range(5)]  # more than a host works on at a time
+        local = cloud.launch(wait=False, BlockDeviceMappings=root)
+        cloud.wait_state(local, "running")
+        assert {cloud.state_of(instance) for instance in waiting} == {"pending"}
+    finally:
+        ceph.start("osd.0")
+    for instance in waiting:
+        cloud.wait_state(instance, "running", 240)
+    wait_for(lambda: disk_of(cloud, guest, ready), 120, "disk in the guest", 0.5)
+    cloud.ec2.terminate_instances(InstanceIds=waiting + [local])
+    for instance in waiting + [local]:
+        cloud.wait_state(instance, "terminated")
+    drop(cloud, ready)
 
 
 def test_nothing_is_left(cloud, ceph, guest):
