@@ -61,7 +61,9 @@ def test_actions_without_a_handler(call):
 # Describe actions that need a parameter, though the model does not say so.
 UNSAID = {"DescribeLaunchTemplateVersions"}
 # Actions that need nothing, and what comes of them.
-WILLING = {"AllocateAddress": None, "CreateInternetGateway": None, "CreateDefaultVpc": "DefaultVpcAlreadyExists"}
+WILLING = {"AllocateAddress": None, "CreateInternetGateway": None, "CreateDefaultVpc": "DefaultVpcAlreadyExists",
+           "DisableEbsEncryptionByDefault": None, "EnableEbsEncryptionByDefault": None, "GetEbsDefaultKmsKeyId": None,
+           "GetEbsEncryptionByDefault": None, "ResetEbsDefaultKmsKeyId": None}
 
 
 def test_handled_actions_say_what_is_missing(call):
@@ -77,6 +79,7 @@ def test_handled_actions_say_what_is_missing(call):
         if error_code(answer.body) not in codes:
             wrong.append("%s: %d %s" % (action, answer.status, error_code(answer.body)))
         wrong += ["%s: %s" % (action, text) for text in MODEL.check(answer)]
+    answer_of(call, "DisableEbsEncryptionByDefault")  # as it was
     assert not wrong, "\n".join(wrong)
 
 

@@ -451,6 +451,9 @@ ec2_cancel_import_task(VirgaCall *call, const Ec2CancelImportTaskRequest *reques
 {
     Cancel asked = { .id = request->import_task_id, .reason = request->cancel_reason };
 
+    if (!asked.id)
+        return virga_api_fail(error, "MissingParameter", 400,
+                              "The request must contain the parameter ImportTaskId");
     if (!virga_id_is(asked.id, IMAGE_PREFIX) &&
         !virga_api_check_id(asked.id, SNAPSHOT_PREFIX, MALFORMED, error))
         return false;
